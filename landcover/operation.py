@@ -240,12 +240,14 @@ def _input(owner: str, parameter: inspect.Parameter, hint: Any, description: str
 
 def _outputs(function: Callable[..., Any]) -> tuple[Output, ...]:
     result = get_type_hints(function)["return"]
-    if not is_dataclass(result):
+    if not (isinstance(result, type) and is_dataclass(result)):
         raise TypeError(f"{function.__name__} returns no dataclass")
     doc = parse(inspect.getdoc(result) or "", DocstringStyle.GOOGLE)
     described = {p.arg_name: _one_line(p.description) for p in doc.params}
     hints = get_type_hints(result, include_extras=True)
-    return tuple(_output(result.__name__, f.name, hints[f.name], described) for f in fields(result))
+    return tuple(
+        _output(result.__name__, f.name, hints[f.name], described) for f in fields(result)
+    )
 
 
 def _output(owner: str, name: str, hint: Any, described: Mapping[str, str]) -> Output:

@@ -1,0 +1,36 @@
+"""Land-cover maps that a region can trust: draw, balance, train, classify, assess.
+
+Each step is one function here, one `landcover` command, and one process of the WPS. Importing the
+package is light; an operation loads what it needs when it is first asked for.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from landcover.balancing import balance_samples
+    from landcover.classification import classify_scene, train_classifier
+    from landcover.quality import assess_quality
+    from landcover.samples import extract_samples
+
+__all__ = [
+    "assess_quality",
+    "balance_samples",
+    "classify_scene",
+    "extract_samples",
+    "train_classifier",
+]
+
+_HOMES = {
+    "assess_quality": "quality",
+    "balance_samples": "balancing",
+    "classify_scene": "classification",
+    "extract_samples": "samples",
+    "train_classifier": "classification",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__} has no attribute {name}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,0 +1,39 @@
+"""Random forest over the bands of single pixels (Breiman 2001), trained by scikit-learn."""
+
+import numpy as np
+from sklearn.ensemble import RandomForestClassifier
+
+from landcover.classifiers.tree_ensemble import Tree, TreeEnsemble, joined, round_down
+
+
+def fit(pixels: np.ndarray, codes: np.ndarray, seed: int) -> TreeEnsemble:
+    """Train 100 full trees; classes weigh the same however many samples they have.
+
+    Args:
+        pixels: float32 (N, bands).
+        codes: uint8 (N,), legend codes.
+        seed: of bootstrap and splits.
+    """
+    forest = RandomForestClassifier(
+        n_estimators=100, class_weight="balanced", n_jobs=-1, random_state=seed
+    )
+    forest.fit(pixels, codes)
+    share = 1.0 / len(forest.estimators_)
+    trees = [_tree(estimator.tree_, share) for estimator in forest.estimators_]
+    return joined(trees, forest.classes_, softmax=False, bands=pixels.shape[1])
+
+
+def _tree(fitted: object, share: float) -> Tree:
+    tree = fitted
+    left = tree.children_left  # type: ignore[attr-defined]
+    leaf = left < 0
+    # (nodes, 1, classes) -> (nodes, classes), each row the shares of classes in that node
+    values = tree.value[:, 0, :]  # type: ignore[attr-defined]
+    values = values / values.sum(axis=1, keepdims=True) * share
+    return Tree(
+        feature=np.where(leaf, 0, tree.feature),  # type: ignore[attr-defined]
+        threshold=round_down(np.where(leaf, 0, tree.threshold)),  # type: ignore[attr-defined]
+        left=left,
+        right=tree.children_right,  # type: ignore[attr-defined]
+        values=np.where(leaf[:, None], values, 0).astype(np.float32),
+    )

@@ -1,0 +1,299 @@
+"""Trees as arrays: to ONNX and back, checked, and evaluated.
+
+A forest leaves as an ONNX TreeEnsembleClassifier, which other systems can load. We evaluate its
+arrays ourselves, because ONNX Runtime is slow on forests. The kernel checks no bounds, so nothing
+reaches it that `from_node` has not checked: a model is hostile until then.
+
+Kept from the trainer: for x of float32, x <= t of float64 is x <= t rounded down to
+float32.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numba
+import numpy as np
+import onnx
+from onnx import TensorProto, helper
+
+from landcover.errors import ModelError
+
+MAX_NODES = 50_000_000
+_BRANCH, _LEAF = b"BRANCH_LEQ", b"LEAF"
+
+
+@dataclass(frozen=True)
+class Tree:
+    """One tree; nodes in an order in which children follow their parent.
+
+    Attributes:
+        feature: (nodes,) band compared at a branch.
+        threshold: float32 (nodes,); left if value <= threshold.
+        left: (nodes,) index of the left child, -1 at a leaf.
+        right: (nodes,) index of the right child, -1 at a leaf.
+        values: float32 (nodes, classes), what a leaf adds to each class; 0 at branches.
+    """
+
+    feature: np.ndarray
+    threshold: np.ndarray
+    left: np.ndarray
+    right: np.ndarray
+    values: np.ndarray
+
+
+@dataclass(frozen=True)
+class TreeEnsemble:
+    """Many trees in one set of arrays; children are indexes into them, always greater.
+
+    Attributes:
+        roots: int32 (trees,).
+        feature: int32 (nodes,).
+        threshold: float32 (nodes,).
+        left: int32 (nodes,), -1 at a leaf.
+        right: int32 (nodes,), -1 at a leaf.
+        values: float32 (nodes, classes).
+        base: float32 (classes,), added once.
+        codes: uint8 (classes,), legend codes in the order of the columns.
+        softmax: whether sums become probabilities by softmax; else they are probabilities.
+        bands: number of bands of a pixel.
+    """
+
+    roots: np.ndarray
+    feature: np.ndarray
+    threshold: np.ndarray
+    left: np.ndarray
+    right: np.ndarray
+    values: np.ndarray
+    base: np.ndarray
+    codes: np.ndarray
+    softmax: bool
+    bands: int
+
+    def predict_proba(self, pixels: np.ndarray) -> np.ndarray:
+        """Return the probability of each class: float64 (N, classes), from float32 (N, bands)."""
+        pixels = np.ascontiguousarray(pixels, np.float32)
+        sums = np.tile(self.base.astype(np.float64), (len(pixels), 1))
+        _add_trees(pixels, self.roots, self.feature, self.threshold, self.left, self.right,
+                   self.values, sums)  # fmt: skip
+        return _softmax(sums) if self.softmax else sums
+
+    def predict(self, pixels: np.ndarray) -> np.ndarray:
+        """Return the most probable class: uint8 (N,), legend codes."""
+        return np.asarray(self.codes[self.predict_proba(pixels).argmax(axis=1)])
+
+    def to_node(self) -> onnx.NodeProto:
+        """Return the ONNX operator (ai.onnx.ml) that does the same."""
+        leaf = self.left < 0
+        tree = np.repeat(np.arange(len(self.roots)), self._sizes)
+        node = np.arange(len(self.feature)) - self.roots[tree]
+        leaves, column = np.nonzero(leaf[:, None] & (self.values != 0))
+        offset = self.roots[tree]
+        return helper.make_node(
+            "TreeEnsembleClassifier",
+            ["pixels"],
+            ["code", "probability"],
+            domain="ai.onnx.ml",
+            nodes_treeids=tree.tolist(),
+            nodes_nodeids=node.tolist(),
+            nodes_featureids=self.feature.tolist(),
+            nodes_values=self.threshold.tolist(),
+            nodes_modes=[_LEAF if is_leaf else _BRANCH for is_leaf in leaf],
+            nodes_truenodeids=np.where(leaf, 0, self.left - offset).tolist(),
+            nodes_falsenodeids=np.where(leaf, 0, self.right - offset).tolist(),
+            class_treeids=tree[leaves].tolist(),
+            class_nodeids=node[leaves].tolist(),
+            class_ids=column.tolist(),
+            class_weights=self.values[leaves, column].tolist(),
+            classlabels_int64s=self.codes.astype(int).tolist(),
+            base_values=self.base.tolist(),
+            post_transform="SOFTMAX" if self.softmax else "NONE",
+        )
+
+    def to_graph(self) -> onnx.GraphProto:
+        """Return an ONNX graph: float32 (N, bands) to codes (N,) and probabilities."""
+        return helper.make_graph(
+            [self.to_node()],
+            "landcover",
+            [helper.make_tensor_value_info("pixels", TensorProto.FLOAT, [None, self.bands])],
+            [
+                helper.make_tensor_value_info("code", TensorProto.INT64, [None]),
+                helper.make_tensor_value_info(
+                    "probability", TensorProto.FLOAT, [None, len(self.codes)]
+                ),
+            ],
+        )
+
+    @cached_property
+    def _sizes(self) -> np.ndarray:
+        return np.diff(np.append(self.roots, len(self.feature)))
+
+
+def joined(
+    trees: Sequence[Tree],
+    codes: np.ndarray,
+    softmax: bool,
+    bands: int,
+    base: np.ndarray | None = None,
+) -> TreeEnsemble:
+    """Put trees into one set of arrays."""
+    roots = np.cumsum([0, *(len(tree.feature) for tree in trees)])[:-1]
+
+    def moved(children: np.ndarray, root: int) -> np.ndarray:
+        return np.where(children < 0, -1, children + root)
+
+    pairs = list(zip(trees, roots.tolist(), strict=True))
+    return TreeEnsemble(
+        roots=roots.astype(np.int32),
+        feature=np.concatenate([t.feature for t in trees]).astype(np.int32),
+        threshold=np.concatenate([t.threshold for t in trees]).astype(np.float32),
+        left=np.concatenate([moved(t.left, root) for t, root in pairs]).astype(np.int32),
+        right=np.concatenate([moved(t.right, root) for t, root in pairs]).astype(np.int32),
+        values=np.concatenate([t.values for t in trees]).astype(np.float32),
+        base=np.zeros(len(codes), np.float32) if base is None else base,
+        codes=np.asarray(codes, np.uint8),
+        softmax=softmax,
+        bands=bands,
+    )
+
+
+def from_node(node: onnx.NodeProto, codes: Sequence[int], bands: int) -> TreeEnsemble:
+    """Read and check a TreeEnsembleClassifier.
+
+    Args:
+        node: the operator, from anybody.
+        codes: the legend's codes; every class of the node must be one.
+        bands: number of bands of the model's card.
+
+    Raises:
+        ModelError: anything in it could lead the kernel astray.
+    """
+    found = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+    tree, nodes = _ints(found, "nodes_treeids"), _ints(found, "nodes_nodeids")
+    feature = _ints(found, "nodes_featureids")
+    threshold = np.array(found.get("nodes_values", ()), np.float32)
+    yes, no = _ints(found, "nodes_truenodeids"), _ints(found, "nodes_falsenodeids")
+    modes = np.array(found.get("nodes_modes", ()), "S16")
+    arrays = (tree, nodes, feature, threshold, yes, no, modes)
+    _need(0 < len(tree) <= MAX_NODES, f"has {len(tree)} nodes, at most {MAX_NODES} are run")
+    _need(len({len(a) for a in arrays}) == 1, "has node lists of different lengths")
+    labels = _ints(found, "classlabels_int64s")
+    _need(
+        len(labels) >= 1 and set(labels.tolist()) <= set(codes), "names classes outside its legend"
+    )
+    _need(len(set(labels.tolist())) == len(labels), "names a class twice")
+    roots = _roots(tree, nodes)
+    leaf = modes == _LEAF
+    _need(bool((leaf | (modes == _BRANCH)).all()), "compares in another way than <=")
+    offset = roots[tree]
+    size = np.diff(np.append(roots, len(tree)))[tree]
+    for children in (yes, no):
+        inside = (children > nodes) & (children < size)
+        _need(bool((leaf | inside).all()), "has a child outside its tree or before its parent")
+    _need(bool((leaf | ((feature >= 0) & (feature < bands))).all()), "compares a band it lacks")
+    _need(bool(np.isfinite(threshold).all()), "has a threshold that is no number")
+    return TreeEnsemble(
+        roots=roots.astype(np.int32),
+        feature=np.where(leaf, 0, feature).astype(np.int32),
+        threshold=threshold,
+        left=np.where(leaf, -1, yes + offset).astype(np.int32),
+        right=np.where(leaf, -1, no + offset).astype(np.int32),
+        values=_leaf_values(found, roots, size[roots], leaf, len(labels)),
+        base=_base(found, len(labels)),
+        codes=labels.astype(np.uint8),
+        softmax=_is_softmax(found),
+        bands=bands,
+    )
+
+
+def round_down(thresholds: np.ndarray) -> np.ndarray:
+    """Round float64 to the next float32 that is not greater."""
+    with np.errstate(over="ignore"):
+        nearest = thresholds.astype(np.float32)
+    lower = np.where(nearest > thresholds, np.nextafter(nearest, np.float32(-np.inf)), nearest)
+    limit = np.finfo(np.float32)
+    return np.clip(lower, limit.min, limit.max).astype(np.float32)
+
+
+def _roots(tree: np.ndarray, nodes: np.ndarray) -> np.ndarray:
+    """Return the first node of each tree; trees and nodes must be numbered 0, 1, 2 ..."""
+    roots = np.flatnonzero(nodes == 0)
+    _need(roots.size > 0 and roots[0] == 0, "has no first node")
+    sizes = np.diff(np.append(roots, len(nodes)))
+    in_order = np.array_equal(tree, np.repeat(np.arange(len(roots)), sizes))
+    in_order &= np.array_equal(nodes, np.arange(len(nodes)) - np.repeat(roots, sizes))
+    _need(in_order, "does not number its trees and nodes 0, 1, 2 and so on")
+    return roots
+
+
+def _leaf_values(
+    found: dict[str, object], roots: np.ndarray, sizes: np.ndarray, leaf: np.ndarray, classes: int
+) -> np.ndarray:
+    tree, node = _ints(found, "class_treeids"), _ints(found, "class_nodeids")
+    column = _ints(found, "class_ids")
+    weight = np.array(found.get("class_weights", ()), np.float32)
+    _need(len({len(a) for a in (tree, node, column, weight)}) == 1,
+          "has class lists of different lengths")  # fmt: skip
+    _need(bool(((tree >= 0) & (tree < len(roots))).all()), "has a class in a tree it lacks")
+    _need(bool(((node >= 0) & (node < sizes[tree])).all()), "has a class at a node it lacks")
+    _need(bool(((column >= 0) & (column < classes)).all()), "has a class outside its legend")
+    _need(bool(np.isfinite(weight).all()), "has a class weight that is no number")
+    _need(classes * len(leaf) <= 4 * MAX_NODES, "has too many nodes for its classes")
+    where = roots[tree] + node
+    _need(bool(leaf[where].all()), "has a class at a branch")
+    values = np.zeros((len(leaf), classes), np.float32)
+    np.add.at(values, (where, column), weight)
+    return values
+
+
+def _base(found: dict[str, object], classes: int) -> np.ndarray:
+    base = np.array(found.get("base_values", ()), np.float32)
+    if not base.size:
+        return np.zeros(classes, np.float32)
+    _need(base.shape == (classes,), "has base values for other classes")
+    _need(bool(np.isfinite(base).all()), "has a base value that is no number")
+    return base
+
+
+def _is_softmax(found: dict[str, object]) -> bool:
+    transform = found.get("post_transform", b"NONE")
+    _need(transform in (b"NONE", b"SOFTMAX"), "ends in a transform that is not run here")
+    return transform == b"SOFTMAX"
+
+
+def _ints(found: dict[str, object], name: str) -> np.ndarray:
+    return np.array(found.get(name, ()), np.int64)
+
+
+def _need(holds: bool, fault: str) -> None:
+    if not holds:
+        raise ModelError(f"the model {fault}")
+
+
+def _softmax(sums: np.ndarray) -> np.ndarray:
+    grown = np.exp(sums - sums.max(axis=1, keepdims=True))
+    return np.asarray(grown / grown.sum(axis=1, keepdims=True))
+
+
+@numba.njit(nogil=True, cache=True)
+def _add_trees(
+    pixels: np.ndarray,
+    roots: np.ndarray,
+    feature: np.ndarray,
+    threshold: np.ndarray,
+    left: np.ndarray,
+    right: np.ndarray,
+    values: np.ndarray,
+    sums: np.ndarray,
+) -> None:
+    # one tree over all pixels: the tree stays in the cache, the pixels stream
+    for root in roots:
+        for pixel in range(pixels.shape[0]):
+            node = root
+            while left[node] >= 0:
+                if pixels[pixel, feature[node]] <= threshold[node]:
+                    node = left[node]
+                else:
+                    node = right[node]
+            for column in range(values.shape[1]):
+                sums[pixel, column] += values[node, column]

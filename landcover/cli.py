@@ -1,0 +1,73 @@
+"""`landcover OPERATION --name value ... --workdir DIR`, derived from the operations.
+
+Standard output carries one JSON object, standard error the progress. Exit status: 0 done, 2 bad
+input with one sentence, 1 our fault, 130 interrupted.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from landcover.drivers import restrict_process
+from landcover.errors import InputError, LandcoverError
+from landcover.operation import Input, Operation
+from landcover.operations import OPERATIONS
+from landcover.progress import progress_to
+from landcover.writing import to_json
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one operation and return the exit status."""
+    chosen = vars(_parser().parse_args(arguments))
+    operation: Operation = chosen.pop("operation")
+    workdir = Path(chosen.pop("workdir"))
+    given = {name: value for name, value in chosen.items() if value is not None}
+    restrict_process()
+    try:
+        if not workdir.is_dir():
+            raise InputError(f"there is no folder {workdir}, workdir needs one")
+        with progress_to(_show):
+            print(to_json(operation(given, workdir)))
+    except LandcoverError as error:
+        print(f"landcover: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="landcover", description="Make and check land-cover maps."
+    )
+    commands = parser.add_subparsers(required=True, metavar="OPERATION")
+    for operation in OPERATIONS:
+        command = commands.add_parser(
+            operation.identifier,
+            help=operation.title,
+            description=f"{operation.title} {operation.abstract}",
+        )
+        command.set_defaults(operation=operation)
+        for declared in operation.inputs:
+            _add_input(command, declared)
+        command.add_argument("--workdir", default=".", help="folder to write to")
+    return parser
+
+
+def _add_input(command: argparse.ArgumentParser, declared: Input) -> None:
+    spellings = dict.fromkeys((declared.name, declared.name.replace("_", "-")))
+    default = "" if declared.default in (None, "") else f" (default {declared.default})"
+    text = f"{declared.description}{default}".replace("%", "%%")
+    command.add_argument(
+        *(f"--{spelling}" for spelling in spellings),
+        dest=declared.name,
+        required=declared.required,
+        choices=declared.choices or None,
+        metavar=None if declared.choices else declared.kind.upper(),
+        help=text,
+    )
+
+
+def _show(fraction: float, sentence: str) -> None:
+    print(f"{fraction:4.0%} {sentence}", file=sys.stderr)

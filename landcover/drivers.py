@@ -1,0 +1,35 @@
+"""Which GDAL drivers may touch a user's file.
+
+GDAL recognises a file by its content, whatever its name says: a VRT called scene.tif reads other
+files or the network. So rasters are opened with the GTiff driver alone, vectors only after a look
+at their first bytes, and a process that works for somebody else forgets all other drivers first.
+"""
+
+import os
+
+import pyogrio
+from pyogrio.core import _register_drivers
+
+RASTER = "GTiff"
+VECTOR = ("GeoJSON", "GPKG", "ESRI Shapefile", "FlatGeobuf")
+_ALLOWED = frozenset((RASTER, "COG", "MEM", *VECTOR))
+# rasterio carries a GDAL of its own; these reach other files or hosts
+_REFERRING = (
+    "VRT", "DERIVED", "GTI", "STACIT", "STACTA", "HTTP", "WMS", "WMTS", "WCS", "EEDA", "EEDAI",
+    "PLMOSAIC", "ECRGTOC", "MRF", "KMLSUPEROVERLAY", "Zarr", "PDF",
+)  # fmt: skip
+
+# no files beside a raster are read: they may name others
+RASTER_ENV = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_PAM_ENABLED": "NO"}
+
+
+def restrict_process() -> None:
+    """Leave this process only the drivers that the project reads and writes.
+
+    For processes that work for a user (a job, the command line), before their first raster. Not
+    for a notebook: its kernel is the user's own.
+    """
+    unwanted = set(pyogrio.list_drivers()) - _ALLOWED
+    os.environ["GDAL_SKIP"] = ",".join(_REFERRING)  # rasterio registers its drivers later
+    pyogrio.set_gdal_config_options({"GDAL_SKIP": ",".join(sorted(unwanted))})
+    _register_drivers()  # GDALAllRegister drops what GDAL_SKIP names

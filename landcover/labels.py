@@ -1,0 +1,310 @@
+"""Labels: polygons or points with a class, or a raster of class codes, seen on a scene's grid.
+
+Read by balancing's samples and by quality control alike, so that a training pixel and a reference
+pixel follow one rule: a pixel belongs to a polygon if its centre lies inside; a pixel under
+polygons of different classes belongs to none.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+import pyogrio
+import pyproj
+import shapely
+from pyogrio.errors import DataSourceError
+from pyogrio.raw import read as read_vector
+from rasterio.features import rasterize
+from rasterio.io import DatasetReader
+from rasterio.windows import Window
+
+from landcover.drivers import VECTOR
+from landcover.errors import InputError
+from landcover.legend import MAX_CODE, NODATA, Legend
+from landcover.operation import AnyPath
+from landcover.rasters import Grid, legend_of, on_grid, open_raster
+
+NO_FEATURE = -1
+_CONFLICT = MAX_CODE + 1
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """The labels of one window.
+
+    Attributes:
+        codes: uint8 (H, W); 0 where nothing is labelled.
+        features: int32 (H, W), index of the source feature; -1 for rasters and where unlabelled.
+        conflicts: pixels left out because polygons of different classes cover them.
+    """
+
+    codes: np.ndarray
+    features: np.ndarray
+    conflicts: int
+
+
+class Labels(Protocol):
+    """What extraction and quality control ask of labels."""
+
+    @property
+    def legend(self) -> Legend:
+        """The classes the codes mean."""
+
+    def read(self, window: Window) -> Labelled:
+        """Return the labels of a window of the grid they were opened on."""
+
+
+@dataclass(frozen=True)
+class Points:
+    """Labelled points on a grid; several may fall on one pixel.
+
+    Attributes:
+        legend: the classes that occur.
+        rows: int64 (N,).
+        columns: int64 (N,).
+        codes: uint8 (N,).
+        features: int32 (N,), index of the source feature.
+    """
+
+    legend: Legend
+    rows: np.ndarray
+    columns: np.ndarray
+    codes: np.ndarray
+    features: np.ndarray
+
+    def read(self, window: Window) -> Labelled:
+        """Return the labels of a window; of points of different classes on a pixel, none."""
+        codes = np.zeros((window.height, window.width), np.uint8)
+        features = np.full(codes.shape, NO_FEATURE, np.int32)
+        rows, columns = self.rows - window.row_off, self.columns - window.col_off
+        inside = (rows >= 0) & (rows < window.height) & (columns >= 0) & (columns < window.width)
+        for row, column, code, feature in zip(
+            rows[inside], columns[inside], self.codes[inside], self.features[inside], strict=True
+        ):
+            other = codes[row, column] not in (0, code)
+            codes[row, column] = _CONFLICT if other else code
+            features[row, column] = feature
+        return _without_conflicts(codes, features)
+
+
+@dataclass(frozen=True)
+class Polygons:
+    """Labelled polygons, in the CRS of the grid.
+
+    Attributes:
+        legend: the classes that occur.
+        grid: the grid they are seen on.
+        geometries: shapely polygons (N,).
+        codes: uint8 (N,).
+    """
+
+    legend: Legend
+    grid: Grid
+    geometries: np.ndarray
+    codes: np.ndarray
+
+    def read(self, window: Window) -> Labelled:
+        """Return the labels of a window."""
+        codes = np.zeros((window.height, window.width), np.uint8)
+        features = np.full(codes.shape, NO_FEATURE, np.int32)
+        touching = np.sort(self._tree.query(self._outline(window)))
+        if touching.size:
+            features = self._burn(touching, touching, window, NO_FEATURE, np.int32)
+        for code in np.unique(self.codes[touching]):
+            of_class = touching[self.codes[touching] == code]
+            inside = self._burn(of_class, np.ones(of_class.size), window, 0, np.uint8) == 1
+            codes[inside] = np.where(codes[inside] == 0, code, _CONFLICT)
+        return _without_conflicts(codes, features)
+
+    def _burn(
+        self, which: np.ndarray, values: np.ndarray, window: Window, fill: int, dtype: type
+    ) -> np.ndarray:
+        shapes = zip(self.geometries[which], values.tolist(), strict=True)
+        return np.asarray(
+            rasterize(
+                shapes,
+                out_shape=(window.height, window.width),
+                fill=fill,
+                transform=self.grid.transform_of(window),
+                dtype=dtype,
+            )
+        )
+
+    def _outline(self, window: Window) -> shapely.Polygon:
+        transform = self.grid.transform_of(window)
+        corners = ((0, 0), (window.width, 0), (window.width, window.height), (0, window.height))
+        return shapely.Polygon([transform @ corner for corner in corners])
+
+    @cached_property
+    def _tree(self) -> shapely.STRtree:
+        return shapely.STRtree(self.geometries)
+
+
+@dataclass(frozen=True)
+class Codes:
+    """A label raster, brought to the grid."""
+
+    legend: Legend
+    dataset: DatasetReader
+
+    def read(self, window: Window) -> Labelled:
+        """Return the labels of a window; nodata, 0 and codes outside the legend are none."""
+        values = self.dataset.read(1, window=window)
+        codes = np.where(np.isin(values, self.legend.codes), values, 0).astype(np.uint8)
+        return Labelled(codes, np.full(codes.shape, NO_FEATURE, np.int32), 0)
+
+
+@contextmanager
+def open_labels(
+    path: AnyPath, class_field: str, grid: Grid, legend: Legend | None = None
+) -> Iterator[Labels]:
+    """Open labels of any kind and CRS, as they lie on a grid.
+
+    Args:
+        path: GeoJSON, GeoPackage, Shapefile, FlatGeobuf, or a GeoTIFF of codes.
+        class_field: the attribute of a vector that holds the class.
+        grid: the grid of the scene or map.
+        legend: the legend whose names or codes the classes are; new by default.
+
+    Raises:
+        InputError: the file, its CRS, its geometries or the field do not do.
+    """
+    kind = sniff(Path(path))
+    if kind == RASTER_KIND:
+        with open_raster(path) as dataset, on_grid(dataset, grid) as moved:
+            yield Codes(_raster_legend(dataset), moved)
+    else:
+        yield _read_features(Path(path), kind, class_field, grid, legend)
+
+
+RASTER_KIND = "GeoTIFF"
+_Format = Literal["GeoTIFF", "GeoJSON", "GPKG", "ESRI Shapefile", "FlatGeobuf"]
+
+
+def sniff(path: Path) -> _Format:
+    """Tell the format by the first bytes: GDAL must not choose a driver by itself."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(512)
+    except OSError as error:
+        raise InputError(f"{path.name} cannot be read: {error.strerror}") from error
+    if head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        return "GeoTIFF"
+    if head.startswith(b"SQLite format 3\0"):
+        return "GPKG"
+    if head.startswith(b"fgb"):
+        return "FlatGeobuf"
+    if head.startswith(b"\x00\x00\x27\x0a"):
+        return "ESRI Shapefile"
+    if head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{"):
+        return "GeoJSON"
+    raise InputError(
+        f"{path.name} is no GeoJSON, GeoPackage, Shapefile, FlatGeobuf or GeoTIFF, it needs to be"
+    )
+
+
+def _read_features(
+    path: Path, expected: str, class_field: str, grid: Grid, legend: Legend | None
+) -> Polygons | Points:
+    source_crs, geometries, values = _load(path, expected, class_field)
+    legend = legend or Legend.of(values)
+    by_name = legend.match(sorted(set(values)))
+    codes = np.array([by_name[value] for value in values], np.uint8)
+    geometries = _to_crs(geometries, source_crs, grid, path.name)
+    kinds = set(shapely.get_dimensions(geometries))
+    if kinds == {2}:
+        return Polygons(legend, grid, geometries, codes)
+    if kinds == {0}:
+        return _points(legend, grid, geometries, codes)
+    raise InputError(f"{path.name} mixes kinds of geometry, it needs polygons or points alone")
+
+
+def _load(path: Path, expected: str, class_field: str) -> tuple[str, np.ndarray, list[str]]:
+    """Return CRS, geometries and the class of each feature."""
+    try:
+        info = pyogrio.read_info(path)
+        if info["driver"] != expected or expected not in VECTOR:
+            raise InputError(f"{path.name} is {info['driver']}, needs one of {', '.join(VECTOR)}")
+        if class_field not in info["fields"]:
+            has = ", ".join(info["fields"]) or "none"
+            raise InputError(f"{path.name} has no field {class_field}, its fields are {has}")
+        meta, _, wkb, (values,) = read_vector(path, columns=[class_field])
+    except DataSourceError as error:
+        raise InputError(f"{path.name} cannot be read as {expected}, it may be damaged") from error
+    if not meta["crs"]:
+        raise InputError(f"{path.name} has no coordinate system, it needs one")
+    geometries = shapely.from_wkb(wkb)
+    if geometries.size == 0 or shapely.is_empty(geometries).all() or (geometries == None).all():  # noqa: E711
+        raise InputError(f"{path.name} holds no feature")
+    if any(geometry is None for geometry in geometries):
+        raise InputError(f"{path.name} has a feature without geometry")
+    return meta["crs"], geometries, [_class_name(value, path.name) for value in values]
+
+
+def _class_name(value: object, file: str) -> str:
+    missing = value is None or (isinstance(value, float | np.floating) and np.isnan(value))
+    name = "" if missing else str(value).strip()
+    if not name:
+        raise InputError(f"{file} has a feature without a class")
+    return name.removesuffix(".0") if isinstance(value, float | np.floating) else name
+
+
+def _to_crs(geometries: np.ndarray, source: str, grid: Grid, file: str) -> np.ndarray:
+    target = pyproj.CRS.from_wkt(grid.crs.to_wkt())
+    transformer = pyproj.Transformer.from_crs(source, target, always_xy=True)
+
+    def move(coordinates: np.ndarray) -> np.ndarray:
+        return np.column_stack(transformer.transform(coordinates[:, 0], coordinates[:, 1]))
+
+    moved = np.asarray(shapely.transform(shapely.force_2d(geometries), move))
+    if not np.isfinite(shapely.get_coordinates(moved)).all():
+        raise InputError(f"{file} has coordinates that do not exist in the scene's system")
+    return moved
+
+
+def _points(legend: Legend, grid: Grid, geometries: np.ndarray, codes: np.ndarray) -> Points:
+    coordinates, owners = shapely.get_coordinates(geometries, return_index=True)
+    columns, rows = ~grid.transform @ (coordinates[:, 0], coordinates[:, 1])
+    rows, columns = np.floor(rows).astype(np.int64), np.floor(columns).astype(np.int64)
+    inside = (rows >= 0) & (rows < grid.height) & (columns >= 0) & (columns < grid.width)
+    return Points(
+        legend,
+        rows[inside],
+        columns[inside],
+        codes[owners[inside]],
+        owners[inside].astype(np.int32),
+    )
+
+
+def _raster_legend(dataset: DatasetReader) -> Legend:
+    """Return the legend of a label raster: its own, else one of the codes that occur."""
+    own = legend_of(dataset)
+    if own is not None:
+        return own
+    found: set[int] = set()
+    for window in Grid.of(dataset).windows():
+        values = np.unique(dataset.read(1, window=window))
+        values = values[np.isfinite(values)]
+        if dataset.nodata is not None:
+            values = values[values != dataset.nodata]
+        if (values % 1).any() or (values < 0).any() or (values > NODATA).any():
+            raise InputError(
+                f"{Path(dataset.name).name} holds {values[-1]}, a label raster needs whole codes "
+                f"1 to {MAX_CODE}"
+            )
+        found.update(values.astype(int).tolist())
+    found -= {0, NODATA}
+    if not found:
+        raise InputError(f"{Path(dataset.name).name} holds no labelled pixel")
+    return Legend.of_codes(found)
+
+
+def _without_conflicts(codes: np.ndarray, features: np.ndarray) -> Labelled:
+    conflict = codes == _CONFLICT
+    codes[conflict] = 0
+    features = np.where(codes == 0, NO_FEATURE, features).astype(np.int32)
+    return Labelled(codes, features, int(conflict.sum()))

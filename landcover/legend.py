@@ -1,0 +1,159 @@
+"""The legend: which code on a map is which class, and in what colour it is drawn."""
+
+import colorsys
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from landcover.errors import InputError
+
+NODATA = 255
+MAX_CODE = 254
+
+# distinguishable with the common kinds of colour blindness: P. Tol, "Colour schemes" (2021), muted
+_PALETTE = (
+    "#332288", "#88ccee", "#44aa99", "#117733", "#999933", "#ddcc77", "#cc6677", "#882255",
+    "#aa4499", "#6699cc", "#661100", "#dddddd",
+)  # fmt: skip
+# classes that everybody expects in a colour of their own
+_FAMILIAR = {
+    "water": "#1f78b4",
+    "forest": "#117733",
+    "meadow": "#a6d96a",
+    "grass": "#b2df8a",
+    "farm": "#ddcc77",
+    "agriculture": "#ddcc77",
+    "residential": "#cc6677",
+    "developed": "#cc6677",
+    "wetland": "#44aa99",
+    "scrub": "#999933",
+    "shrubland": "#999933",
+    "herbaceous": "#b2df8a",
+    "sediment": "#882255",
+}
+
+
+@dataclass(frozen=True)
+class LegendClass:
+    """One class: its code on a map (1..254), its name, its colour as #rrggbb."""
+
+    code: int
+    name: str
+    color: str
+
+
+@dataclass(frozen=True)
+class Legend:
+    """Classes in the order of their codes; 0 is never a class, 255 is nodata."""
+
+    classes: tuple[LegendClass, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse codes out of 1..254 and codes or names that stand twice."""
+        for code in self.codes:
+            if not 1 <= code <= MAX_CODE:
+                raise InputError(f"the legend holds code {code}, needs 1 to {MAX_CODE}")
+        _need_once(self.codes, "code")
+        _need_once(self.names, "name")
+
+    @classmethod
+    def of(cls, names: Iterable[str]) -> "Legend":
+        """Number new names in sorted order, from 1."""
+        ordered = sorted({name.strip() for name in names})
+        if len(ordered) > MAX_CODE:
+            raise InputError(f"a legend holds at most {MAX_CODE} classes, found {len(ordered)}")
+        return cls(tuple(LegendClass(i, n, color_of(n, i)) for i, n in enumerate(ordered, 1)))
+
+    @classmethod
+    def of_codes(cls, codes: Iterable[int]) -> "Legend":
+        """Name the codes of a raster that brings no legend."""
+        ordered = sorted(codes)
+        return cls(tuple(LegendClass(c, f"class {c}", color_of("", c)) for c in ordered))
+
+    @classmethod
+    def from_list(cls, classes: Any) -> "Legend":
+        """Read the JSON form, a list of {code, name, color}.
+
+        Raises:
+            InputError: it is not such a list.
+        """
+        try:
+            entries = sorted((int(c["code"]), str(c["name"]).strip(), c) for c in classes)
+        except (TypeError, KeyError, ValueError) as error:
+            raise InputError("a legend needs a list of classes with code and name") from error
+        return cls(tuple(LegendClass(c, n, _valid_color(e, n, c)) for c, n, e in entries))
+
+    @classmethod
+    def from_tag(cls, tag: str) -> "Legend":
+        """Read the dataset tag LANDCOVER_LEGEND."""
+        try:
+            return cls.from_list(json.loads(tag))
+        except json.JSONDecodeError as error:
+            raise InputError("the tag LANDCOVER_LEGEND holds no JSON") from error
+
+    def to_list(self) -> list[dict[str, Any]]:
+        """Return the JSON form."""
+        return [asdict(c) for c in self.classes]
+
+    def to_tag(self) -> str:
+        """Return the dataset tag LANDCOVER_LEGEND."""
+        return json.dumps(self.to_list(), ensure_ascii=False)
+
+    def colormap(self) -> dict[int, tuple[int, int, int, int]]:
+        """Return a colour table for GDAL; nodata is transparent."""
+        table = {c.code: (*_rgb(c.color), 255) for c in self.classes}
+        return {**table, 0: (0, 0, 0, 0), NODATA: (0, 0, 0, 0)}
+
+    @property
+    def codes(self) -> tuple[int, ...]:
+        """The codes, ascending."""
+        return tuple(c.code for c in self.classes)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names, in the order of the codes."""
+        return tuple(c.name for c in self.classes)
+
+    def match(self, values: Sequence[str]) -> Mapping[str, int]:
+        """Return the code of each value: a name of this legend, else one of its codes.
+
+        Raises:
+            InputError: a value is neither.
+        """
+        by_value = {str(c.code): c.code for c in self.classes}
+        by_value |= {c.name: c.code for c in self.classes}
+        unknown = sorted({v for v in values if v.strip() not in by_value})
+        if unknown:
+            raise InputError(
+                f"class {unknown[0]} is not in the legend, which has {', '.join(self.names)}"
+            )
+        return {value: by_value[value.strip()] for value in values}
+
+
+def color_of(name: str, code: int) -> str:
+    """Choose a default colour for a class."""
+    if name.lower() in _FAMILIAR:
+        return _FAMILIAR[name.lower()]
+    if code <= len(_PALETTE):
+        return _PALETTE[code - 1]
+    red, green, blue = colorsys.hsv_to_rgb((code * 0.618034) % 1.0, 0.6, 0.85)
+    return f"#{int(red * 255):02x}{int(green * 255):02x}{int(blue * 255):02x}"
+
+
+def _need_once(values: Sequence[object], what: str) -> None:
+    twice = next((value for value in values if values.count(value) > 1), None)
+    if twice is not None:
+        raise InputError(f"the {what} {twice} stands twice in the legend")
+
+
+def _valid_color(entry: Mapping[str, Any], name: str, code: int) -> str:
+    color = str(entry.get("color") or color_of(name, code)).lower()
+    if not re.fullmatch(r"#[0-9a-f]{6}", color):
+        raise InputError(f"class {name} has the colour {color}, needs one like 1f78b4 after a #")
+    return color
+
+
+def _rgb(color: str) -> tuple[int, int, int]:
+    return int(color[1:3], 16), int(color[3:5], 16), int(color[5:7], 16)

@@ -1,0 +1,24 @@
+"""The operations offered, in the order of a mapping campaign."""
+
+from landcover.balancing import balance_samples
+from landcover.classification import classify_scene, train_classifier
+from landcover.operation import Operation, Resources
+from landcover.quality import assess_quality
+from landcover.samples import extract_samples
+
+OPERATIONS = (
+    Operation.of(extract_samples),
+    Operation.of(balance_samples),
+    Operation.of(train_classifier, lambda inputs: Resources(cores=2, memory_mib=4096)),
+    Operation.of(classify_scene, lambda inputs: Resources(cores=2, memory_mib=4096)),
+    Operation.of(assess_quality),
+)
+
+
+def by_identifier(identifier: str) -> Operation:
+    """Return one operation.
+
+    Raises:
+        KeyError: there is none of this name.
+    """
+    return {operation.identifier: operation for operation in OPERATIONS}[identifier]

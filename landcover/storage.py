@@ -1,0 +1,169 @@
+"""From names to files: one tree with a folder for every user, every group, and everybody.
+
+    users/FOLDER/    home/...        its user's own
+    team/GROUP/      team/GROUP/...  read and written by the members of a group
+    shared/          shared/...      read by all
+
+A name never reaches another user's folder: it is resolved to an open descriptor below one of the
+three roots (`landcover.beneath`), and that descriptor is what the library reads.
+"""
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
+
+from landcover.beneath import make_beneath, open_beneath
+from landcover.errors import NameRefused
+
+NAMES = "home/..., shared/..., team/GROUP/... or received/ID/NAME"
+# a shapefile is several files of one stem
+_SHAPEFILE_PARTS = (".dbf", ".shx", ".prj", ".cpg")
+
+
+@dataclass(frozen=True)
+class Storage:
+    """What one user sees of the tree.
+
+    Attributes:
+        root: the folder that holds users/, team/ and shared/.
+        folder: the user's folder below users/.
+        groups: the groups whose team folders the user may enter.
+        administrator: whether the user may write below shared/.
+    """
+
+    root: Path
+    folder: str
+    groups: tuple[str, ...] = ()
+    administrator: bool = False
+
+    def open(self, name: str) -> int:
+        """Open an existing file or folder for reading and return its descriptor.
+
+        Raises:
+            NameRefused: the name is malformed, leaves the caller's folders, or names nothing.
+        """
+        base, parts = self._split(name)
+        with _opened(base) as top, _in_words(name):
+            return open_beneath(top, parts)
+
+    @contextmanager
+    def readable(self, name: str) -> Iterator[Path]:
+        """Lend a path under which the library finds the file or folder, name and ending kept.
+
+        The path leads to the descriptor, not to the name: what the name means later, or what
+        else lies beside the file, is out of reach. The parts of a shapefile come along.
+
+        Raises:
+            NameRefused: as for `open`.
+        """
+        with ExitStack() as stack:
+            home = Path(stack.enter_context(TemporaryDirectory(prefix="landcover-")))
+            path = home / PurePosixPath(name).name
+            path.symlink_to(_descriptor_path(self.open(name), stack))
+            if path.suffix.lower() == ".shp":
+                self._link_parts(name, home, stack)
+            yield path
+
+    def make_folder(self, name: str) -> int:
+        """Make a folder with its parents, following no link; return its descriptor.
+
+        Raises:
+            NameRefused: the caller may not write there, or something else is in the way.
+        """
+        base, parts = self._split(name)
+        if base == self.root / "shared" and not self.administrator:
+            raise NameRefused(f"{name} is read-only, write to home/... instead")
+        with _opened(base) as top, _in_words(name):
+            return make_beneath(top, parts)
+
+    def names(self, name: str) -> list[str]:
+        """List a folder, sorted, hidden files left out, folders with a trailing slash."""
+        descriptor = self.open(name)
+        try:
+            with _in_words(name), os.scandir(descriptor) as entries:
+                visible = [entry for entry in entries if not entry.name.startswith(".")]
+                return sorted(f"{e.name}/" if e.is_dir() else e.name for e in visible)
+        finally:
+            os.close(descriptor)
+
+    def _split(self, name: str) -> tuple[Path, tuple[str, ...]]:
+        """Return the root that a name lies under, and its components below it."""
+        parts = tuple(name.split("/"))
+        if "://" in name or "\0" in name or any(part in ("", ".", "..") for part in parts):
+            raise NameRefused(f"{name} is no storage name, needs {NAMES}")
+        match parts:
+            case ("home", *rest):
+                return self.root / "users" / self.folder, tuple(rest)
+            case ("shared", *rest):
+                return self.root / "shared", tuple(rest)
+            case ("team", group, *rest) if group in self.groups:
+                return self.root / "team" / group, tuple(rest)
+            case ("team", group, *_):
+                raise NameRefused(f"{name} is not there for you: you are no member of {group}")
+            case ("received", *_):
+                raise NameRefused(f"{name} needs Nextcloud, this storage is a plain folder")
+        raise NameRefused(f"{name} is no storage name, needs {NAMES}")
+
+    def _link_parts(self, name: str, home: Path, stack: ExitStack) -> None:
+        stem = PurePosixPath(name)
+        for ending in (*_SHAPEFILE_PARTS, *(part.upper() for part in _SHAPEFILE_PARTS)):
+            try:
+                descriptor = self.open(str(stem.with_suffix(ending)))
+            except NameRefused:
+                continue  # only .dbf and .shx are obligatory, and the reader says so
+            link = home / stem.with_suffix(ending).name
+            link.symlink_to(_descriptor_path(descriptor, stack))
+
+
+def home_path(name: str) -> Path:
+    """Return where a storage name lies in a user's own server, whose home directory is home/.
+
+    Raises:
+        NameRefused: the name is not one of home/..., shared/... or team/...
+    """
+    root, *rest = name.split("/")
+    below = {"home": Path.home(), "shared": Path.home() / "shared", "team": Path.home() / "team"}
+    if root not in below or ".." in rest:
+        raise NameRefused(f"{name} is no storage name, needs {NAMES}")
+    return below[root].joinpath(*rest)
+
+
+@contextmanager
+def _opened(folder: Path) -> Iterator[int]:
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError as error:
+        raise NameRefused(f"there is no folder {folder.name} in this storage") from error
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _descriptor_path(descriptor: int, stack: ExitStack) -> str:
+    stack.callback(os.close, descriptor)
+    return f"/proc/{os.getpid()}/fd/{descriptor}"
+
+
+@contextmanager
+def _in_words(name: str) -> Iterator[None]:
+    """Turn what the system says of a name into a sentence."""
+    try:
+        yield
+    except OSError as error:
+        reasons = {
+            errno.ENOENT: f"there is no {name}",
+            errno.ENOTDIR: f"there is no {name}",
+            errno.EXDEV: f"{name} leads out of your folders",
+            errno.ELOOP: f"{name} leads out of your folders",
+            errno.EACCES: f"{name} may not be read",
+            errno.EINVAL: f"{name} is neither a file nor a folder",
+            errno.EEXIST: f"{name} is in the way",
+            errno.ENAMETOOLONG: "the name is too long",
+        }
+        reason = reasons.get(error.errno or 0, f"{name} cannot be opened: {error.strerror}")
+        raise NameRefused(reason) from error

@@ -10,7 +10,7 @@ run: .venv/installed
 	@exec $(BIN)/python -m hub
 
 demo: .venv/installed
-	@exec $(BIN)/python -m demo
+	@exec $(BIN)/python -m demo $(SCENE)
 
 test: check
 	@exec $(BIN)/python -m pytest

@@ -1,0 +1,1 @@
+"""The multi-user face: who may start what, on a laptop and in a cluster."""

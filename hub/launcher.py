@@ -1,0 +1,192 @@
+"""Start the geoportal on this machine, say when it is ready, and leave nothing behind.
+
+The hub starts proxy, WPS and users' servers; the launcher starts the hub, and ends whatever the
+hub did not, now or in an earlier run that crashed.
+"""
+
+import fcntl
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from hub import processes
+from hub.client import fresh_token, local_session, sign_in
+from hub.errors import CannotStart
+from hub.machine import LOOPBACK, Machine, free_port
+
+DEMO_USER = "demo"
+_CONFIG = Path(__file__).with_name("jupyterhub_config.py")
+_TOKEN_NOTE = "endpoint.json of make run"
+_START_SECONDS = 300.0
+_STOP_SECONDS = 30.0
+_POLL_SECONDS = 0.25
+_SAY_EVERY_SECONDS = 10.0
+
+
+@contextmanager
+def claimed(machine: Machine) -> Iterator[Machine]:
+    """Own the state folder, and yield the machine with the port it will really have.
+
+    What a crashed start left running is ended first.
+
+    Raises:
+        CannotStart: the folder cannot be written, another geoportal owns it, or the port is taken.
+    """
+    with _lock(machine.state):
+        machine.endpoint_file.unlink(missing_ok=True)
+        if processes.stop_marked(machine.mark):
+            say("Ended what an earlier start had left running.")
+        try:
+            yield replace(machine, port=_open_port(machine.port))
+        finally:
+            machine.endpoint_file.unlink(missing_ok=True)
+            processes.stop_marked(machine.mark)
+
+
+@contextmanager
+def started_hub(machine: Machine) -> Iterator["subprocess.Popen[bytes]"]:
+    """Run the hub, its words going to hub.log; at the end let it stop what it started."""
+    with _log(machine).open("wb") as log:
+        hub = subprocess.Popen(
+            [sys.executable, "-m", "jupyterhub", "-f", str(_CONFIG)],
+            cwd=machine.state,
+            env=_environment(machine),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C reaches only the launcher, which stops the rest
+        )
+    try:
+        yield hub
+    finally:
+        _stop(hub)
+
+
+def announce(machine: Machine, password: str) -> None:
+    """Sign the demo user in, and tell other programs where the geoportal is."""
+    sign_in(machine.url, DEMO_USER, password).close()
+    endpoint = {
+        "url": machine.url,
+        "wps": machine.wps_url,
+        "user": DEMO_USER,
+        "token": fresh_token(machine.url, DEMO_USER, password, _TOKEN_NOTE),
+    }
+    _write_private(machine.endpoint_file, endpoint)
+
+
+def wait_until_ready(machine: Machine, hub: "subprocess.Popen[bytes]") -> None:
+    """Return when hub and WPS both answer.
+
+    Raises:
+        CannotStart: the hub ended, or the time is over.
+    """
+    started = time.monotonic()
+    said = started
+    while not (_answers(f"{machine.url}/hub/health") and _answers(f"{machine.wps_url}health")):
+        now = time.monotonic()
+        if now - started > _START_SECONDS:
+            raise CannotStart(f"Hub and WPS did not answer in time; see {_log_file(machine)}.")
+        if now - said > _SAY_EVERY_SECONDS:
+            said = now
+            say(f"Still starting ({now - started:.0f} s) ...")
+        if _ended_within(hub, _POLL_SECONDS):
+            raise CannotStart(f"The hub ended while it started; see {_log_file(machine)}.")
+
+
+def say(sentence: str) -> None:
+    """Tell the person who watches how far it is."""
+    print(sentence, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def _lock(state: Path) -> Iterator[None]:
+    """Hold the state folder for as long as this process lives, crash included."""
+    with _lock_file(state) as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise CannotStart(
+                f"A geoportal already runs on {state}: stop it, or name another folder with "
+                "GEOPORTAL_STATE."
+            ) from error
+        yield
+
+
+def _lock_file(state: Path) -> Any:
+    try:
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        state.chmod(0o700)
+        return (state / "lock").open("a")
+    except OSError as error:
+        raise CannotStart(
+            f"The state folder {state} cannot be written ({error.strerror}): name another with "
+            "GEOPORTAL_STATE."
+        ) from error
+
+
+def _open_port(port: int) -> int:
+    try:
+        with socket.create_server((LOOPBACK, port)):
+            return port or free_port()
+    except OSError as error:
+        raise CannotStart(
+            f"Port {port} cannot be had ({error.strerror}): choose another with GEOPORTAL_PORT, "
+            "0 being any free one."
+        ) from error
+
+
+def _environment(machine: Machine) -> dict[str, str]:
+    programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+    return dict(os.environ) | machine.environment | machine.mark | {"PATH": programs}
+
+
+def _log_file(machine: Machine) -> Path:
+    return machine.state / "hub.log"
+
+
+def _log(machine: Machine) -> Path:
+    """Keep the log of the start before this one beside the new one."""
+    log = _log_file(machine)
+    if log.exists():
+        log.replace(log.with_name("hub.log.1"))
+    return log
+
+
+def _answers(address: str) -> bool:
+    try:
+        with local_session() as session:
+            return session.get(address, timeout=5).ok
+    except requests.RequestException:
+        return False
+
+
+def _ended_within(process: "subprocess.Popen[bytes]", seconds: float) -> bool:
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
+
+
+def _stop(hub: "subprocess.Popen[bytes]") -> None:
+    hub.terminate()
+    if not _ended_within(hub, _STOP_SECONDS):
+        hub.kill()
+    hub.wait()
+
+
+def _write_private(path: Path, content: dict[str, str]) -> None:
+    """Write JSON that only its owner reads (umask), whole or not at all."""
+    draft = path.with_name(f"{path.name}.new")
+    draft.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    draft.replace(path)

@@ -1,0 +1,132 @@
+"""The place a hub runs in: its folders, its address, and what this machine provides for it.
+
+All of it comes from the environment, and goes on to the children in the same variables. In a
+cluster the chart provides proxy, database and addresses, and only the folders are asked here.
+"""
+
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from traitlets.config import Config
+
+from hub.errors import CannotStart
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+LOOPBACK = "127.0.0.1"
+DEFAULT_PORT = "8000"
+# characters that traefik refuses in encoded form unless told otherwise, legal in file names
+_ENCODED = ("Slash", "BackSlash", "Semicolon", "Percent", "QuestionMark", "Hash")
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where one geoportal lives.
+
+    Attributes:
+        state: the folder for everything that lasts; two geoportals never share one.
+        storage: the root of the storage tree, with users/, team/ and shared/.
+        settings: the YAML file of settings.
+        port: the port of the public address on this machine; 0 is any free one.
+    """
+
+    state: Path
+    storage: Path
+    settings: Path
+    port: int
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> "Machine":
+        """Read GEOPORTAL_STATE, _STORAGE, _SETTINGS and _PORT; absent or empty is the default.
+
+        Raises:
+            CannotStart: GEOPORTAL_PORT is no port.
+        """
+        state = Path(environment.get("GEOPORTAL_STATE") or CHECKOUT / ".geoportal").absolute()
+        return cls(
+            state=state,
+            storage=Path(environment.get("GEOPORTAL_STORAGE") or state / "storage").absolute(),
+            settings=Path(
+                environment.get("GEOPORTAL_SETTINGS") or CHECKOUT / "hub" / "local.yaml"
+            ).absolute(),
+            port=_port(environment.get("GEOPORTAL_PORT") or DEFAULT_PORT),
+        )
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables from which a child reads the same machine."""
+        return {
+            "GEOPORTAL_STATE": str(self.state),
+            "GEOPORTAL_STORAGE": str(self.storage),
+            "GEOPORTAL_SETTINGS": str(self.settings),
+            "GEOPORTAL_PORT": str(self.port),
+        }
+
+    @property
+    def mark(self) -> dict[str, str]:
+        """The variable that everything started for this geoportal carries, so that it is found."""
+        return {"GEOPORTAL_INSTANCE": str(self.state)}
+
+    @property
+    def url(self) -> str:
+        """The address for people, without a slash at the end."""
+        return f"http://{LOOPBACK}:{self.port}"
+
+    @property
+    def wps_url(self) -> str:
+        """The address of the WPS."""
+        return f"{self.url}/services/wps/"
+
+    @property
+    def password_file(self) -> Path:
+        """Where the shared password is kept."""
+        return self.state / "password"
+
+    @property
+    def endpoint_file(self) -> Path:
+        """Where clients of this machine find the running geoportal."""
+        return self.state / "endpoint.json"
+
+    def configure(self, c: Config) -> None:
+        """Set what a chart would provide: addresses, proxy and database, all on loopback."""
+        c.JupyterHub.bind_url = self.url
+        c.JupyterHub.hub_bind_url = free_address()
+        c.JupyterHub.db_url = f"sqlite:///{self.state / 'hub.sqlite'}"
+        c.JupyterHub.upgrade_db = True  # JupyterHub keeps a copy of the old one
+        c.JupyterHub.cookie_secret_file = str(self.state / "cookie-secret")
+        c.JupyterHub.proxy_class = "traefik_file"
+        c.TraefikProxy.traefik_api_url = free_address()
+        c.TraefikProxy.traefik_api_username = "hub"
+        c.TraefikProxy.extra_static_config = _TRAEFIK
+        c.TraefikFileProviderProxy.static_config_file = str(self.state / "traefik.toml")
+        c.TraefikFileProviderProxy.dynamic_config_file = str(self.state / "routes.toml")
+
+
+_TRAEFIK = {
+    "global": {"checkNewVersion": False, "sendAnonymousUsage": False},
+    "entryPoints": {
+        "http": {
+            "http": {"encodedCharacters": {f"allowEncoded{name}": True for name in _ENCODED}},
+            # traefik would cut uploads after a minute
+            "transport": {"respondingTimeouts": {"readTimeout": "0s"}},
+        }
+    },
+}
+
+
+def free_port() -> int:
+    """Return a port of the loopback address on which nobody listens."""
+    with socket.create_server((LOOPBACK, 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def free_address() -> str:
+    """Return an http address on loopback on which nobody listens."""
+    return f"http://{LOOPBACK}:{free_port()}"
+
+
+def _port(text: str) -> int:
+    if text.isascii() and text.isdigit() and int(text) < 2**16:
+        return int(text)
+    raise CannotStart(f"GEOPORTAL_PORT is {text}, needs a number from 0 (any free port) to 65535.")

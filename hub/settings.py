@@ -1,0 +1,85 @@
+"""What users choose and who they are: one frozen model, read from YAML, the same everywhere.
+
+`kind` selects a class; every class sets its own traits in `configure`. A mistake in the file
+stops the hub before it serves anyone, naming the path of the mistake.
+"""
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import Field, ValidationError, field_validator
+from traitlets.config import Config
+
+from hub import services
+from hub.authenticators import Nextcloud, SharedPassword
+from hub.errors import SettingsError
+from hub.machine import Machine
+from hub.profiles import Profile
+from hub.services import Wps
+from hub.spawners import Kubernetes, Local
+from hub.strict import Strict
+
+
+class Settings(Strict):
+    """All that an administrator decides about the hub."""
+
+    authenticator: Annotated[SharedPassword | Nextcloud, Field(discriminator="kind")]
+    spawner: Annotated[Local | Kubernetes, Field(discriminator="kind")]
+    profiles: tuple[Profile, ...] = ()
+    wps: Wps = Wps()
+
+    @field_validator("profiles")
+    @classmethod
+    def _slugs_differ(cls, profiles: tuple[Profile, ...]) -> tuple[Profile, ...]:
+        if len({profile.slug for profile in profiles}) < len(profiles):
+            raise ValueError("two profiles have the same slug")
+        return profiles
+
+    def configure(self, c: Config) -> None:
+        """Set every trait of the hub that follows from these settings; only sets, never reads."""
+        c.Spawner.consecutive_failure_limit = 0  # z2jh sets 5: one bad profile stopped the hub
+        self.authenticator.configure(c)
+        self.spawner.configure(c, self.profiles, self.wps)
+        services.configure(c, self.wps)
+
+
+def load(path: Path) -> Settings:
+    """Read settings from a YAML file.
+
+    Raises:
+        SettingsError: the file is missing, is no YAML, or something in it does not do.
+    """
+    content = _content(path)
+    try:
+        return Settings.model_validate({} if content is None else content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = _place(content, first["loc"])
+        raise SettingsError(f"{path}: {where}: {first['msg']}") from error
+
+
+def configure(c: Config) -> None:
+    """Configure the hub from the settings that this machine's environment names."""
+    load(Machine.from_environment(os.environ).settings).configure(c)
+
+
+def _content(path: Path) -> Any:
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path} cannot be read: {error}.") from error
+    except yaml.YAMLError as error:
+        raise SettingsError(f"{path} is no YAML: {' '.join(str(error).split())}.") from error
+
+
+def _place(content: Any, parts: tuple[int | str, ...]) -> str:
+    """Return the path of a fault as it stands in the file, without pydantic's names of kinds."""
+    *parents, last = parts or ("the file",)
+    shown = []
+    for part in parents:
+        if isinstance(part, int) or (isinstance(content, dict) and part in content):
+            content = content[part]
+            shown.append(str(part))
+    return ".".join([*shown, str(last)])

@@ -1,0 +1,50 @@
+"""The base of everything that an administrator writes by hand: frozen, and no unknown keys."""
+
+import os
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from hub.errors import SettingsError
+
+
+class Strict(BaseModel):
+    """A frozen model that refuses keys it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SecretFile(Strict):
+    """A secret that lies in a file of its own."""
+
+    file: Path
+
+    def read(self) -> str:
+        """Return the secret.
+
+        Raises:
+            SettingsError: the file cannot be read.
+        """
+        try:
+            return self.file.read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise SettingsError(f"the secret in {self.file} cannot be read: {error}.") from error
+
+
+class SecretVariable(Strict):
+    """A secret that stands in an environment variable of the hub."""
+
+    env: str
+
+    def read(self) -> str:
+        """Return the secret.
+
+        Raises:
+            SettingsError: the variable is not set.
+        """
+        if self.env not in os.environ:
+            raise SettingsError(f"the secret in {self.env} is needed, and it is not set.")
+        return os.environ[self.env]
+
+
+Secret = SecretFile | SecretVariable

@@ -12,6 +12,7 @@ from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyogrio
 import rasterio
 from rasterio.enums import Resampling
@@ -84,7 +85,9 @@ def _sentinel(folder: Path) -> None:
     polygons = pyogrio.read_dataframe(_only(carried, ".gpkg", "landuse-water"))
     polygons = polygons[polygons["fclass"].isin(SENTINEL_CLASSES)].sort_values("osm_id")
     polygons = polygons[["fclass", "osm_id", "geometry"]].rename(columns={"fclass": "class"})
-    held_out = polygons.groupby("class").cumcount() % 3 == 2
+    # a polygon of OpenStreetMap may stand in several rows: all its rows go the same way
+    number = polygons.groupby("class")["osm_id"].transform(lambda ids: pd.factorize(ids)[0])
+    held_out = number % 3 == 2
     pyogrio.write_dataframe(polygons[~held_out], folder / "labels.gpkg", layer="labels")
     pyogrio.write_dataframe(polygons[held_out], folder / "reference.gpkg", layer="reference")
 

@@ -168,7 +168,8 @@ def open_labels(
         path: GeoJSON, GeoPackage, Shapefile, FlatGeobuf, or a GeoTIFF of codes.
         class_field: the attribute of a vector that holds the class.
         grid: the grid of the scene or map.
-        legend: the legend whose names or codes the classes are; new by default.
+        legend: the legend whose names or codes the classes are, extended by those it lacks; new
+            by default.
 
     Raises:
         InputError: the file, its CRS, its geometries or the field do not do.
@@ -176,7 +177,7 @@ def open_labels(
     kind = sniff(Path(path))
     if kind == RASTER_KIND:
         with open_raster(path) as dataset, on_grid(dataset, grid) as moved:
-            yield Codes(_raster_legend(dataset), moved)
+            yield Codes(raster_legend(dataset), moved)
     else:
         yield _read_features(Path(path), kind, class_field, grid, legend)
 
@@ -211,7 +212,7 @@ def _read_features(
     path: Path, expected: str, class_field: str, grid: Grid, legend: Legend | None
 ) -> Polygons | Points:
     source_crs, geometries, values = _load(path, expected, class_field)
-    legend = legend or Legend.of(values)
+    legend = legend.extended(values) if legend else Legend.of(values)
     by_name = legend.match(sorted(set(values)))
     codes = np.array([by_name[value] for value in values], np.uint8)
     geometries = _to_crs(geometries, source_crs, grid, path.name)
@@ -280,7 +281,7 @@ def _points(legend: Legend, grid: Grid, geometries: np.ndarray, codes: np.ndarra
     )
 
 
-def _raster_legend(dataset: DatasetReader) -> Legend:
+def raster_legend(dataset: DatasetReader) -> Legend:
     """Return the legend of a label raster: its own, else one of the codes that occur."""
     own = legend_of(dataset)
     if own is not None:

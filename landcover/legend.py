@@ -70,7 +70,7 @@ class Legend:
     def of_codes(cls, codes: Iterable[int]) -> "Legend":
         """Name the codes of a raster that brings no legend."""
         ordered = sorted(codes)
-        return cls(tuple(LegendClass(c, f"class {c}", color_of("", c)) for c in ordered))
+        return cls(tuple(LegendClass(c, unnamed(c), color_of("", c)) for c in ordered))
 
     @classmethod
     def from_list(cls, classes: Any) -> "Legend":
@@ -116,6 +116,19 @@ class Legend:
         """The names, in the order of the codes."""
         return tuple(c.name for c in self.classes)
 
+    def extended(self, values: Iterable[str]) -> "Legend":
+        """Return a legend that also holds the values that are neither a name nor a code here.
+
+        They get the lowest free codes, in sorted order.
+        """
+        known = {*self.names, *(str(code) for code in self.codes)}
+        new = sorted({value.strip() for value in values} - known)
+        free = [code for code in range(1, MAX_CODE + 1) if code not in self.codes]
+        if len(new) > len(free):
+            raise InputError(f"a legend holds at most {MAX_CODE} classes, {new[-1]} is one more")
+        added = (LegendClass(c, n, color_of(n, c)) for c, n in zip(free, new, strict=False))
+        return Legend(tuple(sorted((*self.classes, *added), key=lambda entry: entry.code)))
+
     def match(self, values: Sequence[str]) -> Mapping[str, int]:
         """Return the code of each value: a name of this legend, else one of its codes.
 
@@ -130,6 +143,11 @@ class Legend:
                 f"class {unknown[0]} is not in the legend, which has {', '.join(self.names)}"
             )
         return {value: by_value[value.strip()] for value in values}
+
+
+def unnamed(code: int) -> str:
+    """Return what a class is called that nobody named."""
+    return f"class {code}"
 
 
 def color_of(name: str, code: int) -> str:

@@ -95,14 +95,18 @@ class Card:
         """
         try:
             plain = json.loads(text)
-            if plain["version"] != CARD_VERSION:
-                raise ModelError(f"the model's card has version {plain['version']}, needs 1")
-            known = {key: plain[key] for key in cls.__dataclass_fields__ if key in plain}
-            known["legend"] = Legend.from_list(plain["legend"])
-            known["bands"] = tuple(_card_band(band) for band in plain["bands"])
-            return cls(**known)
+            if plain["version"] == CARD_VERSION:
+                return cls._from_plain(plain)
         except (ValueError, TypeError, KeyError, AttributeError, InputError) as error:
             raise ModelError("the model's card is damaged or not ours") from error
+        raise ModelError(f"the model's card has version {plain['version']}, needs {CARD_VERSION}")
+
+    @classmethod
+    def _from_plain(cls, plain: dict[str, Any]) -> "Card":
+        known = {key: plain[key] for key in cls.__dataclass_fields__ if key in plain}
+        known["legend"] = Legend.from_list(plain["legend"])
+        known["bands"] = tuple(_card_band(band) for band in plain["bands"])
+        return cls(**known)
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,8 @@ from pycm import ConfusionMatrix
 from rasterio.io import DatasetReader
 
 from landcover.errors import InputError
-from landcover.labels import RASTER_KIND, Labels, open_labels, sniff
-from landcover.legend import NODATA, Legend
+from landcover.labels import RASTER_KIND, Labels, open_labels, raster_legend, sniff
+from landcover.legend import NODATA, Legend, unnamed
 from landcover.operation import CSV, HTML, JSON, PNG, AnyPath, File
 from landcover.progress import report_progress
 from landcover.rasters import Grid, legend_of, open_raster
@@ -107,11 +107,10 @@ def assess_quality(
     """
     with open_raster(map) as dataset:
         grid = Grid.of(dataset)
-        legend = legend_of(dataset)
+        own = legend_of(dataset)
         moved = _is_moved(reference, grid)
-        with open_labels(reference, class_field, grid, legend) as labels:
-            legend = legend or labels.legend
-            legend = _union(legend, labels.legend)
+        with open_labels(reference, class_field, grid, own or raster_legend(dataset)) as labels:
+            legend = _union(own, labels.legend, Path(map).name)
             table, mapped = _accumulate(dataset, labels, grid)
     confusion = _confusion(table, legend)
     if not confusion.total:
@@ -130,7 +129,7 @@ def statistics_of(confusion: Confusion) -> dict[str, Any]:
     names = list(confusion.names)
     if len(names) == 1:
         return {"classes": names, "overall": {"Overall ACC": 1.0, "Kappa": None}, "class": {}}
-    matrix = ConfusionMatrix(matrix=confusion.counts.astype(np.int64))
+    matrix = ConfusionMatrix(matrix=confusion.counts.tolist())
     overall = {key: _number(value) for key, value in matrix.overall_stat.items()}
     per_class = {
         key: {name: _number(values[index]) for index, name in enumerate(names)}
@@ -209,15 +208,29 @@ def _confusion(table: np.ndarray, legend: Legend) -> Confusion:
     present = np.flatnonzero(table.sum(axis=0) + table.sum(axis=1))
     names = {entry.code: entry.name for entry in legend.classes}
     return Confusion(
-        names=tuple(names.get(code, f"class {code}") for code in present.tolist()),
+        names=tuple(names.get(code, unnamed(code)) for code in present.tolist()),
         counts=table[np.ix_(present, present)],
     )
 
 
-def _union(of_map: Legend, of_reference: Legend) -> Legend:
-    """Return the map's legend with the codes that only the reference knows."""
-    extra = [c for c in of_reference.classes if c.code not in of_map.codes]
-    return Legend.from_list([*of_map.to_list(), *Legend(tuple(extra)).to_list()])
+def _union(of_map: Legend | None, of_reference: Legend, map_name: str) -> Legend:
+    """Return the map's legend with the classes that only the reference knows.
+
+    Raises:
+        InputError: a code means one class on the map and another in the reference.
+    """
+    if of_map is None:
+        return of_reference
+    known = {entry.code: entry.name for entry in of_map.classes}
+    for entry in of_reference.classes:
+        name = known.get(entry.code, entry.name)
+        if entry.name not in (name, unnamed(entry.code)):
+            raise InputError(
+                f"code {entry.code} is {name} on {map_name} and {entry.name} in the reference: "
+                "both need one legend"
+            )
+    extra = [entry for entry in of_reference.classes if entry.code not in known]
+    return Legend(tuple(sorted((*of_map.classes, *extra), key=lambda entry: entry.code)))
 
 
 def _is_moved(reference: AnyPath, grid: Grid) -> bool:

@@ -1,11 +1,12 @@
 """Gradient-boosted trees over the bands of single pixels (Friedman 2001), by scikit-learn."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from landcover.classifiers.tree_ensemble import Tree, TreeEnsemble, joined, round_down
+from landcover.classifiers.tree_ensemble import Transform, Tree, TreeEnsemble, joined, round_down
 
 
 def fit(pixels: np.ndarray, codes: np.ndarray, seed: int) -> TreeEnsemble:
@@ -20,24 +21,24 @@ def fit(pixels: np.ndarray, codes: np.ndarray, seed: int) -> TreeEnsemble:
         max_iter=100, class_weight="balanced", early_stopping=False, random_state=seed
     )
     boosted.fit(pixels, codes)
-    classes = len(boosted.classes_)
-    # two classes share one tree a round: its sum is the second one's, the first one's is 0
-    columns = range(classes) if classes > 2 else (1,)
+    # of two classes, one tree a round speaks for both
+    scores = len(boosted._predictors[0])
     trees = [
-        _tree(predictor.nodes, column, classes)
+        _tree(predictor.nodes, score, scores)
         for rounds in boosted._predictors
-        for column, predictor in zip(columns, rounds, strict=True)
+        for score, predictor in enumerate(rounds)
     ]
-    base = np.zeros(classes, np.float32)
-    base[list(columns)] = np.ravel(boosted._baseline_prediction)
-    return joined(trees, boosted.classes_, softmax=True, bands=pixels.shape[1], base=base)
+    base = np.ravel(boosted._baseline_prediction)
+    first = [_raised(tree, score, base[score]) for score, tree in enumerate(trees[:scores])]
+    transform: Transform = "LOGISTIC" if scores == 1 else "SOFTMAX"
+    return joined([*first, *trees[scores:]], boosted.classes_, transform, pixels.shape[1])
 
 
-def _tree(nodes: Any, column: int, classes: int) -> Tree:
+def _tree(nodes: Any, score: int, scores: int) -> Tree:
     """Read one tree off scikit-learn's record array of nodes."""
     leaf = nodes["is_leaf"].astype(bool)
-    values = np.zeros((len(nodes), classes), np.float32)
-    values[:, column] = np.where(leaf, nodes["value"], 0)
+    values = np.zeros((len(nodes), scores), np.float32)
+    values[:, score] = np.where(leaf, nodes["value"], 0)
     return Tree(
         feature=np.where(leaf, 0, nodes["feature_idx"]),
         threshold=round_down(np.where(leaf, 0, nodes["num_threshold"])),
@@ -45,3 +46,10 @@ def _tree(nodes: Any, column: int, classes: int) -> Tree:
         right=np.where(leaf, -1, nodes["right"].astype(np.int64)),
         values=values,
     )
+
+
+def _raised(tree: Tree, score: int, base: float) -> Tree:
+    """Add the prediction before the first round to every leaf."""
+    values = tree.values.copy()
+    values[tree.left < 0, score] += base
+    return replace(tree, values=values)

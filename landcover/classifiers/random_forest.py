@@ -20,7 +20,7 @@ def fit(pixels: np.ndarray, codes: np.ndarray, seed: int) -> TreeEnsemble:
     forest.fit(pixels, codes)
     share = 1.0 / len(forest.estimators_)
     trees = [_tree(estimator.tree_, share) for estimator in forest.estimators_]
-    return joined(trees, forest.classes_, softmax=False, bands=pixels.shape[1])
+    return joined(trees, forest.classes_, transform="NONE", bands=pixels.shape[1])
 
 
 def _tree(fitted: object, share: float) -> Tree:
@@ -30,6 +30,8 @@ def _tree(fitted: object, share: float) -> Tree:
     # (nodes, 1, classes) -> (nodes, classes), each row the shares of classes in that node
     values = tree.value[:, 0, :]  # type: ignore[attr-defined]
     values = values / values.sum(axis=1, keepdims=True) * share
+    if values.shape[1] == 2:
+        values = values[:, 1:]  # the first one's share is the rest
     return Tree(
         feature=np.where(leaf, 0, tree.feature),  # type: ignore[attr-defined]
         threshold=round_down(np.where(leaf, 0, tree.threshold)),  # type: ignore[attr-defined]

@@ -8,9 +8,10 @@ Kept from the trainer: for x of float32, x <= t of float64 is x <= t rounded dow
 float32.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 import numba
 import numpy as np
@@ -18,6 +19,8 @@ import onnx
 from onnx import TensorProto, helper
 
 from landcover.errors import ModelError
+
+Transform = Literal["NONE", "SOFTMAX", "LOGISTIC"]
 
 MAX_NODES = 50_000_000
 _BRANCH, _LEAF = b"BRANCH_LEQ", b"LEAF"
@@ -32,7 +35,7 @@ class Tree:
         threshold: float32 (nodes,); left if value <= threshold.
         left: (nodes,) index of the left child, -1 at a leaf.
         right: (nodes,) index of the right child, -1 at a leaf.
-        values: float32 (nodes, classes), what a leaf adds to each class; 0 at branches.
+        values: float32 (nodes, scores), what a leaf adds to each score; 0 at branches.
     """
 
     feature: np.ndarray
@@ -46,16 +49,18 @@ class Tree:
 class TreeEnsemble:
     """Many trees in one set of arrays; children are indexes into them, always greater.
 
+    There is a score per class; of two classes there is one, the second one's, which is the form
+    that ONNX Runtime expects.
+
     Attributes:
         roots: int32 (trees,).
         feature: int32 (nodes,).
         threshold: float32 (nodes,).
         left: int32 (nodes,), -1 at a leaf.
         right: int32 (nodes,), -1 at a leaf.
-        values: float32 (nodes, classes).
-        base: float32 (classes,), added once.
-        codes: uint8 (classes,), legend codes in the order of the columns.
-        softmax: whether sums become probabilities by softmax; else they are probabilities.
+        values: float32 (nodes, scores).
+        codes: uint8 (classes,), legend codes in the order of the scores.
+        transform: how sums become probabilities; NONE if they are.
         bands: number of bands of a pixel.
     """
 
@@ -65,18 +70,20 @@ class TreeEnsemble:
     left: np.ndarray
     right: np.ndarray
     values: np.ndarray
-    base: np.ndarray
     codes: np.ndarray
-    softmax: bool
+    transform: Transform
     bands: int
 
     def predict_proba(self, pixels: np.ndarray) -> np.ndarray:
         """Return the probability of each class: float64 (N, classes), from float32 (N, bands)."""
         pixels = np.ascontiguousarray(pixels, np.float32)
-        sums = np.tile(self.base.astype(np.float64), (len(pixels), 1))
+        sums = np.zeros((len(pixels), self.values.shape[1]))
         _add_trees(pixels, self.roots, self.feature, self.threshold, self.left, self.right,
                    self.values, sums)  # fmt: skip
-        return _softmax(sums) if self.softmax else sums
+        probability = _TRANSFORMS[self.transform](sums)
+        if len(self.codes) == 2:
+            return np.hstack([1 - probability, probability])
+        return probability
 
     def predict(self, pixels: np.ndarray) -> np.ndarray:
         """Return the most probable class: uint8 (N,), legend codes."""
@@ -106,8 +113,7 @@ class TreeEnsemble:
             class_ids=column.tolist(),
             class_weights=self.values[leaves, column].tolist(),
             classlabels_int64s=self.codes.astype(int).tolist(),
-            base_values=self.base.tolist(),
-            post_transform="SOFTMAX" if self.softmax else "NONE",
+            post_transform=self.transform,
         )
 
     def to_graph(self) -> onnx.GraphProto:
@@ -132,9 +138,8 @@ class TreeEnsemble:
 def joined(
     trees: Sequence[Tree],
     codes: np.ndarray,
-    softmax: bool,
+    transform: Transform,
     bands: int,
-    base: np.ndarray | None = None,
 ) -> TreeEnsemble:
     """Put trees into one set of arrays."""
     roots = np.cumsum([0, *(len(tree.feature) for tree in trees)])[:-1]
@@ -150,9 +155,8 @@ def joined(
         left=np.concatenate([moved(t.left, root) for t, root in pairs]).astype(np.int32),
         right=np.concatenate([moved(t.right, root) for t, root in pairs]).astype(np.int32),
         values=np.concatenate([t.values for t in trees]).astype(np.float32),
-        base=np.zeros(len(codes), np.float32) if base is None else base,
         codes=np.asarray(codes, np.uint8),
-        softmax=softmax,
+        transform=transform,
         bands=bands,
     )
 
@@ -178,8 +182,9 @@ def from_node(node: onnx.NodeProto, codes: Sequence[int], bands: int) -> TreeEns
     _need(0 < len(tree) <= MAX_NODES, f"has {len(tree)} nodes, at most {MAX_NODES} are run")
     _need(len({len(a) for a in arrays}) == 1, "has node lists of different lengths")
     labels = _ints(found, "classlabels_int64s")
+    _need(not found.get("base_values"), "adds base values, which are not run here")
     _need(
-        len(labels) >= 1 and set(labels.tolist()) <= set(codes), "names classes outside its legend"
+        len(labels) >= 2 and set(labels.tolist()) <= set(codes), "names classes outside its legend"
     )
     _need(len(set(labels.tolist())) == len(labels), "names a class twice")
     roots = _roots(tree, nodes)
@@ -198,10 +203,9 @@ def from_node(node: onnx.NodeProto, codes: Sequence[int], bands: int) -> TreeEns
         threshold=threshold,
         left=np.where(leaf, -1, yes + offset).astype(np.int32),
         right=np.where(leaf, -1, no + offset).astype(np.int32),
-        values=_leaf_values(found, roots, size[roots], leaf, len(labels)),
-        base=_base(found, len(labels)),
+        values=_leaf_values(found, roots, size[roots], leaf, labels),
         codes=labels.astype(np.uint8),
-        softmax=_is_softmax(found),
+        transform=_transform(found),
         bands=bands,
     )
 
@@ -227,38 +231,36 @@ def _roots(tree: np.ndarray, nodes: np.ndarray) -> np.ndarray:
 
 
 def _leaf_values(
-    found: dict[str, object], roots: np.ndarray, sizes: np.ndarray, leaf: np.ndarray, classes: int
+    found: dict[str, object],
+    roots: np.ndarray,
+    sizes: np.ndarray,
+    leaf: np.ndarray,
+    labels: np.ndarray,
 ) -> np.ndarray:
     tree, node = _ints(found, "class_treeids"), _ints(found, "class_nodeids")
+    scores = 1 if len(labels) == 2 else len(labels)
     column = _ints(found, "class_ids")
     weight = np.array(found.get("class_weights", ()), np.float32)
     _need(len({len(a) for a in (tree, node, column, weight)}) == 1,
           "has class lists of different lengths")  # fmt: skip
     _need(bool(((tree >= 0) & (tree < len(roots))).all()), "has a class in a tree it lacks")
     _need(bool(((node >= 0) & (node < sizes[tree])).all()), "has a class at a node it lacks")
-    _need(bool(((column >= 0) & (column < classes)).all()), "has a class outside its legend")
+    _need(bool(((column >= 0) & (column < scores)).all()), "has a class outside its legend")
     _need(bool(np.isfinite(weight).all()), "has a class weight that is no number")
-    _need(classes * len(leaf) <= 4 * MAX_NODES, "has too many nodes for its classes")
+    _need(scores * len(leaf) <= 4 * MAX_NODES, "has too many nodes for its classes")
     where = roots[tree] + node
     _need(bool(leaf[where].all()), "has a class at a branch")
-    values = np.zeros((len(leaf), classes), np.float32)
+    values = np.zeros((len(leaf), scores), np.float32)
     np.add.at(values, (where, column), weight)
     return values
 
 
-def _base(found: dict[str, object], classes: int) -> np.ndarray:
-    base = np.array(found.get("base_values", ()), np.float32)
-    if not base.size:
-        return np.zeros(classes, np.float32)
-    _need(base.shape == (classes,), "has base values for other classes")
-    _need(bool(np.isfinite(base).all()), "has a base value that is no number")
-    return base
-
-
-def _is_softmax(found: dict[str, object]) -> bool:
-    transform = found.get("post_transform", b"NONE")
-    _need(transform in (b"NONE", b"SOFTMAX"), "ends in a transform that is not run here")
-    return transform == b"SOFTMAX"
+def _transform(found: dict[str, object]) -> Transform:
+    name = found.get("post_transform", b"NONE")
+    known = next((key for key in _TRANSFORMS if key.encode() == name), None)
+    if known is None:
+        raise ModelError("the model ends in a transform that is not run here")
+    return known
 
 
 def _ints(found: dict[str, object], name: str) -> np.ndarray:
@@ -270,9 +272,24 @@ def _need(holds: bool, fault: str) -> None:
         raise ModelError(f"the model {fault}")
 
 
+def _none(sums: np.ndarray) -> np.ndarray:
+    return sums
+
+
 def _softmax(sums: np.ndarray) -> np.ndarray:
     grown = np.exp(sums - sums.max(axis=1, keepdims=True))
     return np.asarray(grown / grown.sum(axis=1, keepdims=True))
+
+
+def _logistic(sums: np.ndarray) -> np.ndarray:
+    return np.asarray((1 + np.tanh(sums / 2)) / 2)  # never overflows
+
+
+_TRANSFORMS: dict[Transform, Callable[[np.ndarray], np.ndarray]] = {
+    "NONE": _none,
+    "SOFTMAX": _softmax,
+    "LOGISTIC": _logistic,
+}
 
 
 @numba.njit(nogil=True, cache=True)

@@ -1,0 +1,133 @@
+import os
+import threading
+
+import pytest
+
+from landcover import beneath
+from landcover.errors import NameRefused
+from landcover.storage import Storage
+
+
+@pytest.fixture
+def tree(tmp_path):
+    for folder in ("users/anna/sub", "users/boris", "team/forest", "team/secret", "shared"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "users/anna/scene.tif").write_text("mine")
+    (tmp_path / "users/boris/scene.tif").write_text("his")
+    (tmp_path / "shared/scene.tif").write_text("ours")
+    (tmp_path / "team/secret/scene.tif").write_text("theirs")
+    (tmp_path / "outside").write_text("the machine's")
+    return tmp_path
+
+
+@pytest.fixture(params=["openat2", "walk"])
+def storage(tree, request, monkeypatch):
+    if request.param == "walk":
+
+        def missing(folder, name, flags):
+            raise OSError(38, "no such system call")
+
+        monkeypatch.setattr(beneath, "_openat2", missing)
+    return Storage(tree, "anna", ("forest",))
+
+
+def test_names_lead_to_the_three_roots(storage):
+    with storage.readable("home/scene.tif") as path:
+        assert (path.name, path.read_text()) == ("scene.tif", "mine")
+    with storage.readable("shared/scene.tif") as path:
+        assert path.read_text() == "ours"
+    assert storage.names("home") == ["scene.tif", "sub/"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "/etc/passwd", "../boris/scene.tif", "home/../boris/scene.tif", "home/./scene.tif",
+        "home//scene.tif", "boris/scene.tif", "users/boris/scene.tif", "team/secret/scene.tif",
+        "team", "received/1/scene.tif", "file:///etc/passwd", "https://example.org/scene.tif",
+        "/vsicurl/http://127.0.0.1/x.tif", "home/nothing.tif", "home/scene.tif/x", "",
+        "home/scene.tif\0.png", "HOME/scene.tif",
+    ],
+)  # fmt: skip
+def test_names_that_leave_the_callers_roots_are_refused(storage, name):
+    with pytest.raises(NameRefused):
+        storage.open(name)
+
+
+@pytest.mark.parametrize("target", ["../boris/scene.tif", "../../outside", "/etc/passwd"])
+def test_links_that_lead_out_are_refused(storage, tree, target):
+    (tree / "users/anna/link.tif").symlink_to(target)
+    with pytest.raises(NameRefused, match="leads out of your folders"):
+        storage.open("home/link.tif")
+    (tree / "users/anna/folder").symlink_to("../boris")
+    with pytest.raises(NameRefused):
+        storage.open("home/folder/scene.tif")
+
+
+def test_links_within_the_root_are_followed(tree):
+    (tree / "users/anna/link.tif").symlink_to("sub/../scene.tif")
+    with Storage(tree, "anna").readable("home/link.tif") as path:
+        assert path.read_text() == "mine"
+
+
+def test_a_pipe_is_refused_and_blocks_nobody(storage, tree):
+    os.mkfifo(tree / "users/anna/pipe.tif")
+    with pytest.raises(NameRefused, match="neither a file nor a folder"):
+        storage.open("home/pipe.tif")
+
+
+def test_a_link_swapped_in_a_loop_never_shows_anothers_file(storage, tree):
+    """The name is resolved to a descriptor once; what it means a moment later does not matter."""
+    mine, swapped = tree / "users/anna/a.tif", tree / "users/anna/b.tif"
+    mine.write_text("mine")
+    stop = threading.Event()
+
+    def swap():
+        while not stop.is_set():
+            swapped.symlink_to("../boris/scene.tif")
+            swapped.replace(mine)
+            swapped.write_text("mine")
+            swapped.replace(mine)
+
+    thread = threading.Thread(target=swap)
+    thread.start()
+    try:
+        seen = {_read_or_refuse(storage, "home/a.tif") for _ in range(2000)}
+    finally:
+        stop.set()
+        thread.join()
+    assert seen <= {"mine", "", "refused"}
+    assert "mine" in seen
+
+
+def _read_or_refuse(storage, name):
+    try:
+        with storage.readable(name) as path:
+            return path.read_text()
+    except NameRefused:
+        return "refused"
+
+
+def test_a_shapefile_brings_its_parts(storage, tree):
+    for ending in ("shp", "dbf", "shx", "prj"):
+        (tree / f"users/anna/labels.{ending}").write_text(ending)
+    with storage.readable("home/labels.shp") as path:
+        assert sorted(p.suffix for p in path.parent.iterdir()) == [".dbf", ".prj", ".shp", ".shx"]
+        assert path.with_suffix(".dbf").read_text() == "dbf"
+
+
+def test_folders_are_made_where_the_caller_may_write(storage, tree):
+    os.close(storage.make_folder("home/jobs/1"))
+    os.close(storage.make_folder("team/forest/maps"))
+    assert (tree / "users/anna/jobs/1").is_dir()
+    assert (tree / "team/forest/maps").is_dir()
+    with pytest.raises(NameRefused, match="read-only"):
+        storage.make_folder("shared/maps")
+    os.close(Storage(tree, "root", administrator=True).make_folder("shared/maps"))
+
+
+def test_folders_are_not_made_through_a_link(storage, tree):
+    (tree / "users/anna/jobs").symlink_to("../boris")
+    with pytest.raises(NameRefused):
+        storage.make_folder("home/jobs/1")
+    assert not (tree / "users/boris/1").exists()

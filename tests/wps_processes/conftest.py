@@ -1,0 +1,107 @@
+"""A service with real jobs, and callers who need no hub."""
+
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+import pytest
+from werkzeug.exceptions import Forbidden
+from werkzeug.test import Client
+
+from tests.scenes import pixels, quarters, write_labels, write_raster
+from wps_processes.identity import Caller
+from wps_processes.jobs import Ledger
+from wps_processes.runners import Dispatcher, ProcessRunner
+from wps_processes.service import Application, Places
+
+EXECUTE = """<?xml version="1.0"?>
+<wps:Execute service="WPS" version="1.0.0" xmlns:wps="http://www.opengis.net/wps/1.0.0"
+  xmlns:ows="http://www.opengis.net/ows/1.1" xmlns:xlink="http://www.w3.org/1999/xlink">
+  <ows:Identifier>{identifier}</ows:Identifier>
+  <wps:DataInputs>{inputs}</wps:DataInputs>
+  <wps:ResponseForm>{form}</wps:ResponseForm>
+</wps:Execute>"""
+LITERAL = (
+    "<wps:Input><ows:Identifier>{}</ows:Identifier>"
+    "<wps:Data><wps:LiteralData>{}</wps:LiteralData></wps:Data></wps:Input>"
+)
+
+
+class KnownTokens:
+    """Every token is a user's name; the token `foreign` may not use the WPS."""
+
+    def caller(self, request):
+        token = request.headers.get("Authorization", "").removeprefix("token ")
+        if token == "foreign":
+            raise Forbidden("this token may not use the WPS")
+        if token:
+            return Caller(token)
+        session = request.cookies.get("session")
+        return Caller(session, by_token=False) if session else None
+
+    def sign_in(self, request):
+        return None
+
+
+@dataclass
+class Wps:
+    """A client of the service."""
+
+    client: Client
+    root: object
+    ledger: Ledger
+    dispatcher: Dispatcher
+
+    def get(self, path="", user="anna", **parameters):
+        query = f"?{urlencode(parameters)}" if parameters else ""
+        headers = {"Authorization": f"token {user}"} if user else {}
+        return self.client.get(f"/services/wps/{path}{query}", headers=headers, buffered=True)
+
+    def post(self, body, user="anna", **how):
+        headers = {"Authorization": f"token {user}"} if user else {}
+        how.setdefault("content_type", "text/xml")
+        return self.client.post("/services/wps/", data=body, headers=headers, **how)
+
+    def execute(self, identifier, user="anna", asynchronous=False, **inputs):
+        form = '<wps:ResponseDocument storeExecuteResponse="true" status="true"/>'
+        body = EXECUTE.format(
+            identifier=identifier,
+            inputs="".join(LITERAL.format(*pair) for pair in inputs.items()),
+            form=form if asynchronous else "<wps:ResponseDocument/>",
+        )
+        return self.post(body, user)
+
+    def jobs(self, user="anna"):
+        return self.get("jobs", user).get_json()["jobs"]
+
+
+@pytest.fixture
+def start(tmp_path):
+    """A function that starts a service; all are stopped at the end."""
+    root = tmp_path / "storage"
+    for folder in ("users/anna", "users/boris", "shared"):
+        (root / folder).mkdir(parents=True)
+    values, _ = quarters(48)
+    write_raster(root / "shared/scene.tif", values, names=("B02", "B03", "B04"))
+    corners = (("a", 2, 2), ("b", 2, 30), ("a", 12, 2), ("b", 12, 30), ("c", 30, 5), ("c", 40, 9))
+    shapes = [(name, pixels(row, column, 5, 5)) for name, row, column in corners]
+    write_labels(root / "users/anna/labels.gpkg", shapes)
+    started = []
+
+    def starter(running=True, at_once=2, sync_seconds=60.0, runner=None):
+        ledger = Ledger(tmp_path / "jobs.sqlite")
+        dispatcher = Dispatcher(ledger, runner or ProcessRunner(root), at_once)
+        places = Places(root, sync_seconds=sync_seconds)
+        application = Application(places, ledger, dispatcher, KnownTokens())
+        if running:
+            dispatcher.start()
+            started.append(dispatcher)
+        return Wps(Client(application), root, ledger, dispatcher)
+
+    yield starter
+    for dispatcher in started:
+        dispatcher.stop()
+
+
+@pytest.fixture
+def wps(start):
+    return start()

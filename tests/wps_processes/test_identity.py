@@ -1,0 +1,49 @@
+import pytest
+from kubespawner.slugs import safe_slug
+from werkzeug.test import EnvironBuilder
+from werkzeug.wrappers import Request
+
+from wps_processes.identity import Caller, HubIdentity
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["anna", "a", "a-b", "bob.smith", "Eve Smith@Lab.org", "1st", "a--b", "-a", "a-", "a" * 64,
+     "a" * 63, "мария"],
+)  # fmt: skip
+def test_a_users_folder_is_the_one_kubespawner_mounts(name):
+    assert Caller(name).folder == safe_slug(name)
+
+
+@pytest.fixture
+def identity(tmp_path, monkeypatch):
+    monkeypatch.setenv("JUPYTERHUB_API_TOKEN", "secret")
+    monkeypatch.setenv("JUPYTERHUB_API_URL", "http://127.0.0.1:9/hub/api")
+    monkeypatch.setenv("JUPYTERHUB_CLIENT_ID", "service-wps")
+    monkeypatch.setenv("JUPYTERHUB_SERVICE_PREFIX", "/services/wps/")
+    return HubIdentity(tmp_path, "/services/wps/")
+
+
+def request(path="/services/wps/jobs", **how):
+    return Request(EnvironBuilder(path=path, **how).get_environ())
+
+
+def test_the_key_of_cookies_is_kept_and_nobody_elses(identity, tmp_path):
+    key = tmp_path / "wps-cookie.key"
+    assert key.stat().st_mode & 0o777 == 0o600
+    assert HubIdentity(tmp_path, "/services/wps/")._key == key.read_text()
+
+
+def test_a_forged_session_is_nobody(identity):
+    assert identity.caller(request(headers={"Cookie": "geoportal-wps=forged"})) is None
+    assert identity.caller(request()) is None
+
+
+def test_a_browser_is_sent_to_the_hub_with_a_state_it_must_bring_back(identity):
+    answer = identity.sign_in(request("/services/wps/jobs?state=failed"))
+    assert answer.status_code == 302
+    assert "client_id=service-wps" in answer.headers["Location"]
+    cookie = answer.headers["Set-Cookie"]
+    assert all(part in cookie for part in ("HttpOnly", "SameSite=Lax", "Path=/services/wps/"))
+    with pytest.raises(Exception, match="did not begin here"):
+        identity.signed_in(request("/services/wps/oauth_callback?code=1&state=forged"))

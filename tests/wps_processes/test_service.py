@@ -1,0 +1,333 @@
+import json
+from pathlib import Path
+
+import pytest
+from lxml import etree
+
+NS = {"wps": "http://www.opengis.net/wps/1.0.0", "ows": "http://www.opengis.net/ows/1.1"}
+EXTRACT = {"scene": "shared/scene.tif", "labels": "home/labels.gpkg"}
+
+
+def texts(answer, path):
+    return etree.fromstring(answer.data).xpath(path, namespaces=NS)
+
+
+def sentence(answer):
+    (text,) = texts(answer, "//ows:ExceptionText/text()")
+    return text.strip()
+
+
+def wait(wps, job, user="anna"):
+    over = wps.dispatcher.wait(job, 60)
+    assert over.is_over
+    return wps.get(f"jobs/{job}", user).get_json()
+
+
+def started(wps, **inputs):
+    answer = wps.execute("extract-samples", asynchronous=True, **(EXTRACT | inputs))
+    assert answer.status_code == 200, answer.data
+    (location,) = texts(answer, "/wps:ExecuteResponse/@statusLocation")
+    return location.rsplit("/", 1)[1].removesuffix(".xml"), answer
+
+
+def test_a_synchronous_call_answers_with_the_outputs(wps):
+    answer = wps.execute("extract-samples", **EXTRACT, chip_size="1", masks="false")
+    assert texts(answer, "//wps:ProcessSucceeded") != [], answer.data
+    values = dict(
+        zip(
+            texts(answer, "//wps:Output/ows:Identifier/text()"),
+            texts(answer, "//wps:LiteralData/text() | //wps:Reference/@href"),
+            strict=True,
+        )
+    )
+    (job,) = wps.jobs()
+    assert values["total"] == "150"
+    assert values["samples"] == f"home/jobs/{job['id']}/samples"
+    assert values["counts"] == f"http://localhost/services/wps/outputs/{job['id']}/counts.csv"
+    assert wps.get(f"outputs/{job['id']}/counts.csv").data.startswith(b"class,code,samples")
+
+
+def test_a_job_of_json_is_what_the_contract_says(wps):
+    job, answer = started(wps)
+    assert texts(answer, "//wps:ProcessAccepted") != []
+    described = wait(wps, job)
+    assert described | {"created": 0, "started": 0, "finished": 0} == {
+        "id": job,
+        "operation": "extract-samples",
+        "user": "anna",
+        "state": "successful",
+        "progress": 100,
+        "message": "done",
+        "position": None,
+        "created": 0,
+        "started": 0,
+        "finished": 0,
+        "inputs": described["inputs"],
+        "outputs": {
+            "samples": {"name": f"home/jobs/{job}/samples", "href": None, "value": None},
+            "counts": {
+                "name": f"home/jobs/{job}/counts.csv",
+                "href": f"http://localhost/services/wps/outputs/{job}/counts.csv",
+                "value": None,
+            },
+            "total": {"name": None, "href": None, "value": 150},
+        },
+        "error": None,
+    }
+    assert described["created"] <= described["started"] <= described["finished"]
+    assert described["finished"].endswith("Z")
+    assert described["inputs"] == EXTRACT | {
+        "class_field": "class", "chip_size": 1, "max_per_class": 0, "masks": False, "seed": 0,
+    }  # fmt: skip
+
+
+def test_the_status_document_follows_the_ledger(wps):
+    job, _ = started(wps)
+    wait(wps, job)
+    document = wps.get(f"status/{job}.xml")
+    assert texts(document, "//wps:ProcessSucceeded") != []
+    assert texts(document, "//wps:LiteralData/text()") == [f"home/jobs/{job}/samples", "150"]
+
+
+def test_key_value_pairs_do_the_same(wps):
+    inputs = ";".join(f"{name}={value}" for name, value in EXTRACT.items())
+    answer = wps.get(
+        service="WPS", version="1.0.0", request="Execute", identifier="extract-samples",
+        datainputs=f"{inputs};max_per_class=7",
+    )  # fmt: skip
+    assert "21" in texts(answer, "//wps:LiteralData/text()")
+
+
+def test_raw_output_is_the_file_itself(wps):
+    inputs = ";".join(f"{name}={value}" for name, value in EXTRACT.items())
+    answer = wps.get(
+        service="WPS", version="1.0.0", request="Execute", identifier="extract-samples",
+        datainputs=inputs, rawdataoutput="counts",
+    )  # fmt: skip
+    assert answer.data.startswith(b"class,code,samples")
+
+
+def test_an_output_of_one_operation_is_an_input_of_the_next(wps):
+    job, _ = started(wps)
+    samples = wait(wps, job)["outputs"]["samples"]["name"]
+    answer = wps.execute("balance-samples", samples=samples, threshold="10")
+    (before, after) = texts(answer, "//wps:LiteralData/text()")
+    assert int(after) < int(before) == 150
+
+
+def test_the_description_follows_from_the_operation(wps):
+    described = wps.get(
+        service="WPS", version="1.0.0", request="DescribeProcess", identifier="balance-samples"
+    )
+    assert texts(described, "//Input/ows:Identifier/text()") == [
+        "samples", "clusters", "threshold", "step", "scope", "seed",
+    ]  # fmt: skip
+    assert texts(described, "//Input/@minOccurs") == ["1", "0", "0", "0", "0", "0"]
+    assert texts(described, "//Input[ows:Identifier='clusters']//DefaultValue/text()") == ["8"]
+    assert texts(described, "//Input[ows:Identifier='clusters']//ows:MinimumValue/text()") == ["1"]
+    assert texts(described, "//Input[ows:Identifier='scope']//ows:Value/text()") == [
+        "all",
+        "class",
+    ]
+    assert texts(described, "//Input[ows:Identifier='seed']//ows:DataType/text()") == ["integer"]
+    assert "text/csv" in texts(described, "//Output//MimeType/text()")
+
+
+def test_capabilities_name_every_process_and_this_address(wps):
+    answer = wps.get(service="WPS", request="GetCapabilities")
+    assert texts(answer, "//wps:Process/ows:Identifier/text()") == [
+        "extract-samples", "balance-samples", "train-classifier", "classify-scene",
+        "assess-quality",
+    ]  # fmt: skip
+    assert b"http://localhost/services/wps/" in answer.data
+    assert b"geoportal.invalid" not in answer.data
+
+
+def test_the_address_is_the_proxys(wps):
+    answer = wps.client.get(
+        "/services/wps/?service=WPS&request=GetCapabilities",
+        headers={"Authorization": "token anna", "X-Forwarded-Host": "maps.example.org",
+                 "X-Forwarded-Proto": "https"},
+    )  # fmt: skip
+    assert b"https://maps.example.org/services/wps/" in answer.data
+
+
+@pytest.mark.parametrize("version", ["2.0.0", "9"])
+def test_only_version_1_is_spoken(wps, version):
+    answer = wps.get(service="WPS", request="DescribeProcess", version=version, identifier="x")
+    assert answer.status_code == 400
+    assert texts(answer, "//@exceptionCode") == ["VersionNegotiationFailed"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["", "?service=WPS&request=GetCapabilities", "jobs", "jobs/1", "status/1.xml", "outputs/1/a"],
+)
+def test_nobody_without_an_identity_is_answered(wps, path):
+    for headers in ({}, {"Accept": "text/html"}):
+        answer = wps.client.get(f"/services/wps/{path}", headers=headers)
+        assert answer.status_code == 401
+    assert wps.client.post("/services/wps/", data="<x/>").status_code == 401
+    assert wps.get("jobs", "foreign").status_code == 403
+
+
+def test_health_needs_no_identity(wps):
+    assert wps.client.get("/services/wps/health").status_code == 200
+
+
+def test_another_users_job_is_not_there(wps):
+    job, _ = started(wps)
+    wait(wps, job)
+    for path in (f"jobs/{job}", f"status/{job}.xml", f"outputs/{job}/counts.csv"):
+        assert wps.get(path).status_code == 200
+        assert wps.get(path, "boris").status_code == 404
+    assert wps.jobs("boris") == []
+    header = {"Authorization": "token boris"}
+    assert wps.client.delete(f"/services/wps/jobs/{job}", headers=header).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "home/../anna/labels.gpkg", "/etc/passwd", "file:///etc/passwd", "users/anna/labels.gpkg",
+        "http://127.0.0.1/labels.gpkg", "/vsicurl/http://127.0.0.1/x", "team/x/labels.gpkg",
+        "home/labels.gpkg", "../anna/labels.gpkg", "home/jobs/../../anna/labels.gpkg",
+    ],
+)  # fmt: skip
+def test_names_outside_the_callers_roots_are_refused_before_a_job_is_made(wps, name):
+    answer = wps.execute("extract-samples", "boris", scene="shared/scene.tif", labels=name)
+    assert answer.status_code == 400
+    assert texts(answer, "//@locator") == ["labels"]
+    assert wps.jobs("boris") == []
+
+
+def test_a_link_into_another_folder_is_refused(wps):
+    (wps.root / "users/boris/link.gpkg").symlink_to("../anna/labels.gpkg")
+    answer = wps.execute(
+        "extract-samples", "boris", scene="shared/scene.tif", labels="home/link.gpkg"
+    )
+    assert sentence(answer) == "home/link.gpkg leads out of your folders"
+
+
+def test_an_output_replaced_by_a_link_is_not_served(wps):
+    job, _ = started(wps)
+    wait(wps, job)
+    output = wps.root / f"users/anna/jobs/{job}/counts.csv"
+    output.unlink()
+    output.symlink_to("/etc/hostname")
+    assert wps.get(f"outputs/{job}/counts.csv").status_code == 404
+    assert wps.get(f"outputs/{job}/..%2f..%2fx").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("inputs", "locator", "text"),
+    [
+        ({"labels": "home/labels.gpkg"}, "scene", "extract-samples needs scene"),
+        (EXTRACT | {"chip_size": "many"}, "chip_size", "chip_size is many, needs a whole number"),
+        (EXTRACT | {"chip_size": "0"}, "chip_size", "chip_size is 0, needs 1 to 1024"),
+        (EXTRACT | {"colour": "red"}, "colour", "extract-samples has no input colour"),
+        (EXTRACT | {"masks": "perhaps"}, "masks", "masks is perhaps, needs true or false"),
+    ],
+)
+def test_bad_inputs_are_named_with_locator_and_our_sentence(wps, inputs, locator, text):
+    answer = wps.execute("extract-samples", **inputs)
+    assert answer.status_code == 400
+    assert texts(answer, "//@locator") == [locator]
+    assert sentence(answer).startswith(text)
+
+
+def test_a_failure_carries_the_operations_sentence(wps):
+    answer = wps.execute("extract-samples", **EXTRACT, class_field="kind")
+    assert sentence(answer) == "labels.gpkg has no field kind, its fields are class"
+    (job,) = wps.jobs()
+    assert (job["state"], job["error"]) == ("failed", sentence(answer))
+    log = wps.get(f"outputs/{job['id']}/job.log")
+    assert b"has no field kind" in log.data
+
+
+def test_an_unknown_process_is_named(wps):
+    assert "there is no process dig" in sentence(wps.execute("dig"))
+
+
+REFERENCE = (
+    '<wps:Input><ows:Identifier>scene</ows:Identifier><wps:Reference xlink:href="{}">'
+    '<wps:Header key="a" value="b"/></wps:Reference></wps:Input>'
+)
+
+
+@pytest.mark.parametrize("url", ["file:///etc/passwd", "http://127.0.0.1:1/x", "ftp://x/y"])
+def test_references_are_refused_and_nothing_is_fetched(wps, url):
+    from tests.wps_processes.conftest import EXECUTE
+
+    body = EXECUTE.format(identifier="extract-samples", inputs=REFERENCE.format(url), form="")
+    answer = wps.post(body)
+    assert answer.status_code == 400
+    assert "nothing is fetched from URLs" in sentence(answer)
+
+
+def test_json_bodies_are_refused(wps):
+    body = json.dumps({"inputs": {"scene": {"type": "complex", "workdir": "/tmp/made"}}})
+    answer = wps.post(body, content_type="application/json")
+    assert answer.status_code == 415
+    answer = wps.client.post(
+        "/services/wps/jobs/extract-samples", data=body, content_type="application/json",
+        headers={"Authorization": "token anna"},
+    )  # fmt: skip
+    assert answer.status_code in (404, 405)
+    assert not Path("/tmp/made").exists()
+
+
+BOMB = """<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;">
+<!ENTITY c "&b;&b;&b;&b;&b;&b;&b;&b;"><!ENTITY d "&c;&c;&c;&c;&c;&c;&c;&c;">]><x>&d;</x>"""
+XXE = '<!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/hostname">]><x>&a;</x>'
+
+
+@pytest.mark.parametrize("body", [BOMB, XXE, "<not closed", "", "plain"])
+def test_hostile_xml_gets_an_error_and_the_service_lives(wps, body):
+    answer = wps.post(body)
+    assert answer.status_code in (400, 411, 501)
+    assert Path("/etc/hostname").read_text().strip().encode() not in answer.data
+    assert wps.get(service="WPS", request="GetCapabilities").status_code == 200
+
+
+def test_a_huge_body_is_refused(wps):
+    assert wps.post(b"<x>" + b"a" * (2 << 20)).status_code == 413
+
+
+def test_a_browser_session_may_read_but_not_execute(wps):
+    job, _ = started(wps)
+    wait(wps, job)
+    client = wps.client
+    client.set_cookie("session", "anna")
+    assert client.get(f"/services/wps/jobs/{job}").status_code == 200
+    query = "?service=WPS&version=1.0.0&request=Execute&identifier=extract-samples"
+    assert client.get(f"/services/wps/{query}").status_code == 403
+    assert client.post("/services/wps/", data="<x/>").status_code == 403
+    assert client.delete(f"/services/wps/jobs/{job}").status_code == 403
+    page = client.get("/services/wps/", headers={"Accept": "text/html"})
+    assert b"balance-samples" in page.data
+    assert job.encode() in page.data
+
+
+def test_outputs_carry_headers_that_keep_them_from_acting(wps):
+    job, _ = started(wps)
+    wait(wps, job)
+    answer = wps.get(f"outputs/{job}/counts.csv")
+    assert answer.headers["Content-Security-Policy"].startswith("sandbox; default-src 'none'")
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert "attachment" not in answer.headers["Content-Disposition"]
+    assert "attachment" in wps.get(f"outputs/{job}/job.log").headers["Content-Disposition"]
+    part = wps.client.get(
+        f"/services/wps/outputs/{job}/counts.csv",
+        headers={"Authorization": "token anna", "Range": "bytes=0-4"},
+        buffered=True,
+    )
+    assert (part.status_code, part.data) == (206, b"class")
+
+
+def test_a_synchronous_call_that_takes_too_long_names_the_other_way(start):
+    wps = start(running=False, sync_seconds=0.2)
+    answer = wps.execute("extract-samples", **EXTRACT)
+    assert answer.status_code == 400
+    assert "call it asynchronously" in sentence(answer)
+    assert [job["state"] for job in wps.jobs()] == ["dismissed"]

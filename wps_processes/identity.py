@@ -1,0 +1,151 @@
+"""Who calls: a hub token or a browser's hub session becomes a caller; nobody else comes in."""
+
+import logging
+import re
+import secrets
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import urlencode
+
+from itsdangerous import BadSignature, URLSafeTimedSerializer
+from jupyterhub.services.auth import HubOAuth
+from tornado.web import HTTPError
+from werkzeug.exceptions import Forbidden, ServiceUnavailable
+from werkzeug.wrappers import Request, Response
+
+LOGGER = logging.getLogger(__name__)
+SESSION, STATE = "geoportal-wps", "geoportal-wps-state"
+STATE_SECONDS = 600
+# kubespawner leaves such names as they are; it is asked about all others
+_OWN_SLUG = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
+
+
+@dataclass(frozen=True)
+class Caller:
+    """A hub user.
+
+    Attributes:
+        name: the hub's name of the user.
+        groups: the user's groups.
+        administrator: whether the hub says so.
+        by_token: whether the request carries a token; a browser's session may only read.
+    """
+
+    name: str
+    groups: tuple[str, ...] = ()
+    administrator: bool = False
+    by_token: bool = True
+
+    @property
+    def folder(self) -> str:
+        """The user's folder below users/, as kubespawner names it."""
+        if _OWN_SLUG.fullmatch(self.name) and "--" not in self.name:
+            return self.name
+        from kubespawner.slugs import safe_slug  # slow to import, seldom needed
+
+        return str(safe_slug(self.name))
+
+
+class Identity(Protocol):
+    """Tells who calls."""
+
+    def caller(self, request: Request) -> Caller | None:
+        """Return the caller, None if the request carries no valid identity."""
+
+    def sign_in(self, request: Request) -> Response | None:
+        """Return what sends a browser to sign in, None if there is no such way."""
+
+    def signed_in(self, request: Request) -> Response:
+        """Answer the browser that comes back from signing in."""
+
+
+class HubIdentity:
+    """Asks the hub."""
+
+    def __init__(self, state: Path, prefix: str) -> None:
+        """Keep the key of session cookies in the state folder; cookies are for `prefix` alone."""
+        self._key = _key(state / "wps-cookie.key")
+        self._prefix = prefix
+
+    def caller(self, request: Request) -> Caller | None:
+        """Return the caller by token, else by session."""
+        token = _token_of(request)
+        if token is not None:
+            return self._caller_of(token, by_token=True)
+        session = self._unsign(request.cookies.get(SESSION, ""), "session", None)
+        return None if session is None else self._caller_of(session, by_token=False)
+
+    def sign_in(self, request: Request) -> Response:
+        """Send a browser to the hub, which sends it back with a code."""
+        state = secrets.token_urlsafe(16)
+        query = urlencode({"state": state})
+        answer = Response(status=302, headers={"Location": f"{self._hub.login_url}&{query}"})
+        signed = self._sign({"state": state, "next": request.full_path.rstrip("?")}, "state")
+        self._set_cookie(answer, request, STATE, signed, STATE_SECONDS)
+        return answer
+
+    def signed_in(self, request: Request) -> Response:
+        """Turn the hub's code into a session."""
+        asked = self._unsign(request.cookies.get(STATE, ""), "state", STATE_SECONDS)
+        if asked is None or not secrets.compare_digest(
+            asked["state"], request.args.get("state", "")
+        ):
+            raise Forbidden("this sign-in did not begin here, open the page again")
+        token = self._hub.token_for_code(request.args.get("code", ""), sync=True)
+        answer = Response(status=302, headers={"Location": self._own_path(asked["next"])})
+        self._set_cookie(answer, request, SESSION, self._sign(token, "session"), None)
+        answer.delete_cookie(STATE, path=self._prefix)
+        return answer
+
+    @cached_property
+    def _hub(self) -> HubOAuth:
+        return HubOAuth(cache_max_age=30)  # owns a thread: made when first needed
+
+    def _caller_of(self, token: str, by_token: bool) -> Caller | None:
+        try:
+            user = self._hub.user_for_token(token, sync=True)
+        except HTTPError as error:
+            LOGGER.warning("the hub does not answer: %s", error)
+            raise ServiceUnavailable("the hub does not answer, try again later") from error
+        if not user or user.get("kind") != "user":
+            return None
+        if not self._hub.check_scopes(self._hub.access_scopes, user):
+            raise Forbidden("this token may not use the WPS")
+        return Caller(
+            user["name"], tuple(user.get("groups", ())), bool(user.get("admin")), by_token
+        )
+
+    def _own_path(self, path: str) -> str:
+        return path if path.startswith(self._prefix) else self._prefix
+
+    def _set_cookie(
+        self, answer: Response, request: Request, name: str, value: str, seconds: int | None
+    ) -> None:
+        secure = request.headers.get("X-Forwarded-Proto", request.scheme) == "https"
+        answer.set_cookie(
+            name, value, max_age=seconds, path=self._prefix, httponly=True, secure=secure,
+            samesite="Lax",
+        )  # fmt: skip
+
+    def _sign(self, value: Any, purpose: str) -> str:
+        return str(URLSafeTimedSerializer(self._key, salt=purpose).dumps(value))
+
+    def _unsign(self, signed: str, purpose: str, seconds: int | None) -> Any:
+        try:
+            return URLSafeTimedSerializer(self._key, salt=purpose).loads(signed, max_age=seconds)
+        except BadSignature:
+            return None
+
+
+def _token_of(request: Request) -> str | None:
+    kind, _, token = request.headers.get("Authorization", "").partition(" ")
+    return token.strip() if kind.lower() in ("token", "bearer") and token.strip() else None
+
+
+def _key(path: Path) -> str:
+    if not path.exists():
+        path.touch(mode=0o600)
+        path.write_text(secrets.token_hex(32))
+    return path.read_text()

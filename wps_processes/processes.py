@@ -1,0 +1,51 @@
+"""Every published process, three lines each; all else follows from the operation."""
+
+from landcover.balancing import balance_samples
+from landcover.classification import classify_scene, train_classifier
+from landcover.quality import assess_quality
+from landcover.samples import extract_samples
+from wps_processes.adapter import OperationProcess
+
+
+class ExtractSamples(OperationProcess):
+    """Cut labelled samples out of a scene."""
+
+    function = extract_samples
+    version = "1.0"
+
+
+class BalanceSamples(OperationProcess):
+    """Thin each class so that rare spectra survive and frequent ones are decimated."""
+
+    function = balance_samples
+    version = "1.0"
+
+
+class TrainClassifier(OperationProcess):
+    """Train a classifier and measure it on places it has not seen."""
+
+    function = train_classifier
+    version = "1.0"
+
+
+class ClassifyScene(OperationProcess):
+    """Classify every valid pixel of a scene."""
+
+    function = classify_scene
+    version = "1.0"
+
+
+class AssessQuality(OperationProcess):
+    """Compare a map with a reference."""
+
+    function = assess_quality
+    version = "1.0"
+
+
+PROCESSES: tuple[type[OperationProcess], ...] = (
+    ExtractSamples,
+    BalanceSamples,
+    TrainClassifier,
+    ClassifyScene,
+    AssessQuality,
+)

@@ -1,0 +1,385 @@
+"""The web service: WPS 1.0.0, jobs as JSON, outputs to their owners, and a page for people."""
+
+import hashlib
+import json
+import mimetypes
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pywps.configuration
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from lxml.etree import XMLSyntaxError
+from markupsafe import escape
+from pywps.app.WPSRequest import WPSRequest
+from pywps.exceptions import InvalidParameterValue, VersionNegotiationFailed
+from pywps.xml_util import fromstring
+from werkzeug.exceptions import (
+    BadRequest,
+    Conflict,
+    Forbidden,
+    HTTPException,
+    LengthRequired,
+    MethodNotAllowed,
+    NotFound,
+    RequestEntityTooLarge,
+    Unauthorized,
+    UnsupportedMediaType,
+)
+from werkzeug.routing import Map, Rule
+from werkzeug.utils import send_file
+from werkzeug.wrappers import Request, Response
+
+from landcover.errors import NameRefused
+from landcover.operation import Operation
+from landcover.storage import Storage
+from wps_processes.adapter import BASE, OperationService, forget_requests
+from wps_processes.identity import Caller, Identity
+from wps_processes.jobs import STATES, SUCCESSFUL, Job, Ledger
+from wps_processes.processes import PROCESSES
+from wps_processes.runners import Dispatcher
+
+MAX_BODY = 1 << 20
+CALLER = "geoportal.caller"
+_OUTPUT_HEADERS = {
+    "Content-Security-Policy": (
+        "sandbox; default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "private, no-cache",
+}
+_SHOWN = (".html", ".png", ".json", ".csv")
+_WPS = "{http://www.opengis.net/wps/1.0.0}"
+_REQUESTS = {f"{_WPS}{name}" for name in ("GetCapabilities", "DescribeProcess", "Execute")}
+_HOST = re.compile(r"[A-Za-z0-9.\-]+(:\d{1,5})?|\[[0-9A-Fa-f:]+\](:\d{1,5})?")
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the service lives.
+
+    Attributes:
+        storage: root of the storage tree.
+        prefix: path under which it is reached, with a slash at both ends.
+        public_url: address of the geoportal for people; "" takes it from each request.
+        sync_seconds: a synchronous call waits so long.
+    """
+
+    storage: Path
+    prefix: str = "/services/wps/"
+    public_url: str = ""
+    sync_seconds: float = 60.0
+
+
+@dataclass
+class Application:
+    """The WSGI application."""
+
+    places: Places
+    ledger: Ledger
+    dispatcher: Dispatcher
+    identity: Identity
+    service: OperationService = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Publish the processes."""
+        forget_requests()
+        pywps.configuration.load_configuration(str(Path(__file__).with_name("pywps.cfg")))
+        pywps.configuration.CONFIG.set("server", "url", BASE)
+        self.service = OperationService([process(self) for process in PROCESSES])
+        self._pages = Environment(
+            loader=PackageLoader("wps_processes"), autoescape=True, undefined=StrictUndefined
+        )
+        rules: dict[str, Callable[..., Response]] = {
+            "": self._wps,
+            "jobs": self._jobs,
+            "jobs/<job_id>": self._job,
+            "status/<job_id>.xml": self._status,
+            "outputs/<job_id>/<name>": self._output,
+        }
+        self._urls = Map(
+            [Rule(self.places.prefix + path, endpoint=view) for path, view in rules.items()]
+        )
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        """Answer a request."""
+        request = Request(environ)
+        try:
+            answer = self._answer(request)
+        except HTTPException as error:
+            answer = _refusal(request, error)
+        return answer(environ, start_response)
+
+    def submit(
+        self, operation: Operation, inputs: Mapping[str, Any], wps_request: WPSRequest
+    ) -> Job:
+        """Write a job for the caller of this request."""
+        caller: Caller = wps_request.http_request.environ[CALLER]
+        self._check_names(operation, inputs, caller)
+        job = Job(
+            user=caller.name,
+            folder=caller.folder,
+            groups=list(caller.groups),
+            administrator=caller.administrator,
+            operation=operation.identifier,
+            inputs=dict(inputs),
+            request=wps_request.json,
+        )
+        self.dispatcher.submit(job)
+        return job
+
+    def wait(self, job: Job) -> Job:
+        """Wait for a job, as long as a synchronous call may take."""
+        seconds = self.places.sync_seconds
+        known = self.dispatcher.wait(job.id, seconds) or job
+        if not known.is_over:
+            self.dispatcher.dismiss(job.id, "dismissed, the synchronous call took too long")
+            known = self.ledger.get(job.id) or known
+        if known.state != SUCCESSFUL and known.error is None:
+            raise BadRequest(
+                f"{job.operation} did not end within {seconds:g} seconds, which a synchronous "
+                "call may take: call it asynchronously (storeExecuteResponse=true, status=true)"
+            )
+        return known
+
+    def content(self, job: Job, name: str) -> bytes:
+        """Return the content of a written output."""
+        with os.fdopen(self._storage_of_job(job).open(name), "rb") as file:
+            return file.read()
+
+    def _answer(self, request: Request) -> Response:
+        if request.path == f"{self.places.prefix}health":
+            return Response("ok\n", mimetype="text/plain")
+        if request.path == f"{self.places.prefix}oauth_callback":
+            return self.identity.signed_in(request)
+        caller = self.identity.caller(request)
+        if caller is None:
+            way = self.identity.sign_in(request) if _is_navigation(request) else None
+            if way is not None:
+                return way
+            raise Unauthorized(
+                "a hub identity is needed: send the header Authorization: token ..."
+            )
+        request.environ[CALLER] = caller
+        view, values = self._urls.bind_to_environ(request.environ).match()
+        return view(request, caller, **values)
+
+    def _wps(self, request: Request, caller: Caller) -> Response:
+        asked = {name.lower(): value for name, value in request.args.items()}
+        if _is_navigation(request) and not {"service", "request"} & set(asked):
+            return self._page(request, caller)
+        if request.method not in ("GET", "POST"):
+            raise MethodNotAllowed(["GET", "POST"])
+        _refuse_bodies(request)
+        if not caller.by_token and (
+            request.method == "POST" or asked.get("request", "").lower() == "execute"
+        ):
+            raise Forbidden("a browser session may only read: Execute needs the token header")
+        _refuse_versions(asked)
+        answer = Response.from_app(self.service.call(request), request.environ)
+        return self._with_address(answer, request)
+
+    def _jobs(self, request: Request, caller: Caller) -> Response:
+        limit, offset = _number(request, "limit", 100, 1000), _number(request, "offset", 0, 10**9)
+        state = request.args.get("state")
+        if state is not None and state not in STATES:
+            raise BadRequest(f"state is {state}, needs one of {', '.join(STATES)}")
+        jobs = self.ledger.of_user(caller.name, limit, offset, state)
+        return _json({"jobs": [self._described(job, request) for job in jobs]})
+
+    def _job(self, request: Request, caller: Caller, job_id: str) -> Response:
+        job = self._own(job_id, caller)
+        if request.method == "DELETE":
+            if not caller.by_token:
+                raise Forbidden("a browser session may only read: DELETE needs the token header")
+            if not self.dispatcher.dismiss(job.id, "dismissed by its owner"):
+                raise Conflict(f"the job is {self._own(job_id, caller).state} already")
+            job = self._own(job_id, caller)
+        elif request.method not in ("GET", "HEAD"):
+            raise MethodNotAllowed(["GET", "DELETE"])
+        return _json(self._described(job, request))
+
+    def _status(self, request: Request, caller: Caller, job_id: str) -> Response:
+        document = self.service.status_document(self._own(job_id, caller))
+        answer = Response(document, mimetype="text/xml", headers={"Cache-Control": "no-store"})
+        return self._with_address(answer, request)
+
+    def _output(self, request: Request, caller: Caller, job_id: str, name: str) -> Response:
+        job = self._own(job_id, caller)
+        try:
+            descriptor = self._storage_of_job(job).open(f"home/jobs/{job.id}/{name}")
+        except NameRefused as error:
+            raise NotFound(str(error)) from error
+        file = os.fdopen(descriptor, "rb")
+        if os.path.isdir(f"/proc/self/fd/{descriptor}"):  # noqa: PTH112  # a descriptor
+            file.close()
+            raise NotFound(f"{name} is a folder: it lies in home/jobs/{job.id}/{name}")
+        return self._sent(file, name, request)
+
+    def _sent(self, file: Any, name: str, request: Request) -> Response:
+        known = os.fstat(file.fileno())
+        version = hashlib.sha256(f"{known.st_mtime_ns} {known.st_size}".encode()).hexdigest()
+        media_type = mimetypes.guess_type(name)[0] or "application/octet-stream"
+        answer = send_file(
+            file,
+            request.environ,
+            mimetype=media_type,
+            as_attachment=not name.endswith(_SHOWN),
+            download_name=name,
+            etag=version[:32],
+            last_modified=datetime.fromtimestamp(known.st_mtime, UTC),
+        )
+        answer.headers.update(_OUTPUT_HEADERS)
+        answer.content_length = known.st_size
+        return answer.make_conditional(request.environ, True, known.st_size)
+
+    def _page(self, request: Request, caller: Caller) -> Response:
+        page = self._pages.get_template("page.html").render(
+            caller=caller,
+            processes=self.service.processes.values(),
+            jobs=[self._described(job, request) for job in self.ledger.of_user(caller.name)],
+            address=self._address(request),
+        )
+        return Response(page, mimetype="text/html")
+
+    def _own(self, job_id: str, caller: Caller) -> Job:
+        """Return a job of the caller; another's is as if it were not there."""
+        job = self.ledger.get(job_id)
+        if job is None or job.user != caller.name:
+            raise NotFound("you have no such job")
+        return job
+
+    def _check_names(
+        self, operation: Operation, inputs: Mapping[str, Any], caller: Caller
+    ) -> None:
+        """Refuse a call whose files are not there before a job is made of it."""
+        storage = self._storage(caller.folder, caller.groups, caller.administrator)
+        for declared in operation.inputs:
+            if declared.kind in ("file", "folder") and declared.name in inputs:
+                try:
+                    os.close(storage.open(inputs[declared.name]))
+                except NameRefused as error:
+                    raise _invalid(str(error), declared.name) from error
+
+    def _storage_of_job(self, job: Job) -> Storage:
+        return self._storage(job.folder, tuple(job.groups), bool(job.administrator))
+
+    def _storage(self, folder: str, groups: tuple[str, ...], administrator: bool) -> Storage:
+        return Storage(self.places.storage, folder, groups, administrator)
+
+    def _described(self, job: Job, request: Request) -> dict[str, Any]:
+        """Return a job as the contract has it."""
+        return {
+            "id": job.id,
+            "operation": job.operation,
+            "user": job.user,
+            "state": job.state,
+            "progress": job.progress,
+            "message": job.message,
+            "position": self.ledger.position(job),
+            "created": job.created,
+            "started": job.started,
+            "finished": job.finished,
+            "inputs": dict(job.inputs),
+            "outputs": {
+                name: self._described_output(job, value, request)
+                for name, value in (job.outputs or {}).items()
+            },
+            "error": job.error,
+        }
+
+    def _described_output(self, job: Job, value: Any, request: Request) -> dict[str, Any]:
+        folder = f"home/jobs/{job.id}/"
+        if not (isinstance(value, str) and value.startswith(folder)):
+            return {"name": None, "href": None, "value": value}
+        file = value.removeprefix(folder)
+        href = f"{self._address(request)}outputs/{job.id}/{quote(file)}" if "." in file else None
+        return {"name": value, "href": href, "value": None}
+
+    def _with_address(self, answer: Response, request: Request) -> Response:
+        address = str(escape(self._address(request))).encode()
+        answer.set_data(answer.get_data().replace(BASE.encode(), address))
+        return answer
+
+    def _address(self, request: Request) -> str:
+        """Return the service's address as this client reaches it, with a slash at the end."""
+        if self.places.public_url:
+            return self.places.public_url.rstrip("/") + self.places.prefix
+        host = request.headers.get("X-Forwarded-Host") or request.headers.get("Host", "")
+        if not _HOST.fullmatch(host):
+            raise BadRequest("the request names no valid host")
+        scheme = "https" if request.headers.get("X-Forwarded-Proto") == "https" else "http"
+        return f"{scheme}://{host}{self.places.prefix}"
+
+
+def _refuse_bodies(request: Request) -> None:
+    if request.method != "POST":
+        return
+    if "json" in (request.content_type or ""):
+        raise UnsupportedMediaType("JSON is not taken here: send WPS 1.0.0 as XML")
+    if request.content_length is None:
+        raise LengthRequired("the body's length is needed (Content-Length)")
+    if request.content_length > MAX_BODY:
+        raise RequestEntityTooLarge(
+            f"the body has {request.content_length} bytes, at most {MAX_BODY} are read"
+        )
+    root = _parsed(request.get_data())
+    if next(root.iter(f"{_WPS}Reference"), None) is not None:
+        raise _invalid("inputs are given by value: nothing is fetched from URLs", "Reference")
+
+
+def _parsed(body: bytes) -> Any:
+    """Return the root of a WPS 1.0.0 request; entities are not resolved."""
+    try:
+        root = fromstring(body)
+    except XMLSyntaxError as error:
+        raise _invalid(f"the body is no XML: {error.msg}", "body") from error
+    if root.tag not in _REQUESTS:
+        raise _invalid(f"{root.tag} is no request of WPS 1.0.0, the one version spoken", "body")
+    return root
+
+
+def _refuse_versions(asked: Mapping[str, str]) -> None:
+    """Refuse other versions: PyWPS would claim 2.0.0, which it does not speak."""
+    version = asked.get("version", "1.0.0")
+    accepted = asked.get("acceptversions", "1.0.0").split(",")
+    if version != "1.0.0" or "1.0.0" not in accepted:
+        raise VersionNegotiationFailed("only version 1.0.0 is spoken here", "version")
+
+
+def _invalid(sentence: str, locator: str) -> HTTPException:
+    return InvalidParameterValue(sentence, locator)
+
+
+def _is_navigation(request: Request) -> bool:
+    return request.method == "GET" and _accepts_html(request)
+
+
+def _accepts_html(request: Request) -> bool:
+    return "text/html" in request.headers.get("Accept", "")
+
+
+def _number(request: Request, name: str, default: int, most: int) -> int:
+    value = request.args.get(name, str(default))
+    if not value.isdecimal() or int(value) > most:
+        raise BadRequest(f"{name} is {value}, needs a whole number up to {most}")
+    return int(value)
+
+
+def _json(value: Mapping[str, Any], status: int = 200) -> Response:
+    answer = Response(json.dumps(value, ensure_ascii=False), status, mimetype="application/json")
+    answer.headers["Cache-Control"] = "no-store"
+    return answer
+
+
+def _refusal(request: Request, error: HTTPException) -> Response:
+    """Return an error: as OWS ExceptionReport where WPS is spoken, else as JSON."""
+    if error.get_response is not HTTPException.get_response and "locator" in vars(error):
+        return Response.from_app(error, request.environ)
+    sentence = error.description or error.name
+    return _json({"error": sentence}, error.code or 500)

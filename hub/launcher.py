@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TextIO
 
 import requests
 
@@ -47,6 +47,7 @@ def claimed(machine: Machine) -> Iterator[Machine]:
         if processes.stop_marked(machine.mark):
             say("Ended what an earlier start had left running.")
         try:
+            _make_folder(machine.storage / "shared", "GEOPORTAL_STORAGE")
             yield replace(machine, port=_open_port(machine.port))
         finally:
             machine.endpoint_file.unlink(missing_ok=True)
@@ -122,16 +123,26 @@ def _lock(state: Path) -> Iterator[None]:
         yield
 
 
-def _lock_file(state: Path) -> Any:
+def _lock_file(state: Path) -> TextIO:
+    _make_folder(state, "GEOPORTAL_STATE")
     try:
-        state.mkdir(mode=0o700, parents=True, exist_ok=True)
         state.chmod(0o700)
         return (state / "lock").open("a")
     except OSError as error:
-        raise CannotStart(
-            f"The state folder {state} cannot be written ({error.strerror}): name another with "
-            "GEOPORTAL_STATE."
-        ) from error
+        raise _unwritable(state, "GEOPORTAL_STATE", error) from error
+
+
+def _make_folder(folder: Path, variable: str) -> None:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(folder, variable, error) from error
+
+
+def _unwritable(folder: Path, variable: str, error: OSError) -> CannotStart:
+    return CannotStart(
+        f"The folder {folder} cannot be written ({error.strerror}): name another with {variable}."
+    )
 
 
 def _open_port(port: int) -> int:
@@ -140,8 +151,8 @@ def _open_port(port: int) -> int:
             return port or free_port()
     except OSError as error:
         raise CannotStart(
-            f"Port {port} cannot be had ({error.strerror}): choose another with GEOPORTAL_PORT, "
-            "0 being any free one."
+            f"Port {port} cannot be had ({os.strerror(error.errno or 0)}): choose another with "
+            "GEOPORTAL_PORT, 0 being any free one."
         ) from error
 
 

@@ -43,13 +43,13 @@ class Machine:
         Raises:
             CannotStart: GEOPORTAL_PORT is no port.
         """
-        state = Path(environment.get("GEOPORTAL_STATE") or CHECKOUT / ".geoportal").absolute()
+        state = Path(environment.get("GEOPORTAL_STATE") or CHECKOUT / ".geoportal").resolve()
         return cls(
             state=state,
-            storage=Path(environment.get("GEOPORTAL_STORAGE") or state / "storage").absolute(),
+            storage=Path(environment.get("GEOPORTAL_STORAGE") or state / "storage").resolve(),
             settings=Path(
                 environment.get("GEOPORTAL_SETTINGS") or CHECKOUT / "hub" / "local.yaml"
-            ).absolute(),
+            ).resolve(),
             port=_port(environment.get("GEOPORTAL_PORT") or DEFAULT_PORT),
         )
 

@@ -41,7 +41,7 @@ class Settings(Strict):
         """Set every trait of the hub that follows from these settings; only sets, never reads."""
         c.Spawner.consecutive_failure_limit = 0  # z2jh sets 5: one bad profile stopped the hub
         self.authenticator.configure(c)
-        self.spawner.configure(c, self.profiles, self.wps)
+        self.spawner.configure(c, self.profiles)
         services.configure(c, self.wps)
 
 

@@ -10,7 +10,6 @@ from traitlets.config import Config
 
 from hub.machine import CHECKOUT, Machine
 from hub.profiles import Profile
-from hub.services import Wps
 from hub.strict import Strict
 
 # a first start imports much from a cold disk: 26 s were seen on a busy machine
@@ -23,7 +22,7 @@ class Local(Strict):
 
     kind: Literal["local"]
 
-    def configure(self, c: Config, profiles: Sequence[Profile], wps: Wps) -> None:
+    def configure(self, c: Config, profiles: Sequence[Profile]) -> None:
         """Run servers, proxy and database on this machine; profiles are for clusters."""
         machine = Machine.from_environment(os.environ)
         machine.configure(c)
@@ -48,7 +47,7 @@ class Kubernetes(Strict):
     home: str = Field(default="/home/jovyan", description="the home directory in the images")
     wps_url: str = "http://proxy-public/services/wps/"
 
-    def configure(self, c: Config, profiles: Sequence[Profile], wps: Wps) -> None:
+    def configure(self, c: Config, profiles: Sequence[Profile]) -> None:
         """Offer the profiles, each with the same two mounts."""
         _patient(c)
         c.JupyterHub.spawner_class = "kubespawner.KubeSpawner"

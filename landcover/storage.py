@@ -47,7 +47,7 @@ class Storage:
             NameRefused: the name is malformed, leaves the caller's folders, or names nothing.
         """
         base, parts = self._split(name)
-        with _opened(base) as top, _in_words(name):
+        with _in_words(name), _opened(base) as top:
             return open_beneath(top, parts)
 
     @contextmanager
@@ -77,7 +77,9 @@ class Storage:
         base, parts = self._split(name)
         if base == self.root / "shared" and not self.administrator:
             raise NameRefused(f"{name} is read-only, write to home/... instead")
-        with _opened(base) as top, _in_words(name):
+        if base == self.root / "users" / self.folder:
+            base.mkdir(parents=True, exist_ok=True)  # a user's first job may come before a server
+        with _in_words(name), _opened(base) as top:
             return make_beneath(top, parts)
 
     def names(self, name: str) -> list[str]:
@@ -134,10 +136,7 @@ def home_path(name: str) -> Path:
 
 @contextmanager
 def _opened(folder: Path) -> Iterator[int]:
-    try:
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except FileNotFoundError as error:
-        raise NameRefused(f"there is no folder {folder.name} in this storage") from error
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         yield descriptor
     finally:

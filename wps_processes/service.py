@@ -175,11 +175,11 @@ class Application:
             return self._page(request, caller)
         if request.method not in ("GET", "POST"):
             raise MethodNotAllowed(["GET", "POST"])
-        _refuse_bodies(request)
         if not caller.by_token and (
             request.method == "POST" or asked.get("request", "").lower() == "execute"
         ):
             raise Forbidden("a browser session may only read: Execute needs the token header")
+        _refuse_bodies(request)
         _refuse_versions(asked)
         answer = Response.from_app(self.service.call(request), request.environ)
         return self._with_address(answer, request)

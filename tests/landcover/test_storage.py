@@ -131,3 +131,11 @@ def test_folders_are_not_made_through_a_link(storage, tree):
     with pytest.raises(NameRefused):
         storage.make_folder("home/jobs/1")
     assert not (tree / "users/boris/1").exists()
+
+
+def test_a_users_first_folder_makes_the_home(tree):
+    carla = Storage(tree, "carla")
+    with pytest.raises(NameRefused, match="there is no home/x"):
+        carla.open("home/x")
+    os.close(carla.make_folder("home/jobs/1"))
+    assert (tree / "users/carla/jobs/1").is_dir()

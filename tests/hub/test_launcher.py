@@ -1,0 +1,204 @@
+"""The launcher as a person meets it: started, stopped, crashed, started again, refused."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+import requests
+from kubespawner.slugs import safe_slug
+
+from hub.client import fresh_token
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture
+def refused(environment_for):
+    """Start a geoportal that cannot start; return its last words, which are one sentence."""
+
+    def refuse(state: Path, **variables: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "hub"],
+            env=environment_for(state, **variables),
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert done.returncode == 1
+        assert done.stdout == ""
+        assert len(done.stderr.splitlines()) == 1
+        return done.stderr
+
+    return refuse
+
+
+def test_endpoint_file_lets_a_script_in(geoportal):
+    endpoint = json.loads((geoportal.state / "endpoint.json").read_text())
+    assert endpoint["url"] == geoportal.url
+    assert endpoint["wps"] == f"{geoportal.url}/services/wps/"
+    assert endpoint["user"] == "demo"
+    answer = requests.get(
+        f"{geoportal.url}/hub/api/user",
+        headers={"Authorization": f"token {endpoint['token']}"},
+        timeout=60,
+    )
+    assert answer.json()["name"] == "demo"
+    assert "access:services!service=wps" in answer.json()["scopes"]
+
+
+def test_older_tokens_of_the_same_note_are_withdrawn(geoportal):
+    geoportal.login("frugal").close()
+    who = f"{geoportal.url}/hub/api/user"
+    tokens = [
+        fresh_token(geoportal.url, "frugal", geoportal.password, note="mine") for _ in range(2)
+    ]
+    statuses = [
+        requests.get(who, headers={"Authorization": f"token {token}"}, timeout=60).status_code
+        for token in tokens
+    ]
+    assert statuses == [403, 200]
+
+
+def test_wrong_password_is_refused(geoportal):
+    with geoportal.login("demo") as session:
+        form = {"username": "demo", "password": "wrong", "_xsrf": session.cookies["_xsrf"]}
+        answer = session.post(f"{geoportal.url}/hub/login", data=form, timeout=60)
+    assert answer.status_code == 403
+
+
+def test_everything_listens_on_loopback_only(geoportal):
+    geoportal.start_server("listener")
+    listening = [
+        connection.laddr.ip
+        for process in geoportal.processes()
+        for connection in process.net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN
+    ]
+    assert len(listening) >= 4  # proxy, its own interface, hub, WPS
+    assert set(listening) == {"127.0.0.1"}
+
+
+def test_odd_user_name_has_a_server_and_a_folder(geoportal):
+    name = "eve smith@lab.org"
+    session, server = geoportal.start_server(name)
+    listed = session.get(f"{server}api/contents", timeout=60).json()["content"]
+    assert {entry["name"] for entry in listed} >= {"shared", "team"}
+    assert (geoportal.storage / "users" / safe_slug(name) / "shared" / "demo").is_dir()
+
+
+def test_password_stands_in_no_process_arguments(geoportal):
+    lines = [" ".join(process.cmdline()) for process in psutil.process_iter()]
+    assert len(lines) > 3
+    assert [line for line in lines if geoportal.password in line] == []
+
+
+def test_files_belong_to_their_owner_alone(geoportal):
+    session, server = geoportal.start_server("demo")
+    session.post(f"{server}api/kernels", json={"name": "python3"}, timeout=60).raise_for_status()
+    paths = [geoportal.state, *geoportal.state.rglob("*")]
+    opened = [str(p) for p in paths if not p.is_symlink() and p.stat().st_mode & 0o077]
+    assert opened == []
+
+
+def test_stop_ends_servers_and_kernels_and_a_second_start_finds_all_again(
+    start_geoportal, tmp_path
+):
+    state = tmp_path / "state"
+    first = start_geoportal(state)
+    session, server = first.start_server("eve")
+    session.post(f"{server}api/kernels", json={"name": "python3"}, timeout=60).raise_for_status()
+    (first.storage / "users" / "eve" / "note.txt").write_text("kept")
+    processes = first.processes()
+    assert any("ipykernel_launcher" in " ".join(p.cmdline()) for p in processes)
+    assert first.stop() == 0
+    assert first.left_of(processes) == []
+    assert not (state / "endpoint.json").exists()
+
+    began = time.monotonic()
+    second = start_geoportal(state)
+    assert time.monotonic() - began < 60  # seconds on a quiet machine
+    assert second.password == first.password
+    session, server = second.start_server("eve")
+    file = session.get(f"{server}api/contents/note.txt", timeout=60).json()
+    assert file["content"] == "kept"
+    assert second.stop() == 0
+
+
+def test_start_after_a_kill_ends_what_was_left(start_geoportal, tmp_path):
+    state = tmp_path / "state"
+    crashed = start_geoportal(state)
+    crashed.start_server("eve")
+    orphans = crashed.processes()[1:]
+    crashed.process.kill()
+    crashed.process.wait()
+    assert crashed.left_of(orphans) == orphans
+
+    again = start_geoportal(state)
+    assert again.left_of(orphans) == []
+    assert again.password == crashed.password
+    again.start_server("eve")
+    assert again.stop() == 0
+
+
+def test_end_of_the_hub_ends_the_geoportal(start_geoportal, tmp_path):
+    running = start_geoportal(tmp_path / "state")
+    processes = running.processes()
+    hub = next(p for p in processes if "jupyterhub_config.py" in " ".join(p.cmdline()))
+    hub.send_signal(signal.SIGKILL)
+    assert running.process.wait(90) == 1
+    assert running.left_of(processes) == []
+    said = (tmp_path / "state.stderr").read_text().splitlines()
+    assert said[-1] == f"The hub ended by itself; see {tmp_path / 'state' / 'hub.log'}."
+
+
+def test_second_geoportal_on_one_folder_is_refused(geoportal, refused):
+    sentence = refused(geoportal.state)
+    assert sentence.startswith(f"A geoportal already runs on {geoportal.state}")
+    assert geoportal.process.poll() is None
+    assert (geoportal.state / "endpoint.json").exists()
+
+
+def test_taken_port_is_named(refused, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        assert refused(tmp_path / "state", GEOPORTAL_PORT=port).startswith(
+            f"Port {port} cannot be had (Address already in use)"
+        )
+
+
+@pytest.mark.parametrize("port", ["http", "-1", "65536"])
+def test_port_that_is_none_is_named(refused, tmp_path, port):
+    assert refused(tmp_path / "state", GEOPORTAL_PORT=port).startswith(
+        f"GEOPORTAL_PORT is {port}, needs a number"
+    )
+
+
+def test_unwritable_state_folder_is_named(refused, tmp_path):
+    file = tmp_path / "file"
+    file.touch()
+    assert refused(file / "state").startswith(
+        f"The folder {file / 'state'} cannot be written (Not a directory)"
+    )
+
+
+def test_unwritable_storage_is_named(refused, tmp_path):
+    file = tmp_path / "file"
+    file.touch()
+    assert refused(tmp_path / "state", GEOPORTAL_STORAGE=str(file / "tree")).endswith(
+        "(Not a directory): name another with GEOPORTAL_STORAGE.\n"
+    )
+
+
+def test_mistake_in_the_settings_is_named(refused, tmp_path):
+    settings = tmp_path / "mine.yaml"
+    settings.write_text("authenticator: {kind: shared-password}\nspawner: {kind: lokal}\n")
+    sentence = refused(tmp_path / "state", GEOPORTAL_SETTINGS=os.fspath(settings))
+    assert sentence.startswith(f"{settings}: spawner: ")
+    assert "'local', 'kubernetes'" in sentence

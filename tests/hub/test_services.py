@@ -1,0 +1,39 @@
+"""The WPS beside the hub: how it is started, and who may call it."""
+
+import sys
+
+import pytest
+from traitlets.config import Config
+
+from hub import services
+from hub.services import ACCESS, Wps
+
+
+@pytest.fixture
+def configured(monkeypatch, tmp_path):
+    monkeypatch.setenv("GEOPORTAL_STATE", str(tmp_path / "state"))
+    monkeypatch.setenv("GEOPORTAL_STORAGE", str(tmp_path / "tree"))
+    c = Config()
+    services.configure(c, Wps(sync_seconds=5, jobs_at_once=3))
+    return c.JupyterHub
+
+
+def test_wps_is_started_on_loopback_with_its_settings(configured, tmp_path):
+    (wps,) = configured.services
+    assert wps["name"] == "wps"
+    assert wps["command"] == [sys.executable, "-m", "wps_processes"]
+    assert wps["url"].startswith("http://127.0.0.1:")
+    assert wps["oauth_no_confirm"] is True
+    environment = wps["environment"]
+    assert environment["GEOPORTAL_STATE"] == str(tmp_path / "state")
+    assert environment["GEOPORTAL_STORAGE"] == str(tmp_path / "tree")
+    assert environment["GEOPORTAL_PUBLIC_URL"] == ""
+    assert environment["GEOPORTAL_SYNC_SECONDS"] == "5"
+    assert environment["GEOPORTAL_JOBS_AT_ONCE"] == "3"
+
+
+def test_users_and_their_servers_may_call_the_wps(configured):
+    scopes = {role["name"]: role["scopes"] for role in configured.load_roles}
+    assert ACCESS in scopes["user"]
+    assert ACCESS in scopes["server"]
+    assert "self" in scopes["user"]

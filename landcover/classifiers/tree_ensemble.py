@@ -23,6 +23,7 @@ from landcover.errors import ModelError
 Transform = Literal["NONE", "SOFTMAX", "LOGISTIC"]
 
 MAX_NODES = 50_000_000
+_NODE = np.dtype([("feature", "i4"), ("threshold", "f4"), ("left", "i4"), ("right", "i4")])
 _BRANCH, _LEAF = b"BRANCH_LEQ", b"LEAF"
 
 
@@ -78,8 +79,7 @@ class TreeEnsemble:
         """Return the probability of each class: float64 (N, classes), from float32 (N, bands)."""
         pixels = np.ascontiguousarray(pixels, np.float32)
         sums = np.zeros((len(pixels), self.values.shape[1]))
-        _add_trees(pixels, self.roots, self.feature, self.threshold, self.left, self.right,
-                   self.values, sums)  # fmt: skip
+        _add_trees(pixels, self.roots, self._nodes, self.values, sums)
         probability = _TRANSFORMS[self.transform](sums)
         if len(self.codes) == 2:
             return np.hstack([1 - probability, probability])
@@ -129,6 +129,14 @@ class TreeEnsemble:
                 ),
             ],
         )
+
+    @cached_property
+    def _nodes(self) -> np.ndarray:
+        """The nodes as records, so that one look at memory brings all of a node."""
+        nodes = np.empty(len(self.feature), _NODE)
+        for name in _NODE.names or ():
+            nodes[name] = getattr(self, name)
+        return nodes
 
     @cached_property
     def _sizes(self) -> np.ndarray:
@@ -294,23 +302,17 @@ _TRANSFORMS: dict[Transform, Callable[[np.ndarray], np.ndarray]] = {
 
 @numba.njit(nogil=True, cache=True)
 def _add_trees(
-    pixels: np.ndarray,
-    roots: np.ndarray,
-    feature: np.ndarray,
-    threshold: np.ndarray,
-    left: np.ndarray,
-    right: np.ndarray,
-    values: np.ndarray,
-    sums: np.ndarray,
+    pixels: np.ndarray, roots: np.ndarray, nodes: np.ndarray, values: np.ndarray, sums: np.ndarray
 ) -> None:
-    # one tree over all pixels: the tree stays in the cache, the pixels stream
+    # one tree over all pixels: the tree stays in the cache, the pixels stream; the comparison
+    # chooses an index, not a branch, which a processor could not foresee
     for root in roots:
         for pixel in range(pixels.shape[0]):
-            node = root
-            while left[node] >= 0:
-                if pixels[pixel, feature[node]] <= threshold[node]:
-                    node = left[node]
-                else:
-                    node = right[node]
+            at = root
+            node = nodes[at]
+            while node.left >= 0:
+                to_right = not pixels[pixel, node.feature] <= node.threshold
+                at = node.left + to_right * (node.right - node.left)
+                node = nodes[at]
             for column in range(values.shape[1]):
-                sums[pixel, column] += values[node, column]
+                sums[pixel, column] += values[at, column]

@@ -1,0 +1,78 @@
+"""Put the course into a user's home, as notebooks, and keep it up to date.
+
+The pages are kept as Python files (jupytext's percent format). A page that is missing is
+installed, so deleting or renaming one brings a fresh copy at the next start of the server. A page
+that is there is replaced by a newer one only if it is byte for byte what was installed: whoever
+edited a page, or ran it and saved its results, keeps it.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+
+import jupytext
+from nbformat import NotebookNode
+
+from landcover.writing import write_json, written_beside
+
+MANIFEST = ".installed.json"
+_KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
+
+
+def install_course(source: Path, target: Path) -> tuple[str, ...]:
+    """Install the pages of the course that are missing or were never touched.
+
+    Args:
+        source: folder with the pages as Python files.
+        target: folder for the notebooks, made if it is missing; a hidden file in it remembers
+            the SHA-256 of every page as it was installed.
+
+    Returns:
+        The names of the notebooks written.
+    """
+    target.mkdir(parents=True, exist_ok=True)
+    installed = _read_manifest(target / MANIFEST)
+    written = []
+    for page in sorted(source.glob("*.py")):
+        name, content = f"{page.stem}.ipynb", notebook_of(page)
+        if _place(target / name, content, installed.get(name)):
+            written.append(name)
+        if _digest_of(target / name) == _digest(content):
+            installed[name] = _digest(content)
+    write_json(target / MANIFEST, installed)
+    return tuple(written)
+
+
+def notebook_of(page: Path) -> bytes:
+    """Convert a page to a notebook; the same page gives the same bytes."""
+    notebook = jupytext.reads(page.read_text(encoding="utf-8"), fmt="py:percent")
+    notebook.metadata = NotebookNode(kernelspec=NotebookNode(_KERNEL))
+    for number, cell in enumerate(notebook.cells):
+        cell["id"] = f"{page.stem[:50]}-{number}"  # jupytext draws them at random
+    return jupytext.writes(notebook, fmt="ipynb").encode()
+
+
+def _place(path: Path, content: bytes, installed: str | None) -> bool:
+    """Write a page unless it is there already, or somebody else's work is."""
+    found = _digest_of(path)
+    if found == _digest(content) or (found is not None and found != installed):
+        return False
+    with written_beside(path) as beside:
+        beside.write_bytes(content)
+    return True
+
+
+def _read_manifest(path: Path) -> dict[str, str]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}  # nothing counts as installed, so nothing is overwritten
+    return found if isinstance(found, dict) else {}
+
+
+def _digest_of(path: Path) -> str | None:
+    return _digest(path.read_bytes()) if path.exists() else None
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

@@ -34,7 +34,7 @@ def test_the_service_readmes_clients_run(geoportal, monkeypatch, capsys):
 
 
 def test_the_demo_prints_the_readmes_table(tmp_path):
-    shown = next(block for block in blocks("README.md", "") if block.startswith("class"))
+    shown = next(block for block in blocks("README.md", "text") if block.startswith("class"))
     environment = {k: v for k, v in os.environ.items() if not k.startswith("GEOPORTAL_")}
     done = subprocess.run(
         [sys.executable, "-m", "demo"],

@@ -2,12 +2,14 @@
 
 import os
 import sys
+from typing import Any
 
 from pydantic import Field
 from traitlets.config import Config
 
+from hub.errors import SettingsError
 from hub.machine import Machine, free_address
-from hub.strict import Strict
+from hub.strict import Secret, Strict
 
 ACCESS = "access:services!service=wps"
 
@@ -19,6 +21,12 @@ class Wps(Strict):
         default="", pattern=r"^(https?://\S+)?$", description="address of the geoportal for people"
     )
     sync_seconds: int = Field(default=60, gt=0, description="a synchronous call waits so long")
+    url: str = Field(
+        default="",
+        pattern=r"^(https?://\S+)?$",
+        description="where a WPS runs that the hub does not start itself; needs a token",
+    )
+    token: Secret | None = Field(default=None, description="the token that such a WPS holds")
     jobs_at_once: int = Field(default_factory=lambda: os.cpu_count() or 1, gt=0)
 
     @property
@@ -33,21 +41,36 @@ class Wps(Strict):
 
 def configure(c: Config, wps: Wps) -> None:
     """Add the WPS, and let every user and every user's server call it."""
-    machine = Machine.from_environment(os.environ)
-    c.JupyterHub.services = [
-        {
-            "name": "wps",
-            "url": free_address(),
-            "command": [sys.executable, "-m", "wps_processes"],
-            "environment": machine.environment | machine.mark | wps.environment | _home(machine),
-            "cwd": str(machine.state),
-            "oauth_no_confirm": True,
-        }
-    ]
+    c.JupyterHub.services = [_elsewhere(wps) if wps.url else _beside(wps)]
     c.JupyterHub.load_roles = [
         {"name": "user", "scopes": ["self", ACCESS]},
         {"name": "server", "scopes": ["users:activity!user", "access:servers!server", ACCESS]},
     ]
+
+
+def _beside(wps: Wps) -> dict[str, Any]:
+    """Return the service that the hub starts as a process beside it."""
+    machine = Machine.from_environment(os.environ)
+    return {
+        "name": "wps",
+        "url": free_address(),
+        "command": [sys.executable, "-m", "wps_processes"],
+        "environment": machine.environment | machine.mark | wps.environment | _home(machine),
+        "cwd": str(machine.state),
+        "oauth_no_confirm": True,
+    }
+
+
+def _elsewhere(wps: Wps) -> dict[str, Any]:
+    """Return the service that a cluster runs as a Deployment of its own."""
+    if wps.token is None:
+        raise SettingsError("wps.url names a service elsewhere, wps.token is needed with it.")
+    return {
+        "name": "wps",
+        "url": wps.url,
+        "api_token": wps.token.read(),
+        "oauth_no_confirm": True,
+    }
 
 
 def _home(machine: Machine) -> dict[str, str]:

@@ -6,6 +6,7 @@ import pytest
 from traitlets.config import Config
 
 from hub import services
+from hub.errors import SettingsError
 from hub.services import ACCESS, Wps
 
 
@@ -37,3 +38,21 @@ def test_users_and_their_servers_may_call_the_wps(configured):
     assert ACCESS in scopes["user"]
     assert ACCESS in scopes["server"]
     assert "self" in scopes["user"]
+
+
+def test_a_wps_elsewhere_is_not_started_but_known_by_its_token(monkeypatch):
+    monkeypatch.setenv("WPS_TOKEN", "secret")
+    c = Config()
+    services.configure(c, Wps(url="http://wps:8080", token={"env": "WPS_TOKEN"}))
+    (wps,) = c.JupyterHub.services
+    assert wps == {
+        "name": "wps",
+        "url": "http://wps:8080",
+        "api_token": "secret",
+        "oauth_no_confirm": True,
+    }
+
+
+def test_a_wps_elsewhere_needs_its_token():
+    with pytest.raises(SettingsError, match=r"wps.token is needed"):
+        services.configure(Config(), Wps(url="http://wps:8080"))

@@ -8,6 +8,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from landcover.drivers import restrict_process
 from landcover.errors import InputError, LandcoverError
@@ -37,16 +38,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, as the operations do."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"landcover: {message}\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="landcover", description="Make and check land-cover maps."
-    )
+    parser = _Parser(prog="landcover", description="Make and check land-cover maps.")
     commands = parser.add_subparsers(required=True, metavar="OPERATION")
     for operation in OPERATIONS:
         command = commands.add_parser(
             operation.identifier,
-            help=operation.title,
-            description=f"{operation.title} {operation.abstract}",
+            help=operation.title.replace("%", "%%"),
+            description=f"{operation.title} {operation.abstract}".replace("%", "%%"),
+            allow_abbrev=False,
         )
         command.set_defaults(operation=operation)
         for declared in operation.inputs:
@@ -58,13 +65,12 @@ def _parser() -> argparse.ArgumentParser:
 def _add_input(command: argparse.ArgumentParser, declared: Input) -> None:
     spellings = dict.fromkeys((declared.name, declared.name.replace("_", "-")))
     default = "" if declared.default in (None, "") else f" (default {declared.default})"
+    default = " (required)" if declared.required else default
     text = f"{declared.description}{default}".replace("%", "%%")
     command.add_argument(
         *(f"--{spelling}" for spelling in spellings),
         dest=declared.name,
-        required=declared.required,
-        choices=declared.choices or None,
-        metavar=None if declared.choices else declared.kind.upper(),
+        metavar="|".join(declared.choices) or declared.kind.upper(),
         help=text,
     )
 

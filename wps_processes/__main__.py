@@ -11,9 +11,7 @@ from urllib.parse import urlsplit
 import waitress
 
 from wps_processes.identity import HubIdentity
-from wps_processes.jobs import Ledger
-from wps_processes.runners import Dispatcher, ProcessRunner
-from wps_processes.service import Application, Places
+from wps_processes.service import Places, create_app
 
 THREADS = 16  # synchronous calls wait in them
 MAX_BODY = 4 << 20
@@ -32,20 +30,18 @@ def main() -> int:
         public_url=os.environ.get("GEOPORTAL_PUBLIC_URL", ""),
         sync_seconds=float(os.environ.get("GEOPORTAL_SYNC_SECONDS", "60")),
     )
-    ledger = Ledger(state / "jobs.sqlite")
     at_once = int(os.environ.get("GEOPORTAL_JOBS_AT_ONCE") or os.cpu_count() or 1)
-    dispatcher = Dispatcher(ledger, ProcessRunner(places.storage), at_once)
-    application = Application(places, ledger, dispatcher, HubIdentity(state, places.prefix))
+    application = create_app(places, state, HubIdentity(state, places.prefix), at_once)
     address = urlsplit(os.environ["JUPYTERHUB_SERVICE_URL"])
     signal.signal(signal.SIGTERM, _stop)
-    dispatcher.start()
+    application.dispatcher.start()
     try:
         waitress.serve(
             application, host=address.hostname, port=address.port, threads=THREADS,
             max_request_body_size=MAX_BODY, ident=None, _quiet=True,
         )  # fmt: skip
     finally:
-        dispatcher.stop()
+        application.dispatcher.stop()
     return 0
 
 

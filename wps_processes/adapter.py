@@ -16,6 +16,7 @@ from pywps.app.Service import Service
 from pywps.app.WPSRequest import WPSRequest
 from pywps.exceptions import InvalidParameterValue, MissingParameterValue
 from pywps.inout.literaltypes import AllowedValue
+from pywps.response.capabilities import CapabilitiesResponse
 from pywps.response.execute import ExecuteResponse
 from pywps.response.status import WPS_STATUS
 
@@ -28,6 +29,7 @@ BASE = "http://geoportal.invalid/"
 """Stands in every document where the service's address belongs; the web layer puts it in, which
 alone knows under which address the client came."""
 
+VERSION = "1.0.0"
 _DATA_TYPES = {
     "bool": "boolean",
     "int": "integer",
@@ -43,6 +45,7 @@ _STATUS = {
     FAILED: WPS_STATUS.FAILED,
     DISMISSED: WPS_STATUS.FAILED,
 }
+_SECOND_VERSION = "<ows:ServiceTypeVersion>2.0.0</ows:ServiceTypeVersion>"
 _BY_FUNCTION = {operation.function: operation for operation in OPERATIONS}
 
 
@@ -122,27 +125,47 @@ class OperationProcess(Process):
         response.status = _STATUS[job.state]
         response.message = job.error or job.message
         response.status_percentage = job.progress
+        asked = response.wps_request.outputs
+        if asked:  # PyWPS would show all the same
+            response.outputs = {name: response.outputs[name] for name in asked}
         if job.state == SUCCESSFUL and job.outputs is not None:
             for declared in self.operation.outputs:
-                self._fill_output(response, declared, job)
+                if declared.name in response.outputs:
+                    self._fill_output(response, declared, job)
 
     def _fill_output(self, response: ExecuteResponse, declared: Output, job: Job) -> None:
         output = response.outputs[declared.name]
         value = (job.outputs or {})[declared.name]
         if declared.kind != "file":
             output.data = math.nan if value is None else value
-        elif response.wps_request.raw and declared.name in response.wps_request.outputs:
+        elif response.wps_request.raw:
             output.data = self._execution.content(job, value)
         else:
             output.as_reference = True
             output.url = f"{BASE}outputs/{job.id}/{declared.filename}"
 
 
+class Capabilities(CapabilitiesResponse):
+    """What is offered, in the one version that is spoken; PyWPS's template claims two."""
+
+    def _construct_doc(self) -> tuple[str, str]:
+        document, media_type = super()._construct_doc()
+        return document.replace(_SECOND_VERSION, ""), media_type
+
+
 class OperationService(Service):
     """PyWPS's service without its database, its temporary folders and its input downloads."""
 
-    def prepare_process_for_execution(self, identifier: str) -> OperationProcess:
+    def get_capabilities(self, wps_request: WPSRequest, uuid: str) -> Capabilities:
+        """Return what is offered."""
+        return Capabilities(
+            wps_request, uuid, version=wps_request.version, processes=self.processes
+        )
+
+    def prepare_process_for_execution(self, identifier: str | None) -> OperationProcess:
         """Return a copy of a process for one request."""
+        if identifier is None:
+            raise MissingParameterValue("the identifier of a process is needed", "Identifier")
         if identifier not in self.processes:
             known = ", ".join(self.processes)
             raise InvalidParameterValue(f"there is no process {identifier}, only {known}",
@@ -155,6 +178,11 @@ class OperationService(Service):
         self, process: OperationProcess, wps_request: WPSRequest, uuid: str
     ) -> ExecuteResponse:
         _check_given(process.operation, wps_request.inputs)
+        # the value alone: types are the operation's, whatever a client says of them
+        wps_request.inputs = {
+            name: [{"data": values[0]["data"]}] for name, values in wps_request.inputs.items()
+        }
+        wps_request.outputs = _asked_outputs(process.operation, wps_request)
         return super()._parse_and_execute(process, wps_request, uuid)
 
     def status_document(self, job: Job) -> str:
@@ -171,14 +199,16 @@ class OperationService(Service):
         return str(document)
 
 
-def forget_requests() -> None:
-    """Stop PyWPS from keeping requests in a database of its own.
+def tame_pywps() -> None:
+    """Stop PyWPS from keeping requests in a database of its own and from speaking WPS 2.0.0.
 
-    It writes each one several times, never deletes any, and its counters are not asked here.
+    It writes each request several times, never deletes any, and its counters are not asked here.
+    Of 2.0.0 it knows the capabilities, and ignores the inputs of an Execute.
     """
     for name in ("pywps.app.Service", "pywps.response.basic"):
         module = import_module(name)  # the package hides the first one behind its class
         module.log_request = module.store_status = _forget  # type: ignore[attr-defined]
+    import_module("pywps.app.WPSRequest")._check_version = VERSION.__eq__  # type: ignore[attr-defined]
 
 
 def _forget(*values: object) -> None:
@@ -208,6 +238,23 @@ def _check_given(operation: Operation, given: Mapping[str, Any]) -> None:
     for name, missing in declared.items():
         if missing.required and name not in given:
             raise MissingParameterValue(f"{operation.identifier} needs {name}", name)
+
+
+def _asked_outputs(operation: Operation, wps_request: WPSRequest) -> dict[str, Any]:
+    """Return the outputs a client names; none means all, raw data is one."""
+    # in KVP PyWPS leaves the attributes with the name: counts@asReference=true
+    asked = {name.partition("@")[0]: how for name, how in (wps_request.outputs or {}).items()}
+    known = [declared.name for declared in operation.outputs]
+    for name in asked:
+        if name not in known:
+            raise InvalidParameterValue(
+                f"{operation.identifier} has no output {name}, it has {', '.join(known)}", name
+            )
+    if wps_request.raw and len(asked) != 1:
+        raise InvalidParameterValue(
+            f"raw data is one output, {len(asked)} are named", "RawDataOutput"
+        )
+    return asked
 
 
 def _literal_input(declared: Input) -> LiteralInput:

@@ -93,7 +93,7 @@ class HubIdentity:
             asked["state"], request.args.get("state", "")
         ):
             raise Forbidden("this sign-in did not begin here, open the page again")
-        token = self._hub.token_for_code(request.args.get("code", ""), sync=True)
+        token = self._token_for(request.args.get("code", ""))
         answer = Response(status=302, headers={"Location": self._own_path(asked["next"])})
         self._set_cookie(answer, request, SESSION, self._sign(token, "session"), None)
         answer.delete_cookie(STATE, path=self._prefix)
@@ -102,6 +102,15 @@ class HubIdentity:
     @cached_property
     def _hub(self) -> HubOAuth:
         return HubOAuth(cache_max_age=30)  # owns a thread: made when first needed
+
+    def _token_for(self, code: str) -> str:
+        try:
+            return str(self._hub.token_for_code(code, sync=True))
+        except HTTPError as error:
+            LOGGER.warning("the hub gives no token for a code: %s", error)
+            raise ServiceUnavailable(
+                "the hub did not complete this sign-in, open the page again"
+            ) from error
 
     def _caller_of(self, token: str, by_token: bool) -> Caller | None:
         try:
@@ -145,7 +154,7 @@ def _token_of(request: Request) -> str | None:
 
 
 def _key(path: Path) -> str:
-    if not path.exists():
-        path.touch(mode=0o600)
+    path.touch(mode=0o600)
+    if not path.read_text():  # new, or left empty by a full disk
         path.write_text(secrets.token_hex(32))
     return path.read_text()

@@ -5,6 +5,7 @@ kill, and PyWPS's fork of the server hangs once scikit-learn has computed in it.
 """
 
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -16,14 +17,17 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from sqlalchemy.exc import SQLAlchemyError
 
 from landcover.errors import LandcoverError
 from landcover.storage import Storage
 from wps_processes.jobs import Job, Ledger, to_request
 
+LOGGER = logging.getLogger(__name__)
 # a job needs neither the hub's secrets nor the service's
 _SECRET_PREFIXES = ("JUPYTERHUB_", "JPY_")
 IDLE_SECONDS = 5.0
+LOST = "the service lost sight of the job by our fault, start it again"
 
 
 class ProcessRunner:
@@ -67,7 +71,8 @@ class ProcessRunner:
             try:
                 ledger.started(job.id, process.pid, psutil.Process(process.pid).create_time())
                 after = ledger.get(job.id)
-                if after is None or after.is_over:  # dismissed before there was a process
+                # dismissed, or the service stopped, before there was a process
+                if self._stopped or after is None or after.is_over:
                     _kill_group(process.pid)
                 answer = _converse(process, job, ledger, self._root)
                 return answer, process.wait()
@@ -98,6 +103,7 @@ class Dispatcher:
         """Start no more jobs, and kill those that run."""
         self._stopping = True
         self._wake.set()
+        self._free.release()  # the dispatcher may be waiting for a processor
         self._thread.join()
         self._runner.stop_all()
 
@@ -127,7 +133,7 @@ class Dispatcher:
     def _dispatch(self) -> None:
         while not self._stopping:
             self._free.acquire()
-            job = None if self._stopping else self._ledger.claim()
+            job = self._claim()
             if job is None:
                 self._free.release()
                 self._wake.wait(IDLE_SECONDS)
@@ -135,13 +141,31 @@ class Dispatcher:
                 continue
             threading.Thread(target=self._run, args=(job,), name=job.id, daemon=True).start()
 
+    def _claim(self) -> Job | None:
+        """Take the next job; if the ledger cannot be written now, it is asked again later."""
+        if self._stopping:
+            return None
+        try:
+            return self._ledger.claim()
+        except SQLAlchemyError:
+            LOGGER.exception("the ledger of jobs does not answer")
+            return None
+
     def _run(self, job: Job) -> None:
         try:
             self._runner.run(job, self._ledger)
         finally:
-            self._free.release()
-            self._wake.set()
-            self._tell()
+            try:
+                self._settle(job)
+            finally:
+                self._free.release()
+                self._wake.set()
+                self._tell()
+
+    def _settle(self, job: Job) -> None:
+        """Fail a job whose runner did not end it: nothing computes it any more."""
+        if not self._stopping and self._ledger.fail(job.id, LOST):
+            LOGGER.error("the runner lost job %s", job.id)
 
     def _tell(self) -> None:
         with self._changed:

@@ -38,11 +38,11 @@ from werkzeug.wrappers import Request, Response
 from landcover.errors import NameRefused
 from landcover.operation import Operation
 from landcover.storage import Storage
-from wps_processes.adapter import BASE, OperationService, forget_requests
+from wps_processes.adapter import BASE, VERSION, OperationService, tame_pywps
 from wps_processes.identity import Caller, Identity
 from wps_processes.jobs import STATES, SUCCESSFUL, Job, Ledger
 from wps_processes.processes import PROCESSES
-from wps_processes.runners import Dispatcher
+from wps_processes.runners import Dispatcher, ProcessRunner
 
 MAX_BODY = 1 << 20
 CALLER = "geoportal.caller"
@@ -53,8 +53,15 @@ _OUTPUT_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "private, no-cache",
 }
+_PAGE_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",
+    "X-Frame-Options": "DENY",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-store",
+}
 _SHOWN = (".html", ".png", ".json", ".csv")
-_WPS = "{http://www.opengis.net/wps/1.0.0}"
+_WPS, _WPS_2 = "{http://www.opengis.net/wps/1.0.0}", "{http://www.opengis.net/wps/2.0}"
+ONLY_ONE = f"only version {VERSION} is spoken here"
 _REQUESTS = {f"{_WPS}{name}" for name in ("GetCapabilities", "DescribeProcess", "Execute")}
 _HOST = re.compile(r"[A-Za-z0-9.\-]+(:\d{1,5})?|\[[0-9A-Fa-f:]+\](:\d{1,5})?")
 
@@ -88,9 +95,10 @@ class Application:
 
     def __post_init__(self) -> None:
         """Publish the processes."""
-        forget_requests()
+        tame_pywps()
         pywps.configuration.load_configuration(str(Path(__file__).with_name("pywps.cfg")))
         pywps.configuration.CONFIG.set("server", "url", BASE)
+        pywps.configuration.CONFIG.set("metadata:main", "provider_url", BASE)
         self.service = OperationService([process(self) for process in PROCESSES])
         self._pages = Environment(
             loader=PackageLoader("wps_processes"), autoescape=True, undefined=StrictUndefined
@@ -181,7 +189,9 @@ class Application:
             raise Forbidden("a browser session may only read: Execute needs the token header")
         _refuse_bodies(request)
         _refuse_versions(asked)
+        request.path = "/"  # PyWPS would read the name of a process out of it
         answer = Response.from_app(self.service.call(request), request.environ)
+        answer.headers.update(_OUTPUT_HEADERS)  # raw data is an output too
         return self._with_address(answer, request)
 
     def _jobs(self, request: Request, caller: Caller) -> Response:
@@ -245,7 +255,7 @@ class Application:
             jobs=[self._described(job, request) for job in self.ledger.of_user(caller.name)],
             address=self._address(request),
         )
-        return Response(page, mimetype="text/html")
+        return Response(page, mimetype="text/html", headers=_PAGE_HEADERS)
 
     def _own(self, job_id: str, caller: Caller) -> Job:
         """Return a job of the caller; another's is as if it were not there."""
@@ -317,10 +327,20 @@ class Application:
         return f"{scheme}://{host}{self.places.prefix}"
 
 
+def create_app(places: Places, state: Path, identity: Identity, at_once: int) -> Application:
+    """Return the service on the ledger of a state folder.
+
+    Its dispatcher runs at most `at_once` jobs; who serves it starts and stops the dispatcher.
+    """
+    ledger = Ledger(state / "jobs.sqlite")
+    dispatcher = Dispatcher(ledger, ProcessRunner(places.storage), at_once)
+    return Application(places, ledger, dispatcher, identity)
+
+
 def _refuse_bodies(request: Request) -> None:
     if request.method != "POST":
         return
-    if "json" in (request.content_type or ""):
+    if "json" in request.mimetype:
         raise UnsupportedMediaType("JSON is not taken here: send WPS 1.0.0 as XML")
     if request.content_length is None:
         raise LengthRequired("the body's length is needed (Content-Length)")
@@ -339,6 +359,8 @@ def _parsed(body: bytes) -> Any:
         root = fromstring(body)
     except XMLSyntaxError as error:
         raise _invalid(f"the body is no XML: {error.msg}", "body") from error
+    if root.tag.startswith(_WPS_2):
+        raise VersionNegotiationFailed(ONLY_ONE, "version")
     if root.tag not in _REQUESTS:
         raise _invalid(f"{root.tag} is no request of WPS 1.0.0, the one version spoken", "body")
     return root
@@ -346,10 +368,9 @@ def _parsed(body: bytes) -> Any:
 
 def _refuse_versions(asked: Mapping[str, str]) -> None:
     """Refuse other versions: PyWPS would claim 2.0.0, which it does not speak."""
-    version = asked.get("version", "1.0.0")
-    accepted = asked.get("acceptversions", "1.0.0").split(",")
-    if version != "1.0.0" or "1.0.0" not in accepted:
-        raise VersionNegotiationFailed("only version 1.0.0 is spoken here", "version")
+    accepted = asked.get("acceptversions", VERSION).split(",")
+    if asked.get("version", VERSION) != VERSION or VERSION not in accepted:
+        raise VersionNegotiationFailed(ONLY_ONE, "version")
 
 
 def _invalid(sentence: str, locator: str) -> HTTPException:

@@ -1,4 +1,4 @@
-"""The values are few, explained, and all that the templates use; the settings are valid."""
+"""The chart, judged without helm: its values, and what its templates ask of them."""
 
 import re
 from pathlib import Path
@@ -8,34 +8,87 @@ import yaml
 
 from hub.settings import Settings
 
-CHART = Path(__file__).parents[2] / "helm/geoportal"
-VALUES = (CHART / "values.yaml").read_text()
+CHART = Path(__file__).parents[2] / "helm" / "geoportal"
+VALUES = (CHART / "values.yaml").read_text(encoding="utf-8")
+TEMPLATES = sorted((CHART / "templates").iterdir())
+_KEY = re.compile(r"\s*[\w.-]+:(\s|$)")
+_ASKED = re.compile(r"\.Values((?:\.\w+)+)")
 
 
-def test_values_are_few_and_each_stands_under_its_comment():
-    lines = VALUES.splitlines()
-    assert len(lines) <= 150
-    for above, line in zip(["", *lines], lines, strict=False):
-        if re.match(r"\s*(- )?\w+:", line):
-            assert above.strip().startswith("#"), line
+@pytest.fixture(scope="module")
+def values():
+    return yaml.safe_load(VALUES)
 
 
-@pytest.mark.parametrize("template", sorted((CHART / "templates").iterdir()), ids=lambda p: p.name)
-def test_templates_use_values_that_exist(template):
-    values = yaml.safe_load(VALUES)
-    for path in re.findall(r"\.Values\.([\w.]+)", template.read_text()):
-        found = values
-        for key in path.split("."):
-            assert key in found, f"{path} in {template.name}"
-            found = found[key]
+def without_comment(text):
+    """Return the lines with a key whose line above is no comment."""
+    lines = text.splitlines()
+    above = ["", *lines]
+    return [
+        line
+        for line, before in zip(lines, above, strict=False)
+        if _KEY.match(line) and not before.lstrip().startswith("#")
+    ]
 
 
-def test_the_hubs_settings_in_the_values_are_valid():
-    settings = Settings.model_validate(yaml.safe_load(VALUES)["jupyterhub"]["custom"]["geoportal"])
-    assert settings.spawner.claim == yaml.safe_load(VALUES)["storage"]["claim"]
-    assert settings.wps.url == "http://geoportal-wps:8080"
+def missing(values, path):
+    """Return whether a dotted path leads nowhere."""
+    for part in path.strip(".").split("."):
+        if not isinstance(values, dict) or part not in values:
+            return True
+        values = values[part]
+    return False
 
 
-def test_hub_and_images_speak_of_one_jupyterhub():
-    constraints = (CHART.parents[1] / "constraints.txt").read_text()
-    assert re.search(r"^jupyterhub==5\.5\.", constraints, re.MULTILINE)
+def test_values_fit_on_two_screens():
+    assert len(VALUES.splitlines()) <= 150
+
+
+def test_every_value_is_explained():
+    assert without_comment(VALUES) == []
+
+
+def test_a_value_without_comment_is_noticed():
+    assert without_comment("# why\na: 1\nb:\n  # why\n  c: 2\n") == ["b:"]
+
+
+def test_chart_names_one_release_of_z2jh_and_its_kubernetes():
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))
+    (z2jh,) = chart["dependencies"]
+    assert z2jh["name"] == "jupyterhub"
+    assert "alias" not in z2jh
+    assert re.fullmatch(r"\d+\.\d+\.\d+", z2jh["version"])
+    assert chart["kubeVersion"].startswith(">=1.32")
+
+
+@pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.name)
+def test_template_asks_only_for_values_that_there_are(template, values):
+    asked = _ASKED.findall(template.read_text(encoding="utf-8"))
+    assert [path for path in asked if missing(values, path)] == []
+
+
+def test_a_misspelt_value_is_noticed(values):
+    assert missing(values, ".wps.stateSise")
+    assert not missing(values, ".wps.stateSize")
+
+
+def test_settings_in_the_chart_are_settings_of_the_hub(values):
+    settings = Settings.model_validate(values["jupyterhub"]["custom"]["geoportal"])
+    assert settings.spawner.kind == "kubernetes"
+    assert settings.profiles
+
+
+def test_default_image_of_users_is_the_one_of_the_first_profile(values):
+    image = values["jupyterhub"]["singleuser"]["image"]
+    first = values["jupyterhub"]["custom"]["geoportal"]["profiles"][0]
+    assert f"{image['name']}:{image['tag']}" == first["image"]
+
+
+def test_hub_reads_the_settings_where_the_chart_mounts_them(values):
+    hub = values["jupyterhub"]["hub"]
+    (mount,) = hub["extraVolumeMounts"]
+    (volume,) = hub["extraVolumes"]
+    assert hub["extraEnv"]["GEOPORTAL_SETTINGS"] == f"{mount['mountPath']}/settings.yaml"
+    assert mount["name"] == volume["name"]
+    template = (CHART / "templates" / "settings.yaml").read_text(encoding="utf-8")
+    assert f"name: {volume['configMap']['name']}\n" in template

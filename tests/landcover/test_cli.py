@@ -55,6 +55,8 @@ def test_bad_input_is_one_sentence_and_exit_2(inputs, tmp_path):
         ["balance-samples", "--samples", "nowhere"],
         ["balance-samples", "--samples", "nowhere", "--clusters", "many"],
         ["balance-samples", "--samples", "nowhere", "--workdir", "absent"],
+        ["balance-samples", "--samples", "nowhere", "--scope", "none"],
+        ["balance-samples"],
     ],
 )
 def test_exit_2_for_whatever_the_user_gave(arguments, tmp_path, capsys, monkeypatch):
@@ -64,10 +66,9 @@ def test_exit_2_for_whatever_the_user_gave(arguments, tmp_path, capsys, monkeypa
     assert capsys.readouterr().err.count("\n") == 1
 
 
-def test_a_misspelt_option_exits_with_2(tmp_path):
-    assert (
-        landcover("balance-samples", "--sample", "x", "--nope", "1", cwd=tmp_path).returncode == 2
-    )
+def test_a_misspelt_option_exits_with_2_and_one_line(tmp_path):
+    done = landcover("balance-samples", "--sample", "x", cwd=tmp_path)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
 
 
 def test_a_job_process_knows_no_driver_that_refers_elsewhere():

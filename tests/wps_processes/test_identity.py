@@ -1,5 +1,8 @@
+from urllib.parse import parse_qs, urlsplit
+
 import pytest
 from kubespawner.slugs import safe_slug
+from werkzeug.exceptions import ServiceUnavailable
 from werkzeug.test import EnvironBuilder
 from werkzeug.wrappers import Request
 
@@ -47,3 +50,19 @@ def test_a_browser_is_sent_to_the_hub_with_a_state_it_must_bring_back(identity):
     assert all(part in cookie for part in ("HttpOnly", "SameSite=Lax", "Path=/services/wps/"))
     with pytest.raises(Exception, match="did not begin here"):
         identity.signed_in(request("/services/wps/oauth_callback?code=1&state=forged"))
+
+
+def test_a_sign_in_that_the_hub_does_not_complete_ends_in_words(identity):
+    asked = identity.sign_in(request("/services/wps/"))
+    cookie = asked.headers["Set-Cookie"].split(";")[0]
+    (state,) = parse_qs(urlsplit(asked.headers["Location"]).query)["state"]
+    callback = request(
+        f"/services/wps/oauth_callback?code=1&state={state}", headers={"Cookie": cookie}
+    )
+    with pytest.raises(ServiceUnavailable, match="the hub did not complete this sign-in"):
+        identity.signed_in(callback)
+
+
+def test_a_key_left_empty_is_made_anew(tmp_path):
+    (tmp_path / "wps-cookie.key").touch(mode=0o600)
+    assert len(HubIdentity(tmp_path, "/services/wps/")._key) == 64

@@ -6,8 +6,9 @@ import threading
 
 import psutil
 import pytest
+from sqlalchemy.exc import OperationalError
 
-from wps_processes.jobs import ATTEMPTS, Job, Ledger
+from wps_processes.jobs import ATTEMPTS, Job, Ledger, to_request
 from wps_processes.runners import Dispatcher, ProcessRunner
 
 EXTRACT = {"scene": "shared/scene.tif", "labels": "home/labels.gpkg"}
@@ -192,6 +193,72 @@ def test_stopping_the_service_leaves_jobs_for_the_next_start(start, tmp_path):
         assert second.wait(running.id, 60).state == "successful"
     finally:
         second.stop()
+
+
+def test_a_service_with_no_free_processor_stops_at_once(start, tmp_path):
+    runner = Slow(tmp_path / "storage")
+    wps = start(runner=runner, at_once=1)
+    wps.execute("extract-samples", asynchronous=True, **EXTRACT)
+    assert runner.began.wait(30)
+    stopping = threading.Thread(target=wps.dispatcher.stop, daemon=True)
+    stopping.start()
+    stopping.join(10)
+    stopped = not stopping.is_alive()
+    runner.stop_all()  # else a failure here would hang the fixture too
+    assert stopped
+
+
+class Broken(ProcessRunner):
+    """Has a fault of its own with the first job."""
+
+    def __init__(self, root):
+        super().__init__(root)
+        self._broken = True
+
+    def run(self, job, ledger):
+        if self._broken:
+            self._broken = False
+            raise RuntimeError("a fault of the service")
+        super().run(job, ledger)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_fault_of_the_runner_leaves_no_job_running_for_ever(start, tmp_path):
+    wps = start(runner=Broken(tmp_path / "storage"), at_once=1)
+    answer = wps.execute("extract-samples", **EXTRACT)
+    assert "by our fault" in answer.get_data(as_text=True)
+    wps.execute("extract-samples", **EXTRACT)
+    assert [each["state"] for each in wps.jobs()] == ["successful", "failed"]
+
+
+def test_a_ledger_that_fails_once_does_not_end_the_dispatcher(start, monkeypatch):
+    monkeypatch.setattr("wps_processes.runners.IDLE_SECONDS", 0.1)
+    wps = start(running=False)
+    claim, failures = wps.ledger.claim, [OperationalError("", {}, OSError("disk is full"))]
+    wps.ledger.claim = lambda: claim() if not failures else throw(failures.pop())
+    wps.dispatcher.start()
+    try:
+        answer = wps.execute("extract-samples", **EXTRACT)
+    finally:
+        wps.dispatcher.stop()
+    assert not failures
+    assert b"ProcessSucceeded" in answer.data
+
+
+def throw(error):
+    raise error
+
+
+def test_a_job_ends_when_its_service_is_gone(start, tmp_path):
+    wps = start(running=False)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "wps_processes.job"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    # it finds its orders, and behind them that nobody listens any more
+    said, _ = process.communicate(to_request(job(), wps.root) + "\n", timeout=60)
+    assert process.returncode == 1
+    assert "outputs" not in said
 
 
 def test_a_job_sees_none_of_the_services_secrets(start, monkeypatch, tmp_path):

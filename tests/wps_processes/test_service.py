@@ -4,7 +4,10 @@ from pathlib import Path
 import pytest
 from lxml import etree
 
+from tests.wps_processes.conftest import EXECUTE, LITERAL
+
 NS = {"wps": "http://www.opengis.net/wps/1.0.0", "ows": "http://www.opengis.net/ows/1.1"}
+KVP = {"service": "WPS", "version": "1.0.0", "request": "Execute", "identifier": "extract-samples"}
 EXTRACT = {"scene": "shared/scene.tif", "labels": "home/labels.gpkg"}
 
 
@@ -98,13 +101,66 @@ def test_key_value_pairs_do_the_same(wps):
     assert "21" in texts(answer, "//wps:LiteralData/text()")
 
 
-def test_raw_output_is_the_file_itself(wps):
+def by_kvp(wps, **parameters):
     inputs = ";".join(f"{name}={value}" for name, value in EXTRACT.items())
-    answer = wps.get(
-        service="WPS", version="1.0.0", request="Execute", identifier="extract-samples",
-        datainputs=inputs, rawdataoutput="counts",
-    )  # fmt: skip
+    return wps.get(**KVP, **({"datainputs": inputs} | parameters))
+
+
+@pytest.mark.parametrize("asked", ["counts", "counts@mimeType=text/csv"])
+def test_raw_output_is_the_file_itself(wps, asked):
+    answer = by_kvp(wps, rawdataoutput=asked)
     assert answer.data.startswith(b"class,code,samples")
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.headers["Content-Security-Policy"].startswith("sandbox")
+
+
+@pytest.mark.parametrize("how", ["rawdataoutput", "responsedocument"])
+def test_an_unknown_output_is_refused_before_anything_is_computed(wps, how):
+    answer = by_kvp(wps, **{how: "colour"})
+    assert answer.status_code == 400
+    assert sentence(answer) == (
+        "extract-samples has no output colour, it has samples, counts, total"
+    )
+    assert wps.jobs() == []
+
+
+def test_raw_data_is_one_output(wps):
+    answer = by_kvp(wps, rawdataoutput="counts;total")
+    assert sentence(answer) == "raw data is one output, 2 are named"
+    assert wps.jobs() == []
+
+
+def test_the_document_shows_the_outputs_asked_for_now_and_later(wps):
+    answer = by_kvp(wps, responsedocument="counts@asReference=true")
+    assert texts(answer, "//wps:Output/ows:Identifier/text()") == ["counts"]
+    again = wps.get(f"status/{wps.jobs()[0]['id']}.xml")
+    assert texts(again, "//wps:Output/ows:Identifier/text()") == ["counts"]
+
+
+def test_lineage_is_kept_in_the_status_document(wps):
+    answer = by_kvp(
+        wps, responsedocument="total", lineage="true", storeexecuteresponse="true", status="true"
+    )
+    (location,) = texts(answer, "/wps:ExecuteResponse/@statusLocation")
+    job = location.rsplit("/", 1)[1].removesuffix(".xml")
+    wait(wps, job)
+    document = wps.get(f"status/{job}.xml")
+    assert texts(document, "//wps:DataInputs//wps:LiteralData/text()")[:2] == [
+        "shared/scene.tif",
+        "home/labels.gpkg",
+    ]
+
+
+@pytest.mark.parametrize("claimed", ["string", "float", "xs:integer", "rubbish"])
+def test_types_are_the_operations_whatever_a_client_claims(start, claimed):
+    wps = start(running=False, sync_seconds=0)
+    size = LITERAL.format("chip_size", "3").replace(
+        "LiteralData>", f'LiteralData datatype="{claimed}">', 1
+    )
+    inputs = "".join(LITERAL.format(*pair) for pair in EXTRACT.items()) + size
+    wps.post(EXECUTE.format(identifier="extract-samples", inputs=inputs, form=""))
+    (job,) = wps.jobs()
+    assert repr(job["inputs"]["chip_size"]) == "3"
 
 
 def test_an_output_of_one_operation_is_an_input_of_the_next(wps):
@@ -150,6 +206,51 @@ def test_the_address_is_the_proxys(wps):
                  "X-Forwarded-Proto": "https"},
     )  # fmt: skip
     assert b"https://maps.example.org/services/wps/" in answer.data
+
+
+def test_a_message_keeps_its_signs(wps):
+    answer = wps.execute("extract-samples", **EXTRACT, class_field="a &lt;b&gt; [c] 5% é")
+    assert sentence(answer).startswith("labels.gpkg has no field a <b> [c] 5% é,")
+
+
+def test_a_missing_identifier_is_not_read_out_of_the_path(wps):
+    for request in ("Execute", "DescribeProcess"):
+        answer = wps.get(**(KVP | {"request": request, "identifier": ""}))
+        assert answer.status_code == 400
+        answer = wps.get(service="WPS", version="1.0.0", request=request)
+        assert texts(answer, "//@exceptionCode") == ["MissingParameterValue"]
+
+
+def test_capabilities_claim_one_version_and_no_placeholders(wps):
+    answer = wps.get(service="WPS", request="GetCapabilities", acceptversions="1.0.0,2.0.0")
+    assert texts(answer, "/wps:Capabilities/@version") == ["1.0.0"]
+    assert texts(answer, "//ows:ServiceTypeVersion/text()") == ["1.0.0"]
+    assert b"2.0.0" not in answer.data
+    for placeholder in (b"Lastname", b"Position Title", b"+xx", b"pywps.org/"):
+        assert placeholder not in answer.data
+
+
+V2 = 'service="WPS" xmlns:wps="http://www.opengis.net/wps/2.0"'
+V1 = 'service="WPS" xmlns:wps="http://www.opengis.net/wps/1.0.0"'
+ACCEPT = (
+    '<ows:AcceptVersions xmlns:ows="http://www.opengis.net/ows/1.1">'
+    "<ows:Version>2.0.0</ows:Version></ows:AcceptVersions>"
+)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        f"<wps:GetCapabilities {V2}/>",
+        f'<wps:Execute version="2.0.0" {V2}/>',
+        f'<wps:Execute version="2.0.0" {V1}/>',
+        f"<wps:GetCapabilities {V1}>{ACCEPT}</wps:GetCapabilities>",
+    ],
+)
+def test_only_version_1_is_spoken_in_xml(wps, body):
+    answer = wps.post(body)
+    assert answer.status_code == 400
+    assert texts(answer, "//@exceptionCode") == ["VersionNegotiationFailed"]
 
 
 @pytest.mark.parametrize("version", ["2.0.0", "9"])
@@ -257,8 +358,6 @@ REFERENCE = (
 
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "http://127.0.0.1:1/x", "ftp://x/y"])
 def test_references_are_refused_and_nothing_is_fetched(wps, url):
-    from tests.wps_processes.conftest import EXECUTE
-
     body = EXECUTE.format(identifier="extract-samples", inputs=REFERENCE.format(url), form="")
     answer = wps.post(body)
     assert answer.status_code == 400
@@ -269,6 +368,7 @@ def test_json_bodies_are_refused(wps):
     body = json.dumps({"inputs": {"scene": {"type": "complex", "workdir": "/tmp/made"}}})
     answer = wps.post(body, content_type="application/json")
     assert answer.status_code == 415
+    assert wps.post(body, content_type="Application/JSON").status_code == 415
     answer = wps.client.post(
         "/services/wps/jobs/extract-samples", data=body, content_type="application/json",
         headers={"Authorization": "token anna"},

@@ -108,7 +108,7 @@ def assess_quality(
     with open_raster(map) as dataset:
         grid = Grid.of(dataset)
         own = legend_of(dataset)
-        moved = _is_moved(reference, grid)
+        notes = _notes(reference, grid)
         with open_labels(reference, class_field, grid, own or raster_legend(dataset)) as labels:
             legend = _union(own, labels.legend, Path(map).name)
             table, mapped = _accumulate(dataset, labels, grid)
@@ -121,7 +121,7 @@ def assess_quality(
     area = _area_estimate(confusion, mapped, legend) if design == "stratified" else None
     statistics = statistics_of(confusion)
     names = {"map": Path(map).name, "reference": Path(reference).name}
-    return _write(confusion, statistics, area, legend, names, moved, Path(workdir))
+    return _write(confusion, statistics, area, legend, names, notes, Path(workdir))
 
 
 def statistics_of(confusion: Confusion) -> dict[str, Any]:
@@ -233,12 +233,20 @@ def _union(of_map: Legend | None, of_reference: Legend, map_name: str) -> Legend
     return Legend(tuple(sorted((*of_map.classes, *extra), key=lambda entry: entry.code)))
 
 
-def _is_moved(reference: AnyPath, grid: Grid) -> bool:
-    """Tell whether a raster reference lies on another grid than the map."""
+def _notes(reference: AnyPath, grid: Grid) -> tuple[str, ...]:
+    """Say what a reader must know of a raster reference."""
     if sniff(Path(reference)) != RASTER_KIND:
-        return False
+        return ()
     with open_raster(reference) as dataset:
-        return Grid.of(dataset) != grid
+        notes = {
+            "The reference lay on another grid or in another coordinate system; it was brought to "
+            "the map's grid by nearest neighbour.": Grid.of(dataset) != grid,
+            "The reference names no classes: its codes were taken to mean what they mean on the "
+            "map. If the accuracy surprises you, compare the two legends first.": (
+                legend_of(dataset) is None
+            ),
+        }
+    return tuple(note for note, holds in notes.items() if holds)
 
 
 def _area_estimate(confusion: Confusion, mapped: np.ndarray, legend: Legend) -> AreaEstimate:
@@ -262,7 +270,7 @@ def _write(
     area: AreaEstimate | None,
     legend: Legend,
     names: dict[str, str],
-    moved: bool,
+    notes: tuple[str, ...],
     folder: Path,
 ) -> Assessment:
     header = ("reference\\map", *confusion.names)
@@ -274,7 +282,7 @@ def _write(
     picture = _draw(confusion)
     with written_beside(folder / "figure.png") as beside:
         beside.write_bytes(picture)
-    page = _render(confusion, statistics, area, legend, names, moved, picture)
+    page = _render(confusion, statistics, area, legend, names, notes, picture)
     with written_beside(folder / "report.html") as beside:
         beside.write_text(page, encoding="utf-8")
     kappa = statistics["overall"]["Kappa"]
@@ -317,7 +325,7 @@ def _render(
     area: AreaEstimate | None,
     legend: Legend,
     names: dict[str, str],
-    moved: bool,
+    notes: tuple[str, ...],
     picture: bytes,
 ) -> str:
     pages = Environment(
@@ -328,7 +336,7 @@ def _render(
         statistics=statistics,
         area=area,
         colors={entry.name: entry.color for entry in legend.classes},
-        moved=moved,
+        notes=notes,
         picture=base64.b64encode(picture).decode(),
         **names,
     )

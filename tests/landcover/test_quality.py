@@ -113,6 +113,19 @@ def test_a_reference_on_another_grid_is_moved_and_that_is_said(tmp_path):
     assert "another grid" in result.report.read_text()
 
 
+def test_a_reference_without_names_is_said_to_be_one(tmp_path):
+    codes = np.ones((5, 5), np.uint8)
+    codes[0] = 2
+    nameless = write_raster(tmp_path / "r.tif", codes, nodata=255)
+    result = assess_quality(write_map(tmp_path / "m.tif", codes), nameless, workdir=tmp_path)
+    assert "The reference names no classes" in result.report.read_text()
+    named = assess_quality(
+        write_map(tmp_path / "m.tif", codes), write_map(tmp_path / "n.tif", codes),
+        workdir=tmp_path,
+    )  # fmt: skip
+    assert "names no classes" not in named.report.read_text()
+
+
 def test_no_overlap_is_an_error(tmp_path):
     reference = write_labels(tmp_path / "r.gpkg", [("forest", pixels(900, 0, 2, 2))])
     with pytest.raises(InputError, match="they do not overlap"):

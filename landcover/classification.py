@@ -158,8 +158,6 @@ def classify_scene(
         if compared.verdict != "ok" and radiometry != "ignore":
             raise InputError(f"{Path(scene).name} was not classified: {compared.advice}")
         counts = _write_map(dataset, indexes, trained, _map_tags(compared), Path(workdir))
-    if not counts["classified"]:
-        raise InputError(f"{Path(scene).name} holds no valid pixel")
     coverage = {
         "valid": counts["valid"],
         "classified": counts["classified"],
@@ -445,6 +443,8 @@ def _write_map(
             counts["valid"] += int(valid.sum())
             counts["classified"] += int((codes != NODATA).sum())
             counts["masked"] += int((~valid).sum())
+        if not counts["classified"]:  # before the files are whole: nothing is left of them
+            raise InputError(f"{Path(dataset.name).name} holds no valid pixel")
     return counts
 
 

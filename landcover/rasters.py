@@ -120,10 +120,15 @@ def read_valid(
     for band, index in zip(values, indexes, strict=True):
         flags = dataset.mask_flag_enums[index - 1]
         if MaskFlags.nodata in flags:
-            valid &= band != np.asarray(dataset.nodatavals[index - 1]).astype(band.dtype)
+            valid &= band != _as_stored(dataset.nodatavals[index - 1], band.dtype)
         elif MaskFlags.all_valid not in flags:
             valid &= dataset.read_masks(index, window=window) != 0
     return values, valid
+
+
+def _as_stored(nodata: float, dtype: np.dtype) -> float | np.floating:
+    """Return nodata as a pixel holds it; one that no integer pixel can hold matches none."""
+    return dtype.type(nodata) if np.issubdtype(dtype, np.floating) else nodata
 
 
 def legend_of(dataset: DatasetReader) -> Legend | None:

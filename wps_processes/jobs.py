@@ -112,6 +112,7 @@ class Ledger:
 
     def __init__(self, path: Path) -> None:
         """Open or make the file."""
+        path.touch(mode=0o600)  # whatever the umask: it names users and their files
         self._engine: Engine = create_engine(f"sqlite:///{path}")
         event.listen(self._engine, "connect", _prepare_connection)
         _jobs.metadata.create_all(self._engine)

@@ -78,6 +78,21 @@ def test_settings_in_the_chart_are_settings_of_the_hub(values):
     assert settings.profiles
 
 
+def test_hub_finds_the_wps_where_the_chart_runs_it(values):
+    wps = Settings.model_validate(values["jupyterhub"]["custom"]["geoportal"]).wps
+    service = (CHART / "templates" / "wps-service.yaml").read_text(encoding="utf-8")
+    name = re.search(r"^  name: (\S+)$", service, re.MULTILINE)[1]
+    port = re.search(r"^      port: (\d+)$", service, re.MULTILINE)[1]
+    assert wps.url == f"http://{name}:{port}"
+
+
+def test_hub_and_wps_hold_the_same_token(values):
+    token = Settings.model_validate(values["jupyterhub"]["custom"]["geoportal"]).wps.token
+    deployment = (CHART / "templates" / "wps.yaml").read_text(encoding="utf-8")
+    assert "wps" in values["jupyterhub"]["hub"]["services"]
+    assert f"secretKeyRef: {{name: hub, key: {token.file.name}}}" in deployment
+
+
 def test_default_image_of_users_is_the_one_of_the_first_profile(values):
     image = values["jupyterhub"]["singleuser"]["image"]
     first = values["jupyterhub"]["custom"]["geoportal"]["profiles"][0]

@@ -165,6 +165,20 @@ def test_edges_of_a_scene_larger_than_a_block_are_classified(campaign, tmp_path)
         )
 
 
+def test_a_scene_without_a_valid_pixel_leaves_no_map(campaign, tmp_path):
+    scene = write_raster(tmp_path / "s.tif", np.zeros((3, 9, 9), np.uint16), names=NAMES, nodata=0)
+    with pytest.raises(InputError, match="holds no valid pixel"):
+        classify_scene(scene, campaign["training"].model, workdir=tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["s.tif"]
+
+
+def test_one_pixel_is_classified(campaign, tmp_path):
+    with rasterio.open(campaign["scene"]) as dataset:
+        values = dataset.read()[:, :1, :1]
+    scene = write_raster(tmp_path / "s.tif", values, names=NAMES)
+    assert classify_scene(scene, campaign["training"].model, workdir=tmp_path).classified == 1
+
+
 def test_bands_are_matched_by_name_not_by_order(campaign, tmp_path):
     with rasterio.open(campaign["scene"]) as dataset:
         values = dataset.read()

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager, suppress
 
 import psutil
 import pytest
@@ -63,22 +64,32 @@ def answers(url):
         return None
 
 
+@contextmanager
+def held(pid):
+    """Suspend a process: it neither ends nor notices anything by itself."""
+    process = psutil.Process(pid)
+    process.suspend()
+    try:
+        yield process
+    finally:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_a_job_outlives_the_end_of_the_service(serve, tmp_path, number):
     ledger, accepted = Ledger(tmp_path / "jobs.sqlite"), job()
     ledger.add(accepted)
     service, _ = serve()
-    pid = until(lambda: ledger.get(accepted.id).pid)
-    process = psutil.Process(pid)
-    process.suspend()  # it neither ends nor notices anything by itself
-    service.send_signal(number)
-    assert service.wait(DEADLINE) == (0 if number == signal.SIGTERM else -number)
-    assert ledger.get(accepted.id).state == "running"
+    with held(until(lambda: ledger.get(accepted.id).pid)) as process:
+        service.send_signal(number)
+        assert service.wait(DEADLINE) == (0 if number == signal.SIGTERM else -number)
+        assert ledger.get(accepted.id).state == "running"
 
-    _, url = serve()
-    until(lambda: ledger.get(accepted.id).is_over)
+        _, url = serve()
+        until(lambda: ledger.get(accepted.id).is_over)
+        assert psutil.wait_procs([process], timeout=DEADLINE)[1] == []
     over = ledger.get(accepted.id)
     assert (over.state, over.attempt, over.outputs["total"]) == ("successful", 2, 150)
-    assert psutil.wait_procs([process], timeout=DEADLINE)[1] == []
     assert until(lambda: answers(f"{url}health")) == 200
     assert answers(f"{url}jobs") == 401

@@ -218,7 +218,9 @@ def _log_of(job: Job, root: Path) -> Iterator[int]:
     storage = Storage(root, job.folder, tuple(job.groups), bool(job.administrator))
     folder = storage.make_folder(f"home/jobs/{job.id}")
     try:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+        # its owner may have put a pipe there: that must not block
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        flags |= os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         log = os.open("job.log", flags, 0o600, dir_fd=folder)
     finally:
         os.close(folder)

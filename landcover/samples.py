@@ -295,7 +295,9 @@ def _write_folder(
         name = folder_name(entry.name)
         classes[name] = entry.code
         _write_container(folder / name / "samples.npy", chosen)
-    nodata = {value for value in dataset.nodatavals if value is not None}
+    # NaN needs no declaration: it is never valid
+    declared = {value for value in dataset.nodatavals if value is not None}
+    nodata = {value for value in declared if not np.isnan(value)}
     if len(nodata) > 1:
         raise InputError(
             f"the scene's bands have different nodata values {sorted(nodata)}, it needs one"

@@ -119,6 +119,16 @@ def test_nodata_is_never_a_sample(tmp_path):
     assert counts(extraction.counts) == {"a": 15, "left out: centre pixel is nodata": 1}
 
 
+def test_nan_as_nodata_is_never_a_sample(tmp_path):
+    values = np.ones((3, 4, 4), np.float32)
+    values[2, 1, 1] = np.nan
+    scene = write_raster(tmp_path / "scene.tif", values, nodata=np.nan)
+    labels = write_labels(tmp_path / "l.gpkg", [("a", pixels(0, 0, 4, 4))])
+    extraction = extract_samples(scene, labels, workdir=tmp_path)
+    assert extraction.total == 15
+    assert read_samples(extraction.samples).nodata is None
+
+
 def test_a_label_raster_on_another_grid_is_brought_to_the_scene(scene, tmp_path):
     codes = np.full((10, 10), 7, np.uint8)  # pixels of 20 m
     codes[:, 5:] = 0

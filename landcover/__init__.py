@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from landcover.balancing import balance_samples
     from landcover.classification import classify_scene, train_classifier
+    from landcover.extraction import extract_samples
     from landcover.quality import assess_quality
-    from landcover.samples import extract_samples
 
 __all__ = [
     "assess_quality",
@@ -25,7 +25,7 @@ _HOMES = {
     "assess_quality": "quality",
     "balance_samples": "balancing",
     "classify_scene": "classification",
-    "extract_samples": "samples",
+    "extract_samples": "extraction",
     "train_classifier": "classification",
 }
 

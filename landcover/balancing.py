@@ -10,13 +10,21 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 from landcover.errors import InputError
 from landcover.operation import CSV, PNG, AnyPath, Folder, Range
 from landcover.progress import report_progress
 from landcover.samples import Samples, read_samples
 from landcover.writing import write_csv, written_beside
+
+_SHOWN = 40
+"""Clusters in the diagram."""
+_DRAWN = 5000
+"""Samples in the diagram."""
+_RARE, _LARGE, _DROPPED = "#117733", "#332288", "#dddddd"
 
 
 @dataclass(frozen=True)
@@ -26,7 +34,7 @@ class Balance:
     Attributes:
         selection: every sample with its cluster and whether it is kept
             (file, index, class, cluster, kept).
-        diagram: size of every cluster before and after.
+        diagram: the clusters, and what was kept of each.
         before: number of samples.
         after: number of samples kept.
     """
@@ -39,12 +47,27 @@ class Balance:
 
 @dataclass(frozen=True)
 class _Listed:
-    """All samples in list order: features (N, 2 * bands), class names, files and indexes (N,)."""
+    """All samples in list order, container after container.
+
+    Attributes:
+        features: float64 (N, 2 * bands).
+        files: of each container.
+        names: class of each container.
+        owners: int (N,), the container of each sample.
+        indexes: int (N,), the index of each sample in its container.
+    """
 
     features: np.ndarray
-    classes: np.ndarray
-    files: np.ndarray
+    files: tuple[str, ...]
+    names: tuple[str, ...]
+    owners: np.ndarray
     indexes: np.ndarray
+
+    @property
+    def classes(self) -> np.ndarray:
+        """Int (N,): the number of each sample's class in the sorted names."""
+        _, number = np.unique(self.names, return_inverse=True)
+        return np.asarray(number[self.owners])
 
 
 def balance_samples(
@@ -74,16 +97,15 @@ def balance_samples(
     Raises:
         InputError: the folder holds no sample, or one without a valid pixel.
     """
-    opened = read_samples(samples)
-    report_progress(0.2, f"describing {len(opened)} samples")
-    listed = _list(opened)
+    listed = _list(read_samples(samples))
     report_progress(0.5, "clustering")
     assigned = _assign(listed, clusters, scope, seed)
     kept = keep(assigned, threshold, step)
     folder = Path(workdir)
-    names = _cluster_names(assigned, listed.classes, scope)
+    report_progress(0.9, "writing selection and diagram")
     _write_selection(folder / "selection.csv", listed, assigned, kept)
-    _draw(folder / "diagram.png", assigned, kept, names, threshold)
+    names = _cluster_names(listed, assigned, scope)
+    _draw(folder / "diagram.png", listed.features, assigned, kept, names, threshold)
     return Balance(
         selection=folder / "selection.csv",
         diagram=folder / "diagram.png",
@@ -102,13 +124,21 @@ def features_of(chips: np.ndarray, valid: np.ndarray) -> np.ndarray:
     Returns:
         float64 (N, 2 * bands): means, then deviations; NaN for a chip without a valid pixel.
     """
-    weight = valid[:, None].astype(np.float64)  # (N, 1, H, W)
+    n = valid.sum(axis=(1, 2))[:, None]  # (N, 1)
     # NaN times 0 is NaN: what is not valid is set to 0 first
-    values = np.where(valid[:, None], chips, 0).astype(np.float64)
-    n = weight.sum(axis=(2, 3))
+    kept = chips if valid.all() else np.where(valid[:, None], chips, chips.dtype.type(0))
+    values = kept.reshape(*chips.shape[:2], -1).astype(np.float64)  # (N, bands, H * W)
+    total = values.sum(axis=2)
     with np.errstate(invalid="ignore", divide="ignore"):
-        mean = values.sum(axis=(2, 3)) / n
-        spread = (((values - mean[:, :, None, None]) ** 2) * weight).sum(axis=(2, 3)) / n
+        mean = total / n
+        if chips.dtype.itemsize <= 2 and chips.dtype.kind in "iu" and values.shape[2] <= 2**15:
+            # sums of small whole numbers are exact, so one pass does: n * sum(x^2) - sum(x)^2
+            squares = np.einsum("nbp,nbp->nb", values, values).astype(np.int64)
+            spread = (n * squares - total.astype(np.int64) ** 2) / n / n
+        else:
+            values -= mean[:, :, None]
+            values *= valid.reshape(len(chips), 1, -1)
+            spread = np.einsum("nbp,nbp->nb", values, values) / n
     return np.concatenate([mean, np.sqrt(spread)], axis=1)
 
 
@@ -124,12 +154,43 @@ def cluster(features: np.ndarray, clusters: int, seed: int) -> np.ndarray:
         int (N,): clusters numbered from 0 by ascending size, ties by their first member.
     """
     from sklearn.cluster import KMeans
+    from threadpoolctl import threadpool_limits
 
     spread = features.std(axis=0)
-    scored = (features - features.mean(axis=0)) / np.where(spread == 0, 1, spread)
-    k = min(clusters, len(np.unique(scored, axis=0)))
-    found = KMeans(k, n_init=10, random_state=seed).fit_predict(scored)
-    return _renumbered(found)
+    # rounding gives a constant column a spread too
+    constant = spread <= 1e-12 * np.abs(features).max(axis=0)
+    scored = (features - features.mean(axis=0)) / np.where(constant, 1, spread)
+    scored[:, constant] = 0
+    k = _count_distinct(scored, clusters)
+    # sums of several threads differ in the last bit from machine to machine
+    with threadpool_limits(1):
+        # random starts rarely hit a rare group of spectra, one that goes for what is far does
+        found = [
+            KMeans(k, n_init=10, random_state=seed, copy_x=False).fit(scored),
+            KMeans(k, init=_far_apart(scored, k), n_init=1, copy_x=False).fit(scored),
+        ]
+    return _renumbered(min(found, key=lambda result: result.inertia_).labels_)
+
+
+def _far_apart(rows: np.ndarray, k: int) -> np.ndarray:
+    """Return k rows, each the farthest from those before it (Gonzalez 1985), from the mean on."""
+    chosen: list[int] = []
+    distance = (rows**2).sum(axis=1)  # from the mean, which is 0
+    for _ in range(k):
+        chosen.append(int(distance.argmax()))
+        from_last = ((rows - rows[chosen[-1]]) ** 2).sum(axis=1)
+        distance = from_last if len(chosen) == 1 else np.minimum(distance, from_last)
+    return rows[chosen]
+
+
+def _count_distinct(rows: np.ndarray, most: int) -> int:
+    """Return the number of distinct rows, counting no further than `most`."""
+    seen = rows[:0]
+    for start in range(0, len(rows), 4096):
+        seen = np.unique(np.concatenate([seen, rows[start : start + 4096]]), axis=0)
+        if len(seen) >= most:
+            return most
+    return len(seen)
 
 
 def keep(assigned: np.ndarray, threshold: int, step: int) -> np.ndarray:
@@ -155,30 +216,37 @@ def keep(assigned: np.ndarray, threshold: int, step: int) -> np.ndarray:
 
 def _list(samples: Samples) -> _Listed:
     names = {entry.code: entry.name for entry in samples.legend.classes}
-    features: list[np.ndarray] = []
-    classes: list[str] = []
-    files: list[str] = []
-    indexes: list[int] = []
-    for container in samples.containers:
-        described = features_of(container.chips, samples.valid(container.chips))
+    features = np.empty((len(samples), 2 * len(samples.bands)))
+    done = 0
+    for batch in samples.batches():
+        report_progress(0.5 * done / len(samples), f"describing {len(samples)} samples")
+        described = features_of(batch.chips, batch.valid)
         empty = np.flatnonzero(~np.isfinite(described).all(axis=1))
         if empty.size:
-            raise InputError(f"sample {empty[0]} of {container.file} has no valid pixel")
-        features.append(described)
-        classes += [names[container.code]] * len(described)
-        files += [container.file] * len(described)
-        indexes += range(len(described))
-    return _Listed(np.concatenate(features), np.array(classes), np.array(files), np.array(indexes))
+            raise InputError(
+                f"sample {batch.indexes[empty[0]]} of {batch.container.file} has no valid pixel"
+            )
+        features[done : done + len(described)] = described
+        done += len(described)
+    sizes = [len(container) for container in samples.containers]
+    return _Listed(
+        features=features,
+        files=tuple(container.file for container in samples.containers),
+        names=tuple(names[container.code] for container in samples.containers),
+        owners=np.repeat(np.arange(len(sizes)), sizes),
+        indexes=np.concatenate([np.arange(size) for size in sizes]),
+    )
 
 
 def _assign(listed: _Listed, clusters: int, scope: str, seed: int) -> np.ndarray:
     """Return the cluster of every sample; class by class, numbers go on."""
     if scope == "all":
         return cluster(listed.features, clusters, seed)
-    assigned = np.zeros(len(listed.classes), int)
+    classes = listed.classes
+    assigned = np.zeros(len(classes), int)
     next_number = 0
-    for name in np.unique(listed.classes):
-        members = np.flatnonzero(listed.classes == name)
+    for number in np.unique(classes):
+        members = np.flatnonzero(classes == number)
         assigned[members] = cluster(listed.features[members], clusters, seed) + next_number
         next_number = int(assigned[members].max()) + 1
     return assigned
@@ -192,33 +260,118 @@ def _renumbered(found: np.ndarray) -> np.ndarray:
     return position[np.searchsorted(numbers, found)]
 
 
-def _cluster_names(assigned: np.ndarray, classes: np.ndarray, scope: str) -> list[str]:
-    numbers = np.unique(assigned)
+def _cluster_names(listed: _Listed, assigned: np.ndarray, scope: str) -> list[str]:
+    numbers, first = np.unique(assigned, return_index=True)
     if scope == "all":
         return [str(number) for number in numbers]
-    return [f"{classes[assigned == number][0]} {number}" for number in numbers]
+    return [
+        f"{listed.names[listed.owners[member]]} {number}"
+        for number, member in zip(numbers, first, strict=True)
+    ]
 
 
 def _write_selection(path: Path, listed: _Listed, assigned: np.ndarray, kept: np.ndarray) -> None:
-    columns = (listed.files, listed.indexes, listed.classes, assigned, kept.astype(int))
-    rows = zip(*(column.tolist() for column in columns), strict=True)
+    rows = (
+        (listed.files[owner], index, listed.names[owner], number, int(keeps))
+        for owner, index, number, keeps in zip(
+            listed.owners, listed.indexes, assigned, kept, strict=True
+        )
+    )
     write_csv(path, ("file", "index", "class", "cluster", "kept"), rows)
 
 
 def _draw(
-    path: Path, assigned: np.ndarray, kept: np.ndarray, names: Sequence[str], threshold: int
+    path: Path,
+    features: np.ndarray,
+    assigned: np.ndarray,
+    kept: np.ndarray,
+    names: Sequence[str],
+    threshold: int,
 ) -> None:
-    before = np.bincount(assigned)
-    after = np.bincount(assigned, weights=kept).astype(int)
-    figure = Figure(figsize=(8, max(2.5, 0.35 * len(names) + 1.2)), layout="constrained")
-    axes = figure.subplots()
-    rows = np.arange(len(names))
-    axes.barh(rows, before, color="#dddddd", label=f"all, {before.sum()}")
-    axes.barh(rows, after, height=0.5, color="#332288", label=f"kept, {after.sum()}")
-    axes.axvline(threshold, color="#cc6677", linestyle="--", label=f"threshold, {threshold}")
-    axes.set(yticks=rows, yticklabels=names, xlabel="samples", ylabel="cluster")
-    axes.invert_yaxis()
-    axes.legend(loc="lower right")
-    axes.set_title("Rare clusters are kept whole, large ones thinned")
+    """Draw how much of each cluster was kept, and the clusters as clouds of spectra."""
+    shown = np.arange(len(names))
+    if len(shown) > _SHOWN:  # the rarest and the largest
+        shown = np.r_[shown[: _SHOWN // 2], shown[-_SHOWN // 2 :]]
+    figure = Figure(figsize=(13, max(4.5, 0.3 * len(shown) + 1.5)), layout="constrained")
+    bars, clouds = figure.subplots(1, 2)
+    _draw_bars(bars, assigned, kept, names, shown, threshold)
+    _draw_clouds(clouds, features, assigned, kept)
+    keys = {
+        _RARE: f"kept whole: rare, fewer than {threshold:,}",
+        _LARGE: "kept of a large cluster",
+        _DROPPED: "left out",
+    }
+    figure.legend(
+        handles=[Patch(color=color, label=label) for color, label in keys.items()],
+        loc="outside lower center",
+        ncols=3,
+        frameon=False,
+    )
+    figure.suptitle(
+        f"{kept.sum():,} of {len(kept):,} samples kept: rare clusters whole, large ones thinned"
+    )
     with written_beside(path) as beside:
         figure.savefig(beside, format="png", dpi=110)
+
+
+def _draw_bars(
+    axes: Axes,
+    assigned: np.ndarray,
+    kept: np.ndarray,
+    names: Sequence[str],
+    shown: np.ndarray,
+    threshold: int,
+) -> None:
+    before = np.bincount(assigned)[shown]
+    after = np.bincount(assigned, weights=kept).astype(int)[shown]
+    rows = np.arange(len(shown))
+    colors = [_RARE if size < threshold else _LARGE for size in before]
+    axes.barh(rows, before, color=_DROPPED)
+    axes.barh(rows, after, color=colors)
+    for row, (size, left) in enumerate(zip(before, after, strict=True)):
+        text = f" all {size:,}" if left == size else f" {left:,} of {size:,}"
+        axes.text(size, row, text, va="center", fontsize=9)
+    axes.axvline(threshold, color="#cc6677", linestyle="--", linewidth=1)
+    axes.set_xscale("log")  # a rare cluster is a thousand times smaller than a large one
+    axes.set_xlim(0.7, before.max() * 8)
+    axes.set_yticks(rows, [names[row] for row in shown], parse_math=False)
+    more = f" ({len(shown)} of {len(names)})" if len(shown) < len(names) else ""
+    axes.set(xlabel="samples, logarithmic", ylabel=f"cluster{more}")
+    axes.invert_yaxis()
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _draw_clouds(axes: Axes, features: np.ndarray, assigned: np.ndarray, kept: np.ndarray) -> None:
+    """Draw samples along the two directions in which their spectra differ most."""
+    from sklearn.decomposition import PCA
+    from sklearn.preprocessing import StandardScaler
+
+    drawn = np.union1d(_spread(np.arange(len(kept))), _spread(np.flatnonzero(kept)))
+    scored = StandardScaler().fit_transform(features[drawn])
+    # fewer than two samples or features have no two directions
+    axis_count = min(2, *scored.shape)
+    at = np.zeros((len(drawn), 2))
+    at[:, :axis_count] = PCA(axis_count, random_state=0).fit_transform(scored)
+    left_out = ~kept[drawn]
+    axes.scatter(at[left_out, 0], at[left_out, 1], s=8, color=_DROPPED, linewidths=0)
+    colors = (assigned[drawn] % 20)[~left_out]
+    x, y = at[~left_out].T
+    axes.scatter(x, y, s=14, c=colors, cmap="tab20", vmin=0, vmax=19, linewidths=0)
+    axes.set(
+        xlabel="first principal component of the spectra",
+        ylabel="second",
+        xticks=[],
+        yticks=[],
+        title="kept samples in the colour of their cluster, left out ones grey",
+    )
+    for number in np.unique(assigned[drawn])[:_SHOWN]:
+        centre = np.median(at[assigned[drawn] == number], axis=0)
+        axes.annotate(
+            str(number), centre, ha="center", va="center", fontsize=9, fontweight="bold",
+            bbox={"boxstyle": "circle,pad=0.2", "facecolor": "white", "alpha": 0.8, "lw": 0},
+        )  # fmt: skip
+
+
+def _spread(which: np.ndarray) -> np.ndarray:
+    """Return at most so many of the samples as are drawn, evenly spread."""
+    return which[:: max(1, math.ceil(len(which) / _DRAWN))]

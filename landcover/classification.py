@@ -7,7 +7,7 @@ The figure of a random split stands beside it; the gap is what neighbouring pixe
 import csv
 import hashlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,7 +26,7 @@ from landcover.processors import cores
 from landcover.progress import progress_between, report_progress
 from landcover.radiometry import Radiometry, compare
 from landcover.rasters import Grid, bands_of, open_raster, read_valid, writing_cog
-from landcover.samples import Samples, group_of, read_samples
+from landcover.samples import Samples, read_samples
 from landcover.writing import write_json
 
 FOLDS = 5
@@ -202,21 +202,16 @@ def pixels_of(samples: Samples, chosen: set[tuple[str, int]] | None) -> Pixels:
         file, index = min(unknown)
         raise InputError(f"the selection names sample {index} of {file}, which is not there")
     parts = []
-    for container in samples.containers:
-        kept = np.array(
-            [chosen is None or (container.file, i) in chosen for i in range(len(container.chips))],
-            bool,
-        )
-        codes = container.mask
-        if codes is None:
-            codes = _centre_only(container.chips.shape, container.code)
-        labelled = (codes != NODATA) & samples.valid(container.chips) & kept[:, None, None]
+    for batch in samples.batches():
+        file = batch.container.file
+        kept = np.array([chosen is None or (file, i) in chosen for i in batch.indexes], bool)
+        labelled = (batch.codes != NODATA) & batch.valid & kept[:, None, None]
         sample, row, column = np.nonzero(labelled)
         parts.append(
             Pixels(
-                container.chips[sample, :, row, column].astype(np.float32),
-                codes[labelled].astype(np.uint8),
-                group_of(container)[sample],
+                batch.chips[sample, :, row, column].astype(np.float32),
+                batch.codes[labelled],
+                batch.groups[sample],
             )
         )
     pixels = Pixels(
@@ -295,15 +290,7 @@ def match_bands(dataset: DatasetReader, card: Card) -> tuple[list[int], str]:
 
 def _names(samples: Samples) -> Iterator[tuple[str, int]]:
     for container in samples.containers:
-        yield from ((container.file, index) for index in range(len(container.chips)))
-
-
-def _centre_only(shape: Sequence[int], code: int) -> np.ndarray:
-    """Return masks (N, H, W) that label the centre pixel alone."""
-    samples, _, height, width = shape
-    codes = np.full((samples, height, width), NODATA, np.uint8)
-    codes[:, height // 2, width // 2] = code
-    return codes
+        yield from ((container.file, index) for index in range(len(container)))
 
 
 def _need_two_classes(samples: Samples, pixels: Pixels) -> None:

@@ -19,8 +19,13 @@ _REFERRING = (
     "PLMOSAIC", "ECRGTOC", "MRF", "KMLSUPEROVERLAY", "Zarr", "PDF",
 )  # fmt: skip
 
-# no files beside a raster are read: they may name others
-RASTER_ENV = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_PAM_ENABLED": "NO"}
+RASTER_ENV = {
+    # no files beside a raster are read: they may name others
+    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
+    "GDAL_PAM_ENABLED": "NO",
+    # bytes; what is read block by block needs no cache of a twentieth of the machine's memory
+    "GDAL_CACHEMAX": 64 * 2**20,
+}
 
 
 def restrict_process() -> None:

@@ -1,6 +1,6 @@
 """Labels: polygons or points with a class, or a raster of class codes, seen on a scene's grid.
 
-Read by balancing's samples and by quality control alike, so that a training pixel and a reference
+Read by extraction and by quality control alike, so that a training pixel and a reference
 pixel follow one rule: a pixel belongs to a polygon if its centre lies inside; a pixel under
 polygons of different classes belongs to none.
 """
@@ -26,7 +26,7 @@ from landcover.drivers import VECTOR
 from landcover.errors import InputError
 from landcover.legend import MAX_CODE, NODATA, Legend
 from landcover.operation import AnyPath
-from landcover.rasters import Grid, legend_of, on_grid, open_raster
+from landcover.rasters import Grid, legend_of, on_grid, open_raster, windows_of
 
 NO_FEATURE = -1
 _CONFLICT = MAX_CODE + 1
@@ -54,6 +54,10 @@ class Labels(Protocol):
     def legend(self) -> Legend:
         """The classes the codes mean."""
 
+    @property
+    def outside(self) -> int:
+        """The number of features that lie outside the grid altogether."""
+
     def read(self, window: Window) -> Labelled:
         """Return the labels of a window of the grid they were opened on."""
 
@@ -68,6 +72,7 @@ class Points:
         columns: int64 (N,).
         codes: uint8 (N,).
         features: int32 (N,), index of the source feature.
+        outside: number of points outside the grid.
     """
 
     legend: Legend
@@ -76,19 +81,37 @@ class Points:
     codes: np.ndarray
     features: np.ndarray
 
+    outside: int = 0
+
     def read(self, window: Window) -> Labelled:
         """Return the labels of a window; of points of different classes on a pixel, none."""
         codes = np.zeros((window.height, window.width), np.uint8)
         features = np.full(codes.shape, NO_FEATURE, np.int32)
+        which = self._which(window)
+        at = (self.rows[which] - window.row_off, self.columns[which] - window.col_off)
+        codes[at], features[at] = self.codes[which], self.features[which]
+        other = codes[at] != self.codes[which]
+        codes[at[0][other], at[1][other]] = _CONFLICT
+        return _without_conflicts(codes, features)
+
+    def inside(self, window: Window) -> tuple[np.ndarray, int]:
+        """Return the points of a window and how many are left out.
+
+        Returns:
+            int32 (n, 4) of feature, row, column and code; and the number of points that share a
+            pixel with a point of another class.
+        """
+        which = self._which(window)
+        at = (self.rows[which] - window.row_off, self.columns[which] - window.col_off)
+        alone = self.read(window).codes[at] != 0
+        which = which[alone]
+        points = (self.features[which], self.rows[which], self.columns[which], self.codes[which])
+        return np.stack(points, axis=1).astype(np.int32), int((~alone).sum())
+
+    def _which(self, window: Window) -> np.ndarray:
         rows, columns = self.rows - window.row_off, self.columns - window.col_off
         inside = (rows >= 0) & (rows < window.height) & (columns >= 0) & (columns < window.width)
-        for row, column, code, feature in zip(
-            rows[inside], columns[inside], self.codes[inside], self.features[inside], strict=True
-        ):
-            other = codes[row, column] not in (0, code)
-            codes[row, column] = _CONFLICT if other else code
-            features[row, column] = feature
-        return _without_conflicts(codes, features)
+        return np.flatnonzero(inside)
 
 
 @dataclass(frozen=True)
@@ -140,6 +163,12 @@ class Polygons:
         return shapely.Polygon([transform @ corner for corner in corners])
 
     @cached_property
+    def outside(self) -> int:
+        """The number of polygons that lie outside the grid altogether."""
+        whole = Window(0, 0, self.grid.width, self.grid.height)
+        return len(self.geometries) - len(self._tree.query(self._outline(whole)))
+
+    @cached_property
     def _tree(self) -> shapely.STRtree:
         return shapely.STRtree(self.geometries)
 
@@ -150,12 +179,22 @@ class Codes:
 
     legend: Legend
     dataset: DatasetReader
+    outside: int = 0
 
     def read(self, window: Window) -> Labelled:
         """Return the labels of a window; nodata, 0 and codes outside the legend are none."""
         values = self.dataset.read(1, window=window)
-        codes = np.where(np.isin(values, self.legend.codes), values, 0).astype(np.uint8)
+        if values.dtype == np.uint8:
+            codes = self._known[values]
+        else:
+            codes = np.where(np.isin(values, self.legend.codes), values, 0).astype(np.uint8)
         return Labelled(codes, np.full(codes.shape, NO_FEATURE, np.int32), 0)
+
+    @cached_property
+    def _known(self) -> np.ndarray:
+        known = np.zeros(NODATA + 1, np.uint8)
+        known[list(self.legend.codes)] = self.legend.codes
+        return known
 
 
 @contextmanager
@@ -278,6 +317,7 @@ def _points(legend: Legend, grid: Grid, geometries: np.ndarray, codes: np.ndarra
         columns[inside],
         codes[owners[inside]],
         owners[inside].astype(np.int32),
+        outside=int((~inside).sum()),
     )
 
 
@@ -287,7 +327,7 @@ def raster_legend(dataset: DatasetReader) -> Legend:
     if own is not None:
         return own
     found: set[int] = set()
-    for window in Grid.of(dataset).windows():
+    for window in windows_of(dataset):
         values = np.unique(dataset.read(1, window=window))
         values = values[np.isfinite(values)]
         if dataset.nodata is not None:

@@ -2,9 +2,9 @@
 
 from landcover.balancing import balance_samples
 from landcover.classification import classify_scene, train_classifier
+from landcover.extraction import extract_samples
 from landcover.operation import Operation, Resources
 from landcover.quality import assess_quality
-from landcover.samples import extract_samples
 
 OPERATIONS = (
     Operation.of(extract_samples),

@@ -1,5 +1,6 @@
 """Scenes, maps and label rasters: GeoTIFF read by windows, written as COG with a legend."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -48,12 +49,13 @@ class Grid:
             raise InputError(f"{Path(dataset.name).name} has no coordinate system, it needs one")
         return cls(dataset.crs, dataset.transform, dataset.width, dataset.height)
 
-    def windows(self, size: int = BLOCK) -> Iterator[Window]:
-        """Cover the grid with windows of at most `size` pixels a side, row by row, each once."""
-        for top in range(0, self.height, size):
-            for left in range(0, self.width, size):
-                width, height = min(size, self.width - left), min(size, self.height - top)
-                yield Window(left, top, width, height)
+    def windows(self, height: int = BLOCK, width: int = BLOCK) -> Iterator[Window]:
+        """Cover the grid with windows of at most this size, row by row, each once."""
+        for top in range(0, self.height, height):
+            for left in range(0, self.width, width):
+                yield Window(
+                    left, top, min(width, self.width - left), min(height, self.height - top)
+                )
 
     def transform_of(self, window: Window) -> Affine:
         """Return the affine transform of a window."""
@@ -129,6 +131,85 @@ def read_valid(
 def _as_stored(nodata: float, dtype: np.dtype) -> float | np.floating:
     """Return nodata as a pixel holds it; one that no integer pixel can hold matches none."""
     return dtype.type(nodata) if np.issubdtype(dtype, np.floating) else nodata
+
+
+def windows_of(dataset: DatasetReader) -> Iterator[Window]:
+    """Cover a raster with windows of whole blocks, row by row, each block in one window.
+
+    Tiles are put together to about 512 x 512 pixels, strips to as many pixels.
+    """
+    return Grid.of(dataset).windows(*_window_shape(dataset))
+
+
+def _window_shape(dataset: DatasetReader) -> tuple[int, int]:
+    rows, columns = dataset.block_shapes[0]
+    width = min(math.ceil(BLOCK / columns) * columns, dataset.width)
+    height = max(1, BLOCK * BLOCK // (width * rows)) * rows
+    return min(height, dataset.height), width
+
+
+class BlockReader:
+    """Reads windows that reach over the edges of blocks, yet decodes each block once.
+
+    Blocks stay in memory as long as a later window can reach into them.
+    """
+
+    def __init__(self, dataset: DatasetReader, reach: int) -> None:
+        """Read a raster; `reach` pixels beyond the current window may be asked for."""
+        self._dataset = dataset
+        self._height, self._width = _window_shape(dataset)
+        self._rows, self._columns = (math.ceil(reach / s) for s in (self._height, self._width))
+        self._held: dict[tuple[int, int], tuple[np.ndarray, np.ndarray]] = {}
+        self.count: int = dataset.count
+        self.dtype = np.dtype(dataset.dtypes[0])
+
+    def windows(self) -> Iterator[tuple[float, Window]]:
+        """Yield the windows of the raster, row by row, each with the fraction that went before."""
+        windows = list(windows_of(self._dataset))
+        for done, window in enumerate(windows):
+            yield done / len(windows), window
+            self._forget(window.row_off // self._height, window.col_off // self._width)
+
+    def read(self, window: Window) -> tuple[np.ndarray, np.ndarray]:
+        """Return values (bands, H, W) and validity (H, W) of a window, as `read_valid` does."""
+        top, left = window.row_off, window.col_off
+        values = np.empty((self.count, window.height, window.width), self.dtype)
+        valid = np.empty((window.height, window.width), bool)
+        for row in range(top // self._height, (top + window.height - 1) // self._height + 1):
+            for column in range(left // self._width, (left + window.width - 1) // self._width + 1):
+                source, target = self._overlap(row, column, window)
+                block, block_valid = self._block(row, column)
+                values[:, *target], valid[target] = block[:, *source], block_valid[source]
+        return values, valid
+
+    def _block(self, row: int, column: int) -> tuple[np.ndarray, np.ndarray]:
+        if (row, column) not in self._held:
+            top, left = row * self._height, column * self._width
+            window = Window(left, top, min(self._width, self._dataset.width - left),
+                            min(self._height, self._dataset.height - top))  # fmt: skip
+            self._held[row, column] = read_valid(self._dataset, window)
+        return self._held[row, column]
+
+    def _overlap(
+        self, row: int, column: int, window: Window
+    ) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+        """Return where block and window overlap, within the block and within the window."""
+        sides = ((row * self._height, self._height, window.row_off, window.height),
+                 (column * self._width, self._width, window.col_off, window.width))  # fmt: skip
+        source, target = [], []
+        for block, block_side, start, side in sides:
+            first, last = max(block, start), min(block + block_side, start + side)
+            source.append(slice(first - block, last - block))
+            target.append(slice(first - start, last - start))
+        return (source[0], source[1]), (target[0], target[1])
+
+    def _forget(self, row: int, column: int) -> None:
+        """Drop the blocks that no window after this one reaches."""
+        self._held = {
+            (r, c): block
+            for (r, c), block in self._held.items()
+            if r > row - self._rows or (r == row - self._rows and c > column - self._columns)
+        }
 
 
 def legend_of(dataset: DatasetReader) -> Legend | None:

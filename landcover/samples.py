@@ -1,18 +1,22 @@
-"""Samples: labelled chips cut from a scene, and the folder of containers that holds them.
+"""Samples: labelled chips, and the folder of containers that holds them.
 
 A samples folder is `samples.json`, a folder per class, and containers in it (contract, Files). It
-may come from somebody else: containers are loaded without pickle, and no link in the folder is
-followed out of it.
+may hold more than fits in memory, so it is written and read in batches. And it may come from
+somebody else: containers are loaded without pickle, and no link in the folder is followed out of
+it.
 """
 
 import json
+import math
 import os
 import stat
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from rasterio.io import DatasetReader
@@ -20,31 +24,171 @@ from rasterio.windows import Window
 
 from landcover.beneath import open_beneath
 from landcover.errors import InputError
-from landcover.labels import NO_FEATURE, Labels, Points, open_labels
-from landcover.legend import Legend
-from landcover.operation import CSV, AnyPath, File, Folder, Range, WrittenFolder
-from landcover.progress import report_progress
-from landcover.rasters import Band, Grid, bands_of, open_raster, read_valid
-from landcover.writing import write_csv, write_json, written_beside
+from landcover.labels import NO_FEATURE
+from landcover.legend import MAX_CODE, Legend
+from landcover.operation import Folder
+from landcover.rasters import Band, open_raster, read_valid
+from landcover.writing import write_json, written_beside
 
 UNLABELLED = 255
 BLOCK_GROUP = 64
 """Side in pixels of the blocks that stand for places where no polygon does."""
+_BATCH = 32 * 2**20
+"""Bytes of chips read at a time."""
 
 
 @dataclass(frozen=True)
-class Extraction:
-    """Samples cut from a scene.
+class Chips:
+    """Samples in memory.
 
     Attributes:
-        samples: the samples folder, one container per class.
-        counts: samples per class, and what was left out and why (class, code, samples).
-        total: number of samples.
+        chips: (N, bands, H, W).
+        origins: int32 (N, 3), source feature (-1: none), row and column of the centre pixel.
+        codes: uint8 (N,).
+        masks: uint8 (N, H, W), code per pixel, 255 unlabelled; None where not asked for.
     """
 
-    samples: WrittenFolder
-    counts: CSV
-    total: int
+    chips: np.ndarray
+    origins: np.ndarray
+    codes: np.ndarray
+    masks: np.ndarray | None
+
+    def take(self, which: np.ndarray) -> "Chips":
+        """Return the chips of these indexes."""
+        masks = None if self.masks is None else self.masks[which]
+        return Chips(self.chips[which], self.origins[which], self.codes[which], masks)
+
+    @classmethod
+    def joined(cls, parts: "Sequence[Chips]") -> "Chips":
+        """Return all parts as one."""
+        masks = [part.masks for part in parts if part.masks is not None]
+        return cls(
+            np.concatenate([part.chips for part in parts]),
+            np.concatenate([part.origins for part in parts]),
+            np.concatenate([part.codes for part in parts]),
+            np.concatenate(masks) if masks else None,
+        )
+
+
+def valid_pixels(chips: np.ndarray, nodata: float | None) -> np.ndarray:
+    """Tell which pixels of chips (..., bands, H, W) are valid: bool (..., H, W)."""
+    valid = np.ones((*chips.shape[:-3], *chips.shape[-2:]), bool)
+    if np.issubdtype(chips.dtype, np.floating):
+        valid &= np.isfinite(chips).all(axis=-3)
+    if nodata is not None:
+        valid &= (chips != nodata).all(axis=-3)
+    return valid
+
+
+class SamplesWriter:
+    """Appends samples to the containers of a folder, one container per class."""
+
+    def __init__(self, folder: Path) -> None:
+        """Write into a folder, which need not exist."""
+        self._folder = folder
+        self._legend: Legend | None = None
+        self._arrays: dict[tuple[int, str], _GrowingArray] = {}
+        self.counts: Counter[int] = Counter()
+        """Samples written, by code."""
+
+    @property
+    def total(self) -> int:
+        """The number of samples written."""
+        return self.counts.total()
+
+    def append(self, code: int, chips: Chips) -> None:
+        """Write samples of one class."""
+        self.counts[code] += len(chips.codes)
+        self._array(code, "").append(chips.chips)
+        self._array(code, ".origin").append(chips.origins)
+        if chips.masks is not None:
+            self._array(code, ".mask").append(chips.masks)
+
+    def describe(
+        self,
+        *,
+        scene: str,
+        crs: str,
+        dtype: str,
+        nodata: float | None,
+        chip_size: int,
+        bands: Sequence[Band],
+        legend: Legend,
+    ) -> None:
+        """Give each class its folder, and write samples.json."""
+        self.close()
+        folders = {
+            entry.code: folder_name(entry.name)
+            for entry in legend.classes
+            if self.counts[entry.code]
+        }
+        for code, name in folders.items():
+            (self._folder / f".{code}").rename(self._folder / name)
+        write_json(
+            self._folder / "samples.json",
+            {
+                "version": 1,
+                "scene": scene,
+                "crs": crs,
+                "dtype": dtype,
+                "nodata": nodata,
+                "chip_size": chip_size,
+                "bands": [asdict(band) for band in bands],
+                "legend": legend.to_list(),
+                "classes": {name: code for code, name in folders.items()},
+            },
+        )
+
+    def close(self) -> None:
+        """Finish all containers."""
+        for array in self._arrays.values():
+            array.close()
+        self._arrays.clear()
+
+    def _array(self, code: int, companion: str) -> "_GrowingArray":
+        key = (code, companion)
+        if key not in self._arrays:
+            folder = self._folder / f".{code}"
+            folder.mkdir(parents=True, exist_ok=True)
+            self._arrays[key] = _GrowingArray(folder / f"samples{companion}.npy")
+        return self._arrays[key]
+
+
+@contextmanager
+def writing_samples(target: Path) -> Iterator[SamplesWriter]:
+    """Write a samples folder beside `target`; whole, it takes the target's place."""
+    with written_beside(target) as folder:
+        writer = SamplesWriter(folder)
+        try:
+            yield writer
+        finally:
+            writer.close()
+
+
+class _GrowingArray:
+    """A .npy that grows along its first axis: numpy's headers leave room for its length."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("xb")
+        self._shape: tuple[int, ...] = (0,)
+        self._dtype = np.dtype(np.uint8)
+
+    def append(self, rows: np.ndarray) -> None:
+        if not self._file.tell():
+            self._shape, self._dtype = (0, *rows.shape[1:]), rows.dtype
+            self._write_header()
+        self._file.write(np.ascontiguousarray(rows).data)
+        self._shape = (self._shape[0] + len(rows), *self._shape[1:])
+
+    def close(self) -> None:
+        self._file.seek(0)
+        self._write_header()
+        self._file.close()
+
+    def _write_header(self) -> None:
+        described = np.lib.format.dtype_to_descr(self._dtype)
+        header = {"descr": described, "fortran_order": False, "shape": self._shape}
+        np.lib.format.write_array_header_1_0(self._file, header)
 
 
 @dataclass(frozen=True)
@@ -52,19 +196,150 @@ class Container:
     """One file of samples of one class.
 
     Attributes:
+        root: the samples folder.
         file: its path relative to the samples folder.
         code: legend code of the class.
-        chips: (N, bands, H, W) in the scene's dtype, row 0 north.
-        origin: int32 (N, 3), source feature (-1: none), row and column of the centre pixel; None
-            where it is not known.
-        mask: uint8 (N, H, W), code per pixel, 255 unlabelled; None where every chip has one class.
+        count: number of samples.
+        at_once: number of samples that fit a batch.
+        nodata: value of invalid pixels, None if there is none.
     """
 
+    root: Path
     file: str
     code: int
+    count: int
+    at_once: int
+    nodata: float | None
+
+    def __len__(self) -> int:
+        """Return the number of samples."""
+        return self.count
+
+    @property
+    def chips(self) -> np.ndarray:
+        """All chips (N, bands, H, W) in the scene's dtype, row 0 north; read anew each time."""
+        return self.read(0, self.count)[0]
+
+    def read(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return chips (n, bands, H, W) of some samples, and which pixels are valid (n, H, W).
+
+        Raises:
+            InputError: the file does not do.
+        """
+        if self._is_raster:
+            return self._read_raster()
+        with _opened_array(self.root, self.file) as array:
+            _need_four_axes(self.file, array.shape)
+            chips = array.read(start, stop)
+        return chips, valid_pixels(chips, self.nodata)
+
+    def origin(self, start: int, stop: int) -> np.ndarray | None:
+        """Return int32 (n, 3): source feature (-1: none), row and column of the centre pixel.
+
+        None where it is not known.
+        """
+        if self._is_raster:
+            with self._opened_raster() as dataset:
+                return _place(dataset)
+        return self._companion(".origin.npy", (self.count, 3), start, stop)
+
+    def mask(self, start: int, stop: int, chip: tuple[int, int]) -> np.ndarray | None:
+        """Return uint8 (n, H, W), the code of every pixel of chips of this height and width.
+
+        255 is unlabelled. None where every chip has one class.
+        """
+        if self._is_raster:
+            return None
+        return self._companion(".mask.npy", (self.count, *chip), start, stop)
+
+    @property
+    def _is_raster(self) -> bool:
+        return self.file.endswith(".tif")
+
+    def _companion(
+        self, suffix: str, shape: tuple[int, ...], start: int, stop: int
+    ) -> np.ndarray | None:
+        file = self.file.removesuffix(".npy") + suffix
+        try:
+            with _opened_array(self.root, file) as array:
+                if array.shape != shape or array.dtype.kind not in "iu":
+                    raise InputError(
+                        f"{file} holds {array.dtype} of the shape {array.shape}, needs whole "
+                        f"numbers of the shape {shape}"
+                    )
+                return array.read(start, stop)
+        except FileNotFoundError:
+            return None
+
+    @contextmanager
+    def _opened_raster(self) -> Iterator[DatasetReader]:
+        with _opened(self.root, self.file) as handle:
+            try:
+                with open_raster(f"/proc/self/fd/{handle.fileno()}") as dataset:
+                    yield dataset
+            except InputError as error:
+                raise InputError(f"{self.file} cannot be read as GeoTIFF") from error
+
+    def _read_raster(self) -> tuple[np.ndarray, np.ndarray]:
+        with self._opened_raster() as dataset:
+            values, valid = read_valid(dataset, Window(0, 0, dataset.width, dataset.height))
+        valid = valid & valid_pixels(values, self.nodata)
+        return values[None], valid[None]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Consecutive samples of one container.
+
+    Attributes:
+        container: where they come from.
+        start: index of the first in it.
+        chips: (n, bands, H, W) in the container's dtype, row 0 north.
+        valid: bool (n, H, W), False where any band is nodata, NaN or masked.
+    """
+
+    container: Container
+    start: int
     chips: np.ndarray
-    origin: np.ndarray | None
-    mask: np.ndarray | None
+    valid: np.ndarray
+
+    @property
+    def indexes(self) -> range:
+        """The indexes of the samples in their container."""
+        return range(self.start, self.start + len(self.chips))
+
+    @cached_property
+    def codes(self) -> np.ndarray:
+        """uint8 (n, H, W): the code of each labelled pixel, 255 elsewhere.
+
+        Without masks the label is the centre pixel's.
+        """
+        n, _, height, width = self.chips.shape
+        stop = self.start + n
+        mask = self.container.mask(self.start, stop, (height, width))
+        if mask is not None:
+            return mask.astype(np.uint8)
+        codes = np.full((n, height, width), UNLABELLED, np.uint8)
+        codes[:, height // 2, width // 2] = self.container.code
+        return codes
+
+    @cached_property
+    def groups(self) -> np.ndarray:
+        """A text per sample that names its place: samples of one place share it.
+
+        The source feature; else the block of 64 pixels; else, where no origin is known, the file.
+        """
+        origin = self.container.origin(self.start, self.start + len(self.chips))
+        if origin is None:
+            return np.full(len(self.chips), f"file {self.container.file}")
+        features = origin[:, 0]
+        blocks = origin[:, 1:] // BLOCK_GROUP
+        return np.array(
+            [
+                f"feature {feature}" if feature != NO_FEATURE else f"block {row} {column}"
+                for feature, (row, column) in zip(features, blocks, strict=True)
+            ]
+        )
 
 
 @dataclass(frozen=True)
@@ -91,60 +366,24 @@ class Samples:
 
     def __len__(self) -> int:
         """Return the number of samples."""
-        return sum(len(container.chips) for container in self.containers)
+        return sum(len(container) for container in self.containers)
 
-    def valid(self, chips: np.ndarray) -> np.ndarray:
-        """Tell which pixels of chips (..., bands, H, W) are valid: bool (..., H, W)."""
-        valid = np.ones(chips.shape, bool)
-        if np.issubdtype(chips.dtype, np.floating):
-            valid &= np.isfinite(chips)
-        if self.nodata is not None:
-            valid &= chips != self.nodata
-        return np.asarray(valid.all(axis=-3))
+    def batches(self) -> Iterator[Batch]:
+        """Read all samples, a few megabytes at a time, in the order of the containers.
 
-
-def extract_samples(
-    scene: File,
-    labels: File,
-    class_field: str = "class",
-    chip_size: Annotated[int, Range(1, 1024)] = 1,
-    max_per_class: Annotated[int, Range(0)] = 0,
-    masks: bool = False,
-    seed: int = 0,
-    workdir: AnyPath = "",
-) -> Extraction:
-    """Cut labelled samples out of a scene.
-
-    A pixel belongs to a polygon if its centre lies inside; pixels under polygons of different
-    classes, on nodata, and chips that leave the scene are left out and counted.
-
-    Args:
-        scene: GeoTIFF or COG of any bands, dtype and CRS.
-        labels: polygons or points (GeoJSON, GeoPackage, Shapefile, FlatGeobuf) or a label raster.
-        class_field: attribute of the vector labels that holds the class.
-        chip_size: side of a sample in pixels; 1 is single pixels.
-        max_per_class: keep at most so many of a class, chosen at random; 0 keeps all.
-        masks: also write the class of every pixel of a chip.
-        seed: of the random choice.
-        workdir: folder to write to.
-
-    Raises:
-        InputError: the inputs do not do, or not one sample comes of them.
-    """
-    with open_raster(scene) as dataset:
-        grid = Grid.of(dataset)
-        with open_labels(labels, class_field, grid) as labelled:
-            centres, left_out = _centres(labelled, grid, chip_size)
-            read = _read_chips(dataset, labelled, centres, chip_size, masks, left_out)
-            kept = _choose(read, max_per_class, np.random.default_rng(seed))
-            if not len(kept.codes):
-                raise InputError(_why_none(Path(labels).name, left_out))
-            legend = labelled.legend
-            target = Path(workdir) / "samples"
-            with written_beside(target) as folder:
-                _write_folder(folder, kept, legend, dataset, chip_size)
-    counts = _write_counts(Path(workdir) / "counts.csv", kept, legend, left_out)
-    return Extraction(samples=target, counts=counts, total=len(kept.codes))
+        Raises:
+            InputError: a container does not do, or its bands are not those of the others.
+        """
+        for container in self.containers:
+            for start in range(0, len(container), container.at_once):
+                stop = min(start + container.at_once, len(container))
+                chips, valid = container.read(start, stop)
+                if chips.shape[1] != len(self.bands):
+                    raise InputError(
+                        f"{container.file} has {chips.shape[1]} bands, the samples have "
+                        f"{len(self.bands)}: all need the same"
+                    )
+                yield Batch(container, start, chips, valid)
 
 
 def read_samples(folder: Folder) -> Samples:
@@ -154,167 +393,25 @@ def read_samples(folder: Folder) -> Samples:
         InputError: it holds no sample, or a container or samples.json does not do.
     """
     root = Path(folder)
-    try:
-        descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError as error:
-        raise InputError(f"{root.name} is no folder of samples: {error.strerror}") from error
-    try:
-        return _read_folder(descriptor, root.name)
-    finally:
-        os.close(descriptor)
-
-
-@dataclass(frozen=True)
-class _Chips:
-    """Samples in memory: chips (N, bands, H, W), origins (N, 3), codes (N,), masks (N, H, W)."""
-
-    chips: np.ndarray
-    origins: np.ndarray
-    codes: np.ndarray
-    masks: np.ndarray | None
-
-    def take(self, which: np.ndarray) -> "_Chips":
-        masks = None if self.masks is None else self.masks[which]
-        return _Chips(self.chips[which], self.origins[which], self.codes[which], masks)
-
-
-def _centres(labels: Labels, grid: Grid, chip_size: int) -> tuple[np.ndarray, Counter[str]]:
-    """Return int32 (N, 4) of feature, row, column and code of the centre pixels."""
-    left_out: Counter[str] = Counter()
-    if isinstance(labels, Points):
-        centres = np.stack([labels.features, labels.rows, labels.columns, labels.codes], axis=1)
-        return centres.astype(np.int32), left_out
-    found = []
-    for window in grid.windows():
-        labelled = labels.read(window)
-        left_out["polygons of different classes overlap"] += labelled.conflicts
-        rows, columns = np.nonzero(labelled.codes)
-        cells = (labelled.features[rows, columns], rows + window.row_off,
-                 columns + window.col_off, labelled.codes[rows, columns])  # fmt: skip
-        found.append(np.stack([np.asarray(cell, np.int32) for cell in cells], axis=1))
-    centres = np.concatenate(found)
-    half = chip_size // 2
-    on_chip_grid = (centres[:, 1:3] % chip_size == half).all(axis=1)
-    return centres[on_chip_grid], left_out
-
-
-def _read_chips(
-    dataset: DatasetReader,
-    labels: Labels,
-    centres: np.ndarray,
-    size: int,
-    masks: bool,
-    left_out: Counter[str],
-) -> _Chips:
-    """Read the chips of all centres, block by block, so that each block is decoded once."""
-    top_left = centres[:, 1:3] - size // 2
-    inside = (top_left >= 0).all(axis=1)
-    inside &= (top_left + size <= (dataset.height, dataset.width)).all(axis=1)
-    left_out["chip leaves the scene"] += int((~inside).sum())
-    parts = []
-    groups = list(_by_block(centres[inside]))
-    for done, group in enumerate(groups):
-        report_progress(done / len(groups), "reading samples from the scene")
-        parts.append(_read_block(dataset, labels, group, size, masks, left_out))
-    if not parts:
-        shape = (0, dataset.count, size, size)
-        return _Chips(np.zeros(shape, dataset.dtypes[0]), np.zeros((0, 3), np.int32),
-                      np.zeros(0, np.uint8), None)  # fmt: skip
-    return _joined(parts)
-
-
-def _by_block(centres: np.ndarray, side: int = 512) -> Iterator[np.ndarray]:
-    blocks = centres[:, 1:3] // side
-    order = np.lexsort((centres[:, 2], centres[:, 1], blocks[:, 1], blocks[:, 0]))
-    ordered, blocks = centres[order], blocks[order]
-    starts = np.flatnonzero((np.diff(blocks, axis=0) != 0).any(axis=1)) + 1
-    return iter(np.split(ordered, starts) if len(ordered) else [])
-
-
-def _read_block(
-    dataset: DatasetReader,
-    labels: Labels,
-    centres: np.ndarray,
-    size: int,
-    masks: bool,
-    left_out: Counter[str],
-) -> _Chips:
-    top, left = centres[:, 1:3].min(axis=0) - size // 2
-    bottom, right = centres[:, 1:3].max(axis=0) - size // 2 + size
-    window = Window(left, top, right - left, bottom - top)
-    values, valid = read_valid(dataset, window)
-    rows, columns = centres[:, 1] - top, centres[:, 2] - left
-    usable = valid[rows, columns]
-    left_out["centre pixel is nodata"] += int((~usable).sum())
-    centres, rows, columns = centres[usable], rows[usable], columns[usable]
-    offsets = np.arange(size) - size // 2
-    at = (rows[:, None, None] + offsets[:, None], columns[:, None, None] + offsets)  # (N, H, W)
-    chips = np.moveaxis(values[:, at[0], at[1]], 0, 1)  # (N, bands, H, W)
-    mask = None
-    if masks:
-        codes = labels.read(window).codes[at]
-        mask = np.where(codes == 0, UNLABELLED, codes).astype(np.uint8)
-    return _Chips(chips, centres[:, :3], centres[:, 3].astype(np.uint8), mask)
-
-
-def _joined(parts: Sequence[_Chips]) -> _Chips:
-    masks = [part.masks for part in parts if part.masks is not None]
-    return _Chips(
-        np.concatenate([part.chips for part in parts]),
-        np.concatenate([part.origins for part in parts]),
-        np.concatenate([part.codes for part in parts]),
-        np.concatenate(masks) if masks else None,
+    described = _read_description(root)
+    folders = _class_folders(root, described)
+    containers = tuple(
+        _container(root, f"{name}/{file}", code, described.nodata)
+        for name, code in sorted(folders.items())
+        for file in _container_files(root, name)
     )
-
-
-def _choose(read: _Chips, most: int, rng: np.random.Generator) -> _Chips:
-    """Keep at most so many of each class, the order unchanged."""
-    kept = []
-    for code in np.unique(read.codes):
-        members = np.flatnonzero(read.codes == code)
-        if most and len(members) > most:
-            members = rng.choice(members, most, replace=False)
-        kept.append(members)
-    return read.take(np.sort(np.concatenate(kept)) if kept else np.zeros(0, int))
-
-
-def _why_none(labels: str, left_out: Counter[str]) -> str:
-    reasons = [f"{reason}: {n}" for reason, n in left_out.items() if n]
-    why = f" ({'; '.join(reasons)})" if reasons else ""
-    return f"no sample lies in the scene{why}, {labels} needs labels that cover valid pixels"
-
-
-def _write_folder(
-    folder: Path, kept: _Chips, legend: Legend, dataset: DatasetReader, chip_size: int
-) -> None:
-    classes = {}
-    for entry in legend.classes:
-        chosen = kept.take(np.flatnonzero(kept.codes == entry.code))
-        if not len(chosen.codes):
-            continue
-        name = folder_name(entry.name)
-        classes[name] = entry.code
-        _write_container(folder / name / "samples.npy", chosen)
-    # NaN needs no declaration: it is never valid
-    declared = {value for value in dataset.nodatavals if value is not None}
-    nodata = {value for value in declared if not np.isnan(value)}
-    if len(nodata) > 1:
-        raise InputError(
-            f"the scene's bands have different nodata values {sorted(nodata)}, it needs one"
-        )
-    write_json(
-        folder / "samples.json",
-        {
-            "version": 1,
-            "scene": Path(dataset.name).name,
-            "crs": dataset.crs.to_string(),
-            "dtype": str(kept.chips.dtype),
-            "nodata": nodata.pop() if nodata else None,
-            "chip_size": chip_size,
-            "bands": [asdict(band) for band in bands_of(dataset)],
-            "legend": legend.to_list(),
-            "classes": classes,
-        },
+    if not sum(len(container) for container in containers):
+        raise InputError(f"{root.name} holds no sample")
+    first = next(container for container in containers if len(container))
+    chips, _ = first.read(0, 1)
+    return Samples(
+        legend=_legend(described, folders),
+        bands=_bands(described, chips.shape[1], first.file),
+        dtype=str(chips.dtype),
+        nodata=described.nodata,
+        chip_size=described.chip_size,
+        scene=described.scene,
+        containers=containers,
     )
 
 
@@ -327,113 +424,110 @@ def _percent(character: str) -> str:
     return "".join(f"%{byte:02X}" for byte in character.encode())
 
 
-def _write_container(path: Path, chips: _Chips) -> None:
-    path.parent.mkdir(parents=True)
-    np.save(path, np.ascontiguousarray(chips.chips), allow_pickle=False)
-    np.save(path.with_suffix(".origin.npy"), chips.origins, allow_pickle=False)
-    if chips.masks is not None:
-        np.save(path.with_suffix(".mask.npy"), chips.masks, allow_pickle=False)
+@dataclass(frozen=True)
+class _Description:
+    """What samples.json says; None where it is silent."""
+
+    nodata: float | None = None
+    chip_size: int = 0
+    scene: str = ""
+    bands: tuple[Band, ...] | None = None
+    legend: Legend | None = None
+    classes: dict[str, int] | None = None
 
 
-def _write_counts(path: Path, kept: _Chips, legend: Legend, left_out: Counter[str]) -> Path:
-    per_class = [(c.name, c.code, int((kept.codes == c.code).sum())) for c in legend.classes]
-    reasons = [(f"left out: {reason}", "", n) for reason, n in left_out.items() if n]
-    write_csv(path, ("class", "code", "samples"), [*per_class, *reasons])
-    return path
-
-
-def _read_folder(root: int, name: str) -> Samples:
-    described = _read_description(root)
-    folders = _class_folders(root, described, name)
-    nodata = described.get("nodata")
-    containers = [
-        _read_container(root, folder, file, code, nodata)
-        for folder, code in sorted(folders.items())
-        for file in _container_files(root, folder)
-    ]
-    if not sum(len(container.chips) for container in containers):
-        raise InputError(f"{name} holds no sample")
-    first = containers[0].chips
-    _check_alike(containers)
-    return Samples(
-        legend=_legend(described, folders),
-        bands=_bands(described, first.shape[1], name),
-        dtype=str(first.dtype),
-        nodata=nodata,
-        chip_size=int(described.get("chip_size", 0)),
-        scene=str(described.get("scene", "")),
-        containers=tuple(containers),
-    )
-
-
-def _read_description(root: int) -> dict[str, Any]:
+def _read_description(root: Path) -> _Description:
     try:
         with _opened(root, "samples.json") as file:
             described = json.load(file)
     except FileNotFoundError:
-        return {}
-    except ValueError as error:
+        return _Description()
+    except (ValueError, RecursionError) as error:
         raise InputError("samples.json holds no JSON") from error
     if not isinstance(described, dict) or described.get("version") != 1:
         raise InputError("samples.json needs version 1")
-    return described
+    known: dict[str, Callable[[Any], Any]] = {
+        "nodata": _nodata,
+        "chip_size": lambda value: _whole(value, 0, 2**31),
+        "scene": str,
+        "bands": lambda bands: tuple(_band(band) for band in bands),
+        "legend": Legend.from_list,
+        "classes": lambda classes: {str(k): _whole(v, 1, MAX_CODE) for k, v in classes.items()},
+    }
+    read = {}
+    for key, parse in known.items():
+        if key in described:
+            try:
+                read[key] = parse(described[key])
+            except (TypeError, KeyError, ValueError, AttributeError) as error:
+                raise InputError(f"samples.json has {key} in a form that does not do") from error
+    return _Description(**read)
 
 
-def _class_folders(root: int, described: dict[str, Any], name: str) -> dict[str, int]:
+def _whole(value: Any, low: int, high: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise ValueError(f"{value} is no whole number from {low} to {high}")
+    return value
+
+
+def _nodata(value: Any) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"{value} is no number")
+    return None if value != value else value  # NaN needs no declaration: it is never valid
+
+
+def _band(described: Any) -> Band:
+    wavelength = described.get("wavelength")
+    return Band(str(described["name"]), None if wavelength is None else float(wavelength))
+
+
+def _class_folders(root: Path, described: _Description) -> dict[str, int]:
     """Return the code of each class folder."""
-    present = sorted(e for e in _visible(root) if stat.S_ISDIR(_mode(root, e)))
-    if "classes" not in described:
+    with _descriptor(root) as descriptor:
+        present = sorted(
+            name
+            for name in _visible(descriptor)
+            if stat.S_ISDIR(os.stat(name, dir_fd=descriptor, follow_symlinks=False).st_mode)
+        )
+    if described.classes is None:
+        if len(present) > MAX_CODE:
+            raise InputError(
+                f"{root.name} holds {len(present)} class folders, a legend at most {MAX_CODE}"
+            )
         return {folder: code for code, folder in enumerate(present, 1)}
-    codes: dict[str, int] = described["classes"]
-    missing = sorted(set(codes) - set(present))
+    missing = sorted(set(described.classes) - set(present))
     if missing:
-        raise InputError(f"{name} has no folder {missing[0]}, which samples.json names")
-    return {folder: int(codes[folder]) for folder in present if folder in codes}
+        raise InputError(f"{root.name} has no folder {missing[0]}, which samples.json names")
+    return {folder: described.classes[folder] for folder in present if folder in described.classes}
 
 
-def _container_files(root: int, folder: str) -> list[str]:
-    descriptor = open_beneath(root, (folder,))
-    try:
-        files = sorted(_visible(descriptor))
-    finally:
-        os.close(descriptor)
-    return [f for f in files if f.endswith((".npy", ".tif")) and not _is_companion(f)]
+def _container_files(root: Path, folder: str) -> list[str]:
+    with _descriptor(root) as descriptor:
+        inner = open_beneath(descriptor, (folder,))
+        try:
+            files = sorted(_visible(inner))
+        finally:
+            os.close(inner)
+    companions = (".origin.npy", ".mask.npy")
+    return [f for f in files if f.endswith((".npy", ".tif")) and not f.endswith(companions)]
 
 
-def _is_companion(file: str) -> bool:
-    return file.endswith((".origin.npy", ".mask.npy"))
-
-
-def _read_container(
-    root: int, folder: str, file: str, code: int, nodata: float | None
-) -> Container:
-    name = f"{folder}/{file}"
+def _container(root: Path, file: str, code: int, nodata: float | None) -> Container:
     if file.endswith(".tif"):
-        return _read_chip_file(root, folder, file, code, nodata)
-    chips = _load_array(root, folder, file)
-    if chips.ndim != 4:
-        raise InputError(f"{name} has {chips.ndim} axes, needs 4: sample, band, row, column")
-    stem = file.removesuffix(".npy")
-    origin = _load_companion(root, folder, f"{stem}.origin.npy", (len(chips), 3))
-    mask = _load_companion(root, folder, f"{stem}.mask.npy", (len(chips), *chips.shape[2:]))
-    return Container(name, code, chips, origin, mask)
+        return Container(root, file, code, 1, 1, nodata)
+    with _opened_array(root, file) as array:
+        _need_four_axes(file, array.shape)
+        count, at_once = array.shape[0], max(1, _BATCH // array.row_bytes)
+    return Container(root, file, code, count, at_once, nodata)
 
 
-def _read_chip_file(
-    root: int, folder: str, file: str, code: int, nodata: float | None
-) -> Container:
-    descriptor = open_beneath(root, (folder, file))
-    try:
-        with open_raster(f"/proc/self/fd/{descriptor}") as dataset:
-            values, valid = read_valid(dataset, Window(0, 0, dataset.width, dataset.height))
-            if nodata is not None:
-                values[:, ~valid] = nodata
-            origin = _place(dataset)
-    except InputError as error:
-        raise InputError(f"{folder}/{file} cannot be read as GeoTIFF") from error
-    finally:
-        os.close(descriptor)
-    return Container(f"{folder}/{file}", code, values[None], origin, None)
+def _need_four_axes(file: str, shape: tuple[int, ...]) -> None:
+    if len(shape) != 4:
+        raise InputError(f"{file} has {len(shape)} axes, needs 4: sample, band, row, column")
+    if 0 in shape[1:]:
+        raise InputError(f"{file} holds chips of the shape {shape[1:]}, needs at least one pixel")
 
 
 def _place(dataset: DatasetReader) -> np.ndarray | None:
@@ -445,99 +539,98 @@ def _place(dataset: DatasetReader) -> np.ndarray | None:
     return np.array([[NO_FEATURE, np.floor(row), np.floor(column)]], np.int32)
 
 
-def _load_companion(
-    root: int, folder: str, file: str, shape: tuple[int, ...]
-) -> np.ndarray | None:
-    try:
-        values = _load_array(root, folder, file)
-    except FileNotFoundError:
-        return None
-    if values.shape != shape:
-        raise InputError(f"{folder}/{file} has the shape {values.shape}, needs {shape}")
-    return values
+@dataclass(frozen=True)
+class _Array:
+    """An open .npy of numbers in C order, as long as its header says."""
+
+    file: BinaryIO
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+    @property
+    def row_bytes(self) -> int:
+        """The size of what lies at one index of the first axis."""
+        return math.prod(self.shape[1:]) * self.dtype.itemsize
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        """Return rows start to stop."""
+        self.file.seek(start * self.row_bytes, os.SEEK_CUR)
+        content = self.file.read((stop - start) * self.row_bytes)
+        return np.frombuffer(content, self.dtype).reshape(stop - start, *self.shape[1:])
 
 
-def _load_array(root: int, folder: str, file: str) -> np.ndarray:
-    """Load a .npy without pickle, after checking that it is as long as it says."""
-    name = f"{folder}/{file}"
-    with _opened(root, folder, file) as handle:
+@contextmanager
+def _opened_array(root: Path, name: str) -> Iterator[_Array]:
+    """Open a .npy without pickle.
+
+    Raises:
+        FileNotFoundError: there is none.
+        InputError: it is something else.
+    """
+    with _opened(root, name) as file:
         try:
-            version = np.lib.format.read_magic(handle)
+            version = np.lib.format.read_magic(file)
             read_header = {
                 (1, 0): np.lib.format.read_array_header_1_0,
                 (2, 0): np.lib.format.read_array_header_2_0,
             }[version]
-            shape, _, dtype = read_header(handle)
-            missing = handle.tell() + int(np.prod(shape, dtype=object)) * dtype.itemsize
-            if dtype.hasobject or dtype.kind not in "iuf":
-                raise InputError(f"{name} holds {dtype}, needs numbers")
-            if missing != os.fstat(handle.fileno()).st_size:
-                raise InputError(f"{name} is truncated or longer than its header says")
-            handle.seek(0)
-            return np.asarray(np.load(handle, allow_pickle=False))
-        except (KeyError, ValueError, EOFError) as error:
+            shape, fortran_order, dtype = read_header(file)
+        except (KeyError, ValueError, TypeError, SyntaxError, EOFError, RecursionError) as error:
             raise InputError(f"{name} is no .npy file") from error
+        if dtype.hasobject or dtype.kind not in "iuf":
+            raise InputError(f"{name} holds {dtype}, needs numbers")
+        if fortran_order and len(shape) > 1:
+            raise InputError(f"{name} is in Fortran order, needs C order")
+        expected = file.tell() + math.prod(shape) * dtype.itemsize
+        if min(shape, default=0) < 0 or expected != os.fstat(file.fileno()).st_size:
+            raise InputError(f"{name} is truncated or longer than its header says")
+        yield _Array(file, shape, dtype)
 
 
-def _opened(root: int, *parts: str) -> BinaryIO:
+@contextmanager
+def _opened(root: Path, name: str) -> Iterator[BinaryIO]:
     """Open a file of the folder for reading; no link leads out of it."""
+    with _descriptor(root) as folder:
+        try:
+            descriptor = open_beneath(folder, name.split("/"))
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise InputError(f"{name} leads out of the samples folder") from error
+    with os.fdopen(descriptor, "rb") as file:
+        yield file
+
+
+@contextmanager
+def _descriptor(root: Path) -> Iterator[int]:
     try:
-        return os.fdopen(open_beneath(root, parts), "rb")
-    except FileNotFoundError:
-        raise
+        descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
-        raise InputError(f"{'/'.join(parts)} leads out of the samples folder") from error
+        raise InputError(f"{root.name} is no folder of samples: {error.strerror}") from error
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def _visible(folder: int) -> list[str]:
     return [name for name in os.listdir(folder) if not name.startswith(".")]
 
 
-def _mode(root: int, name: str) -> int:
-    return os.stat(name, dir_fd=root, follow_symlinks=False).st_mode
+def _legend(described: _Description, folders: dict[str, int]) -> Legend:
+    if described.legend is None:
+        return Legend.from_list([{"code": code, "name": name} for name, code in folders.items()])
+    unknown = sorted(set(folders.values()) - set(described.legend.codes))
+    if unknown:
+        raise InputError(f"samples.json has a class of code {unknown[0]} without a legend")
+    return described.legend
 
 
-def _check_alike(containers: Sequence[Container]) -> None:
-    first = containers[0]
-    for other in containers[1:]:
-        if other.chips.shape[1] != first.chips.shape[1]:
-            raise InputError(
-                f"{other.file} has {other.chips.shape[1]} bands, {first.file} has "
-                f"{first.chips.shape[1]}: all samples need the same bands"
-            )
-
-
-def _legend(described: dict[str, Any], folders: dict[str, int]) -> Legend:
-    if "legend" in described:
-        legend = Legend.from_list(described["legend"])
-        unknown = sorted(set(folders.values()) - set(legend.codes))
-        if unknown:
-            raise InputError(f"samples.json has a class of code {unknown[0]} without a legend")
-        return legend
-    return Legend.from_list([{"code": code, "name": name} for name, code in folders.items()])
-
-
-def _bands(described: dict[str, Any], count: int, name: str) -> tuple[Band, ...]:
-    if "bands" not in described:
+def _bands(described: _Description, count: int, name: str) -> tuple[Band, ...]:
+    if described.bands is None:
         return tuple(Band(f"b{i}", None) for i in range(1, count + 1))
-    bands = tuple(Band(str(b["name"]), b.get("wavelength")) for b in described["bands"])
-    if len(bands) != count:
-        raise InputError(f"{name} has chips of {count} bands, samples.json names {len(bands)}")
-    return bands
-
-
-def group_of(container: Container) -> np.ndarray:
-    """Return a text per sample that names its place: samples of one place share it.
-
-    The source feature; else the block of 64 pixels; else, where no origin is known, the file.
-    """
-    if container.origin is None:
-        return np.full(len(container.chips), f"file {container.file}")
-    features = container.origin[:, 0]
-    blocks = container.origin[:, 1:] // BLOCK_GROUP
-    return np.array(
-        [
-            f"feature {feature}" if feature != NO_FEATURE else f"block {row} {column}"
-            for feature, (row, column) in zip(features, blocks, strict=True)
-        ]
-    )
+    if len(described.bands) != count:
+        raise InputError(
+            f"{name} has chips of {count} bands, samples.json names {len(described.bands)}"
+        )
+    return described.bands

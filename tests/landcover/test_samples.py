@@ -7,7 +7,7 @@ from shapely.geometry import LineString, MultiPoint, Point
 
 from landcover import extract_samples
 from landcover.errors import InputError
-from landcover.samples import folder_name, group_of, read_samples
+from landcover.samples import folder_name, read_samples
 from tests.scenes import TRANSFORM, pixels, quarters, write_labels, write_raster
 
 
@@ -139,7 +139,8 @@ def test_a_label_raster_on_another_grid_is_brought_to_the_scene(scene, tmp_path)
     assert counts(extraction.counts) == {"class 7": 200}
     (container,) = read_samples(extraction.samples).containers
     assert container.code == 7
-    assert set(group_of(container)) == {"block 0 0"}
+    (batch,) = read_samples(extraction.samples).batches()
+    assert set(batch.groups) == {"block 0 0"}
 
 
 def test_max_per_class_chooses_the_same_at_random_each_time(scene, tmp_path):

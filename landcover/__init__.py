@@ -11,20 +11,26 @@ if TYPE_CHECKING:
     from landcover.balancing import balance_samples
     from landcover.classification import classify_scene, train_classifier
     from landcover.extraction import extract_samples
-    from landcover.quality import assess_quality
+    from landcover.quality.assessment import assess_quality
+    from landcover.quality.comparison import compare_maps
+    from landcover.quality.reference_sample import draw_reference_sample
 
 __all__ = [
     "assess_quality",
     "balance_samples",
     "classify_scene",
+    "compare_maps",
+    "draw_reference_sample",
     "extract_samples",
     "train_classifier",
 ]
 
 _HOMES = {
-    "assess_quality": "quality",
+    "assess_quality": "quality.assessment",
     "balance_samples": "balancing",
     "classify_scene": "classification",
+    "compare_maps": "quality.comparison",
+    "draw_reference_sample": "quality.reference_sample",
     "extract_samples": "extraction",
     "train_classifier": "classification",
 }

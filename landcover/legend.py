@@ -64,7 +64,7 @@ class Legend:
         ordered = sorted({name.strip() for name in names})
         if len(ordered) > MAX_CODE:
             raise InputError(f"a legend holds at most {MAX_CODE} classes, found {len(ordered)}")
-        return cls(tuple(LegendClass(i, n, color_of(n, i)) for i, n in enumerate(ordered, 1)))
+        return cls(_colored(enumerate(ordered, 1)))
 
     @classmethod
     def of_codes(cls, codes: Iterable[int]) -> "Legend":
@@ -126,7 +126,7 @@ class Legend:
         free = [code for code in range(1, MAX_CODE + 1) if code not in self.codes]
         if len(new) > len(free):
             raise InputError(f"a legend holds at most {MAX_CODE} classes, {new[-1]} is one more")
-        added = (LegendClass(c, n, color_of(n, c)) for c, n in zip(free, new, strict=False))
+        added = _colored(zip(free, new, strict=False), (entry.color for entry in self.classes))
         return Legend(tuple(sorted((*self.classes, *added), key=lambda entry: entry.code)))
 
     def match(self, values: Sequence[str]) -> Mapping[str, int]:
@@ -158,6 +158,22 @@ def color_of(name: str, code: int) -> str:
         return _PALETTE[code - 1]
     red, green, blue = colorsys.hsv_to_rgb((code * 0.618034) % 1.0, 0.6, 0.85)
     return f"#{int(red * 255):02x}{int(green * 255):02x}{int(blue * 255):02x}"
+
+
+def _colored(
+    classes: Iterable[tuple[int, str]], taken: Iterable[str] = ()
+) -> tuple[LegendClass, ...]:
+    """Colour new classes of code and name, each unlike the others and those taken."""
+    classes = list(classes)
+    used = {*taken, *(_FAMILIAR[n.lower()] for _, n in classes if n.lower() in _FAMILIAR)}
+    colored = []
+    for code, name in classes:
+        color = color_of(name, code)
+        if name.lower() not in _FAMILIAR and color in used:
+            color = next((c for c in _PALETTE if c not in used), color)
+        used.add(color)
+        colored.append(LegendClass(code, name, color))
+    return tuple(colored)
 
 
 def _need_once(values: Sequence[object], what: str) -> None:

@@ -76,6 +76,7 @@ JSON = Annotated[Path, Written("json", "application/json")]
 PNG = Annotated[Path, Written("png", "image/png")]
 HTML = Annotated[Path, Written("html", "text/html")]
 ONNX = Annotated[Path, Written("onnx", "application/octet-stream")]
+GPKG = Annotated[Path, Written("gpkg", "application/geopackage+sqlite3")]
 WrittenFolder = Annotated[Path, Written("", "")]
 
 

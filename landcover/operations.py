@@ -4,14 +4,18 @@ from landcover.balancing import balance_samples
 from landcover.classification import classify_scene, train_classifier
 from landcover.extraction import extract_samples
 from landcover.operation import Operation, Resources
-from landcover.quality import assess_quality
+from landcover.quality.assessment import assess_quality
+from landcover.quality.comparison import compare_maps
+from landcover.quality.reference_sample import draw_reference_sample
 
 OPERATIONS = (
     Operation.of(extract_samples),
     Operation.of(balance_samples),
     Operation.of(train_classifier, lambda inputs: Resources(cores=2, memory_mib=4096)),
     Operation.of(classify_scene, lambda inputs: Resources(cores=2, memory_mib=4096)),
+    Operation.of(draw_reference_sample),
     Operation.of(assess_quality),
+    Operation.of(compare_maps),
 )
 
 

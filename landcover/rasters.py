@@ -133,18 +133,18 @@ def _as_stored(nodata: float, dtype: np.dtype) -> float | np.floating:
     return dtype.type(nodata) if np.issubdtype(dtype, np.floating) else nodata
 
 
-def windows_of(dataset: DatasetReader) -> Iterator[Window]:
+def windows_of(dataset: DatasetReader, side: int = BLOCK) -> Iterator[Window]:
     """Cover a raster with windows of whole blocks, row by row, each block in one window.
 
-    Tiles are put together to about 512 x 512 pixels, strips to as many pixels.
+    Tiles are put together to about `side` x `side` pixels, strips to as many pixels.
     """
-    return Grid.of(dataset).windows(*_window_shape(dataset))
+    return Grid.of(dataset).windows(*_window_shape(dataset, side))
 
 
-def _window_shape(dataset: DatasetReader) -> tuple[int, int]:
+def _window_shape(dataset: DatasetReader, side: int = BLOCK) -> tuple[int, int]:
     rows, columns = dataset.block_shapes[0]
-    width = min(math.ceil(BLOCK / columns) * columns, dataset.width)
-    height = max(1, BLOCK * BLOCK // (width * rows)) * rows
+    width = min(math.ceil(side / columns) * columns, dataset.width)
+    height = max(1, side * side // (width * rows)) * rows
     return min(height, dataset.height), width
 
 

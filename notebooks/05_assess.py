@@ -126,11 +126,58 @@ plt.show()
 #
 # `report.html` holds all of this on one page to print or send, and says what the figures can and
 # cannot tell. In particular: the reference is not a random sample of the scene, so there is no
-# confidence interval and no honest estimate of areas. For those, draw reference points at random
-# within each class of the map, label them, and call `assess_quality(..., design="stratified")`.
+# confidence interval and no honest estimate of areas.
 
 # %%
 assessment.report
+
+# %% [markdown]
+# ## Figures for the whole map
+#
+# For those, draw points at random within each class of the map, and label every one of them: on
+# finer imagery, in the field. The file does not say what the map shows there, so that you are not
+# led.
+
+# %%
+from landcover import draw_reference_sample
+
+(work / "sample").mkdir(parents=True, exist_ok=True)
+sample = draw_reference_sample(
+    map=work / "classify" / "map.tif", per_class=50, workdir=work / "sample"
+)
+geopandas.read_file(sample.points).head(3)
+
+# %% [markdown]
+# With the labelled points, `assess_quality(..., design="stratified")` gives accuracy and the area
+# of each class with 95 % intervals (Olofsson et al. 2014).
+#
+# ## Is another map better?
+#
+# A second model is soon trained. Whether its map is *better* or luckier, `compare_maps` tells: it
+# counts each reference polygon as one witness, since the pixels of a polygon are right or wrong
+# together. Here the other map is the same one with its least sure pixels given to the class that
+# is most frequent.
+
+# %%
+from landcover import compare_maps
+
+frequent = np.bincount(codes[codes != NODATA]).argmax()
+other = np.where((confidence < 50) & (codes != NODATA), frequent, codes).astype("uint8")
+(work / "compare").mkdir(parents=True, exist_ok=True)
+with rasterio.open(work / "classify" / "map.tif") as dataset:
+    profile = {**dataset.profile, "driver": "GTiff"}
+    tags = dataset.tags()
+with rasterio.open(work / "compare" / "other.tif", "w", **profile) as dataset:
+    dataset.write(other, 1)
+    dataset.update_tags(LANDCOVER_LEGEND=tags["LANDCOVER_LEGEND"])
+
+comparison = compare_maps(
+    first=work / "classify" / "map.tif",
+    second=work / "compare" / "other.tif",
+    reference=demo / "reference.gpkg",
+    workdir=work / "compare",
+)
+print(f"better: {comparison.better}, p = {comparison.p_value:.3f}")
 
 # %% [markdown]
 # ## Where to go from here

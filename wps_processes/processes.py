@@ -2,8 +2,10 @@
 
 from landcover.balancing import balance_samples
 from landcover.classification import classify_scene, train_classifier
-from landcover.quality import assess_quality
-from landcover.samples import extract_samples
+from landcover.extraction import extract_samples
+from landcover.quality.assessment import assess_quality
+from landcover.quality.comparison import compare_maps
+from landcover.quality.reference_sample import draw_reference_sample
 from wps_processes.adapter import OperationProcess
 
 
@@ -35,10 +37,24 @@ class ClassifyScene(OperationProcess):
     version = "1.0"
 
 
+class DrawReferenceSample(OperationProcess):
+    """Draw random points of each class of a map, to be labelled as its reference."""
+
+    function = draw_reference_sample
+    version = "1.0"
+
+
 class AssessQuality(OperationProcess):
     """Compare a map with a reference."""
 
     function = assess_quality
+    version = "1.0"
+
+
+class CompareMaps(OperationProcess):
+    """Tell which of two maps agrees better with a reference."""
+
+    function = compare_maps
     version = "1.0"
 
 
@@ -47,5 +63,7 @@ PROCESSES: tuple[type[OperationProcess], ...] = (
     BalanceSamples,
     TrainClassifier,
     ClassifyScene,
+    DrawReferenceSample,
     AssessQuality,
+    CompareMaps,
 )

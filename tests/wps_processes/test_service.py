@@ -193,7 +193,7 @@ def test_capabilities_name_every_process_and_this_address(wps):
     answer = wps.get(service="WPS", request="GetCapabilities")
     assert texts(answer, "//wps:Process/ows:Identifier/text()") == [
         "extract-samples", "balance-samples", "train-classifier", "classify-scene",
-        "assess-quality",
+        "draw-reference-sample", "assess-quality", "compare-maps",
     ]  # fmt: skip
     assert b"http://localhost/services/wps/" in answer.data
     assert b"geoportal.invalid" not in answer.data

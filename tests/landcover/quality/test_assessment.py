@@ -11,7 +11,6 @@ from sklearn.metrics import cohen_kappa_score, confusion_matrix, precision_score
 from landcover import assess_quality
 from landcover.errors import InputError
 from landcover.legend import Legend
-from landcover.quality import Confusion, area_adjusted
 from tests.scenes import TRANSFORM, pixels, write_labels, write_raster
 
 LEGEND = Legend.of(["forest", "town", "water"])
@@ -159,18 +158,6 @@ def test_the_report_stands_alone_and_escapes_names(tmp_path):
     assert "data:image/png;base64," in page
     assert "http" not in page.replace("http-equiv", "")
     assert result.figure.read_bytes().startswith(b"\x89PNG")
-
-
-def test_area_adjusted_figures_equal_the_worked_example():
-    """Olofsson et al. 2014, tables 8 and 9: four classes, 640 points, of Landsat pixels."""
-    by_map = np.array([[66, 0, 5, 4], [0, 55, 8, 12], [1, 0, 153, 11], [2, 1, 9, 313]])
-    confusion = Confusion(("deforestation", "gain", "forest", "other"), by_map.T)
-    estimate = area_adjusted(confusion, [200_000, 150_000, 3_200_000, 6_450_000])
-    assert estimate.accuracy == pytest.approx((0.947, 0.018), abs=5e-4)
-    share, half = estimate.shares["deforestation"]
-    hectares = 10_000_000 * 0.09
-    assert share * hectares == pytest.approx(21_158, abs=1)
-    assert half * hectares == pytest.approx(6_158, abs=6)
 
 
 def test_a_stratified_design_gives_intervals_in_the_report(tmp_path):

@@ -1,0 +1,5 @@
+"""How far a map can be trusted: compare it with a reference, or two maps with each other.
+
+`confusion` counts, `estimates` speaks of a whole map from a sample of it, `report` draws and
+writes the pages; `assessment`, `comparison` and `reference_sample` are the operations.
+"""

@@ -1,0 +1,132 @@
+"""Draw the places at which a map shall be checked.
+
+A random sample, stratified by the map's classes, is the design that lets a few hundred labelled
+points speak for a whole map (Olofsson et al. 2014, doi:10.1016/j.rse.2014.02.015, section 5).
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import shapely
+from pyogrio.raw import write as write_vector
+from rasterio.io import DatasetReader
+
+from landcover.errors import InputError
+from landcover.labels import raster_legend
+from landcover.legend import Legend
+from landcover.operation import CSV, GPKG, AnyPath, File, Range
+from landcover.progress import report_progress
+from landcover.quality.confusion import WINDOW, mapped_pixels, read_codes
+from landcover.rasters import Grid, legend_of, open_raster, windows_of
+from landcover.writing import write_csv, written_beside
+
+
+@dataclass(frozen=True)
+class ReferenceSample:
+    """Points to be labelled.
+
+    Attributes:
+        points: a point in the middle of each drawn pixel, in random order; fill the field class
+            with what is really there, then give the file to assess-quality.
+        counts: pixels on the map and points drawn of each class (class, code, pixels, points).
+        total: number of points.
+    """
+
+    points: GPKG
+    counts: CSV
+    total: int
+
+
+def draw_reference_sample(
+    map: File,
+    per_class: Annotated[int, Range(0, 100_000)] = 50,
+    counts: str = "",
+    seed: int = 0,
+    workdir: AnyPath = "",
+) -> ReferenceSample:
+    """Draw random points of each class of a map, to be labelled as its reference.
+
+    The points do not say what the map shows there, so that whoever labels them is not led. Label
+    every point: assess-quality with design stratified then gives accuracy and class areas of the
+    whole map with their 95 % intervals. Fifty points a class are a usual choice, never fewer than
+    two.
+
+    Args:
+        map: a classified scene.
+        per_class: number of points of each class; all pixels of a class that has fewer.
+        counts: other numbers for some classes, as "water=100; town=30".
+        seed: of the choice.
+        workdir: folder to write to.
+
+    Raises:
+        InputError: the map holds no classified pixel, or counts names no class of it.
+    """
+    with open_raster(map) as dataset:
+        grid = Grid.of(dataset)
+        legend = legend_of(dataset) or raster_legend(dataset)
+        report_progress(0, "counting the pixels of each class")
+        mapped = mapped_pixels(dataset)
+        wanted = _wanted(per_class, counts, legend)
+        rng = np.random.default_rng(seed)
+        ranks = {
+            code: np.sort(rng.choice(mapped[code], min(wanted[code], mapped[code]), replace=False))
+            for code in legend.codes
+        }
+        rows, columns = _find(dataset, ranks)
+    if not len(rows):
+        raise InputError(f"{Path(map).name} holds no pixel to draw: it needs classified ones")
+    order = rng.permutation(len(rows))
+    folder = Path(workdir)
+    _write_points(folder / "points.gpkg", grid, rows[order], columns[order])
+    table = [(c.name, c.code, int(mapped[c.code]), len(ranks[c.code])) for c in legend.classes]
+    write_csv(folder / "counts.csv", ("class", "code", "pixels", "points"), table)
+    return ReferenceSample(folder / "points.gpkg", folder / "counts.csv", len(rows))
+
+
+def _wanted(per_class: int, counts: str, legend: Legend) -> dict[int, int]:
+    """Return the number of points of each code."""
+    wanted = dict.fromkeys(legend.codes, per_class)
+    for part in filter(None, (part.strip() for part in counts.split(";"))):
+        name, _, number = (word.strip() for word in part.rpartition("="))
+        if not name or not number.isdecimal():
+            raise InputError(f"counts holds {part}, needs a class and a number as in water=100")
+        wanted[legend.match([name])[name]] = int(number)
+    return wanted
+
+
+def _find(dataset: DatasetReader, ranks: dict[int, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Return rows and columns of the pixels that are the n-th of their code on the map."""
+    before = dict.fromkeys(ranks, 0)
+    found: list[np.ndarray] = [np.zeros((0, 2), np.int64)]
+    windows = list(windows_of(dataset, WINDOW))
+    for done, window in enumerate(windows):
+        report_progress(done / len(windows), "drawing points")
+        codes = read_codes(dataset, window).ravel()
+        sizes = np.bincount(codes, minlength=256)
+        for code, wanted in ranks.items():
+            first, last = np.searchsorted(wanted, (before[code], before[code] + sizes[code]))
+            if last > first:
+                at = np.flatnonzero(codes == code)[wanted[first:last] - before[code]]
+                row, column = np.divmod(at, window.width)
+                found.append(np.stack([row + window.row_off, column + window.col_off], axis=1))
+            before[code] += int(sizes[code])
+    rows, columns = np.concatenate(found).T
+    return rows, columns
+
+
+def _write_points(path: Path, grid: Grid, rows: np.ndarray, columns: np.ndarray) -> None:
+    centres: Any = (columns + 0.5, rows + 0.5)
+    x, y = grid.transform @ centres
+    with written_beside(path) as beside:
+        write_vector(
+            beside,
+            geometry=shapely.to_wkb(shapely.points(x, y)),
+            field_data=[np.arange(1, len(rows) + 1), np.full(len(rows), None, object)],
+            fields=["id", "class"],
+            geometry_type="Point",
+            crs=grid.crs.to_wkt(),
+            driver="GPKG",
+            layer="points",
+        )

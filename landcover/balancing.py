@@ -4,6 +4,7 @@ Source: Avramenko, Popova, Fedorov, CEUR-WS 2984 (2021), section 3.
 """
 
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +16,14 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from landcover.errors import InputError
-from landcover.operation import CSV, PNG, AnyPath, Folder, Range
+from landcover.figures import label_of, to_png
+from landcover.operation import CSV, PNG, AnyPath, Folder, Range, Seed
 from landcover.progress import report_progress
 from landcover.samples import Samples, read_samples
 from landcover.writing import write_csv, written_beside
 
+_LARGEST = 1e100
+"""What squares and sums can still hold."""
 _SHOWN = 40
 """Clusters in the diagram."""
 _DRAWN = 5000
@@ -76,7 +80,7 @@ def balance_samples(
     threshold: Annotated[int, Range(1)] = 50,
     step: Annotated[int, Range(0)] = 0,
     scope: Literal["all", "class"] = "all",
-    seed: int = 0,
+    seed: Seed = 0,
     workdir: AnyPath = "",
 ) -> Balance:
     """Thin frequent spectra so that rare ones count.
@@ -128,8 +132,8 @@ def features_of(chips: np.ndarray, valid: np.ndarray) -> np.ndarray:
     # NaN times 0 is NaN: what is not valid is set to 0 first
     kept = chips if valid.all() else np.where(valid[:, None], chips, chips.dtype.type(0))
     values = kept.reshape(*chips.shape[:2], -1).astype(np.float64)  # (N, bands, H * W)
-    total = values.sum(axis=2)
-    with np.errstate(invalid="ignore", divide="ignore"):
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        total = values.sum(axis=2)
         mean = total / n
         if chips.dtype.itemsize <= 2 and chips.dtype.kind in "iu" and values.shape[2] <= 2**15:
             # sums of small whole numbers are exact, so one pass does: n * sum(x^2) - sum(x)^2
@@ -154,6 +158,7 @@ def cluster(features: np.ndarray, clusters: int, seed: int) -> np.ndarray:
         int (N,): clusters numbered from 0 by ascending size, ties by their first member.
     """
     from sklearn.cluster import KMeans
+    from sklearn.exceptions import ConvergenceWarning
     from threadpoolctl import threadpool_limits
 
     spread = features.std(axis=0)
@@ -163,7 +168,9 @@ def cluster(features: np.ndarray, clusters: int, seed: int) -> np.ndarray:
     scored[:, constant] = 0
     k = _count_distinct(scored, clusters)
     # sums of several threads differ in the last bit from machine to machine
-    with threadpool_limits(1):
+    with threadpool_limits(1), warnings.catch_warnings():
+        # two features that differ in the last digit only are one to k-means
+        warnings.simplefilter("ignore", ConvergenceWarning)
         # random starts rarely hit a rare group of spectra, one that goes for what is far does
         found = [
             KMeans(k, n_init=10, random_state=seed, copy_x=False).fit(scored),
@@ -221,11 +228,11 @@ def _list(samples: Samples) -> _Listed:
     for batch in samples.batches():
         report_progress(0.5 * done / len(samples), f"describing {len(samples)} samples")
         described = features_of(batch.chips, batch.valid)
-        empty = np.flatnonzero(~np.isfinite(described).all(axis=1))
-        if empty.size:
-            raise InputError(
-                f"sample {batch.indexes[empty[0]]} of {batch.container.file} has no valid pixel"
-            )
+        bad = np.flatnonzero(~(np.abs(described) < _LARGEST).all(axis=1))
+        if bad.size:
+            why = "values too large" if batch.valid[bad[0]].any() else "no valid pixel"
+            which = f"sample {batch.indexes[bad[0]]} of {batch.container.file}"
+            raise InputError(f"{which} has {why}")
         features[done : done + len(described)] = described
         done += len(described)
     sizes = [len(container) for container in samples.containers]
@@ -311,7 +318,7 @@ def _draw(
         f"{kept.sum():,} of {len(kept):,} samples kept: rare clusters whole, large ones thinned"
     )
     with written_beside(path) as beside:
-        figure.savefig(beside, format="png", dpi=110)
+        beside.write_bytes(to_png(figure))
 
 
 def _draw_bars(
@@ -334,7 +341,7 @@ def _draw_bars(
     axes.axvline(threshold, color="#cc6677", linestyle="--", linewidth=1)
     axes.set_xscale("log")  # a rare cluster is a thousand times smaller than a large one
     axes.set_xlim(0.7, before.max() * 8)
-    axes.set_yticks(rows, [names[row] for row in shown], parse_math=False)
+    axes.set_yticks(rows, [label_of(names[row]) for row in shown], parse_math=False)
     more = f" ({len(shown)} of {len(names)})" if len(shown) < len(names) else ""
     axes.set(xlabel="samples, logarithmic", ylabel=f"cluster{more}")
     axes.invert_yaxis()
@@ -347,11 +354,10 @@ def _draw_clouds(axes: Axes, features: np.ndarray, assigned: np.ndarray, kept: n
     from sklearn.preprocessing import StandardScaler
 
     drawn = np.union1d(_spread(np.arange(len(kept))), _spread(np.flatnonzero(kept)))
-    scored = StandardScaler().fit_transform(features[drawn])
-    # fewer than two samples or features have no two directions
-    axis_count = min(2, *scored.shape)
     at = np.zeros((len(drawn), 2))
-    at[:, :axis_count] = PCA(axis_count, random_state=0).fit_transform(scored)
+    if len(drawn) > 2:  # fewer have no two directions
+        scored = StandardScaler().fit_transform(features[drawn])
+        at = PCA(2, random_state=0).fit_transform(scored)
     left_out = ~kept[drawn]
     axes.scatter(at[left_out, 0], at[left_out, 1], s=8, color=_DROPPED, linewidths=0)
     colors = (assigned[drawn] % 20)[~left_out]

@@ -21,7 +21,7 @@ from rasterio.io import DatasetReader
 from landcover.errors import InputError
 from landcover.legend import NODATA
 from landcover.models import QUANTILES, Card, CardBand, Model, load_model, save_model
-from landcover.operation import JSON, ONNX, AnyPath, File, Folder, GeoTIFF
+from landcover.operation import JSON, ONNX, AnyPath, File, Folder, GeoTIFF, Seed
 from landcover.processors import cores
 from landcover.progress import progress_between, report_progress
 from landcover.radiometry import Radiometry, compare
@@ -91,7 +91,7 @@ def train_classifier(
     method: Literal["random-forest", "gradient-boosting"] = "random-forest",
     validation: Literal["spatial", "random"] = "spatial",
     start: File | None = None,
-    seed: int = 0,
+    seed: Seed = 0,
     workdir: AnyPath = "",
 ) -> Training:
     """Train a classifier and measure it on places it has not seen.

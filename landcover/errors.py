@@ -9,9 +9,20 @@
 Only these cross to a user; anything else is our fault and goes to the log.
 """
 
+_LONGEST = 500
+
 
 class LandcoverError(Exception):
-    """The one family of errors whose sentence is shown to a user."""
+    """The one family of errors whose sentence is shown to a user.
+
+    A name from a file stands in many of them: what no terminal should print is escaped, and a
+    sentence stays a sentence.
+    """
+
+    def __init__(self, sentence: str) -> None:
+        """Hold the sentence, on one line."""
+        shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in sentence)
+        super().__init__(shown if len(shown) <= _LONGEST else f"{shown[:_LONGEST]} ...")
 
 
 class InputError(LandcoverError):

@@ -16,7 +16,7 @@ from rasterio.windows import Window
 from landcover.errors import InputError
 from landcover.labels import Labels, Points, open_labels
 from landcover.legend import Legend
-from landcover.operation import CSV, AnyPath, File, Range, WrittenFolder
+from landcover.operation import CSV, AnyPath, File, Range, Seed, WrittenFolder
 from landcover.progress import report_progress
 from landcover.rasters import BlockReader, Grid, bands_of, open_raster
 from landcover.samples import UNLABELLED, Chips, SamplesWriter, valid_pixels, writing_samples
@@ -48,7 +48,7 @@ def extract_samples(
     chip_size: Annotated[int, Range(1, 1024)] = 1,
     max_per_class: Annotated[int, Range(0)] = 0,
     masks: bool = False,
-    seed: int = 0,
+    seed: Seed = 0,
     workdir: AnyPath = "",
 ) -> Extraction:
     """Cut labelled samples out of a scene.
@@ -72,6 +72,8 @@ def extract_samples(
     target = Path(workdir) / "samples"
     with open_raster(scene) as dataset:
         grid = Grid.of(dataset)
+        if chip_size > 1 and grid.transform.e > 0:
+            raise InputError(f"{Path(scene).name} lies upside down, chips need row 0 in the north")
         nodata = dataset.nodata if dataset.nodata == dataset.nodata else None  # NaN needs none
         with (
             open_labels(labels, class_field, grid) as labelled,

@@ -5,18 +5,22 @@ pixel follow one rule: a pixel belongs to a polygon if its centre lies inside; a
 polygons of different classes belongs to none.
 """
 
+import json
+import re
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import pyogrio
 import pyproj
 import shapely
-from pyogrio.errors import DataSourceError
+from pyogrio._err import CPLE_BaseError
+from pyogrio.errors import CRSError
 from pyogrio.raw import read as read_vector
 from rasterio.features import rasterize
 from rasterio.io import DatasetReader
@@ -216,6 +220,7 @@ def open_labels(
     kind = sniff(Path(path))
     if kind == RASTER_KIND:
         with open_raster(path) as dataset, on_grid(dataset, grid) as moved:
+            need_one_band(dataset, "a label raster")
             yield Codes(raster_legend(dataset), moved)
     else:
         yield _read_features(Path(path), kind, class_field, grid, legend)
@@ -227,6 +232,8 @@ _Format = Literal["GeoTIFF", "GeoJSON", "GPKG", "ESRI Shapefile", "FlatGeobuf"]
 
 def sniff(path: Path) -> _Format:
     """Tell the format by the first bytes: GDAL must not choose a driver by itself."""
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        raise InputError(f"{path.name} is no file, it needs to be one")
     try:
         with path.open("rb") as file:
             head = file.read(512)
@@ -255,6 +262,10 @@ def _read_features(
     by_name = legend.match(sorted(set(values)))
     codes = np.array([by_name[value] for value in values], np.uint8)
     geometries = _to_crs(geometries, source_crs, grid, path.name)
+    if (shapely.get_type_id(geometries) == shapely.GeometryType.GEOMETRYCOLLECTION).any():
+        raise InputError(
+            f"{path.name} holds a collection of geometries, it needs polygons or points"
+        )
     kinds = set(shapely.get_dimensions(geometries))
     if kinds == {2}:
         return Polygons(legend, grid, geometries, codes)
@@ -265,24 +276,75 @@ def _read_features(
 
 def _load(path: Path, expected: str, class_field: str) -> tuple[str, np.ndarray, list[str]]:
     """Return CRS, geometries and the class of each feature."""
+    if expected == "GeoJSON":
+        _check_geojson(path)
     try:
-        info = pyogrio.read_info(path)
-        if info["driver"] != expected or expected not in VECTOR:
-            raise InputError(f"{path.name} is {info['driver']}, needs one of {', '.join(VECTOR)}")
-        if class_field not in info["fields"]:
-            has = ", ".join(info["fields"]) or "none"
-            raise InputError(f"{path.name} has no field {class_field}, its fields are {has}")
-        meta, _, wkb, (values,) = read_vector(path, columns=[class_field])
-    except DataSourceError as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of GDAL, on what is checked below
+            layers = pyogrio.list_layers(path)[:, 0].tolist()
+            if len(layers) > 1:
+                raise InputError(
+                    f"{path.name} holds the layers {', '.join(layers)}, it needs to hold one"
+                )
+            info = pyogrio.read_info(path)
+            if info["driver"] != expected or expected not in VECTOR:
+                needed = ", ".join(VECTOR)
+                raise InputError(f"{path.name} is {info['driver']}, needs one of {needed}")
+            if class_field not in info["fields"]:
+                has = ", ".join(info["fields"]) or "none"
+                raise InputError(f"{path.name} has no field {class_field}, its fields are {has}")
+            meta, _, wkb, (values,) = read_vector(path, columns=[class_field])
+        geometries = shapely.from_wkb(wkb)
+    except (CRSError, CPLE_BaseError) as error:
+        raise InputError(f"{path.name} has a coordinate system that nobody knows") from error
+    except InputError:
+        raise
+    except Exception as error:  # on a damaged file pyogrio raises whatever comes of it
         raise InputError(f"{path.name} cannot be read as {expected}, it may be damaged") from error
     if not meta["crs"]:
         raise InputError(f"{path.name} has no coordinate system, it needs one")
-    geometries = shapely.from_wkb(wkb)
     if geometries.size == 0 or shapely.is_empty(geometries).all() or (geometries == None).all():  # noqa: E711
         raise InputError(f"{path.name} holds no feature")
     if any(geometry is None for geometry in geometries):
         raise InputError(f"{path.name} has a feature without geometry")
     return meta["crs"], geometries, [_class_name(value, path.name) for value in values]
+
+
+def _check_geojson(path: Path) -> None:
+    """Refuse a GeoJSON whose coordinate system is not one that everybody knows by name.
+
+    GDAL takes an unknown name for degrees, and asks the network for one that is an address.
+    """
+
+    def check(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        for key, value in pairs:
+            if key == "crs" and value is not None:
+                _check_named_crs(value, path.name)
+        # what has been checked is forgotten: the whole file is not held
+        return {key: value for key, value in pairs if key in ("type", "properties", "name")}
+
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            json.load(file, object_pairs_hook=check)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path.name} cannot be read as GeoJSON, it may be damaged") from error
+
+
+def _check_named_crs(described: Any, file: str) -> None:
+    properties = described.get("properties") if isinstance(described, dict) else None
+    name = properties.get("name") if isinstance(properties, dict) else None
+    known = isinstance(name, str) and re.fullmatch(
+        r"(urn:(x-)?ogc:def:crs:|EPSG:|OGC:|https?://www\.opengis\.net/def/crs/)[\w.:/-]{1,80}",
+        name,
+    )
+    try:
+        if not known or described.get("type") != "name":
+            raise pyproj.exceptions.CRSError("no name of a coordinate system")
+        pyproj.CRS.from_user_input(name)
+    except pyproj.exceptions.CRSError as error:
+        raise InputError(
+            f"{file} has a coordinate system that nobody knows, it needs one as EPSG:4326"
+        ) from error
 
 
 def _class_name(value: object, file: str) -> str:
@@ -294,8 +356,13 @@ def _class_name(value: object, file: str) -> str:
 
 
 def _to_crs(geometries: np.ndarray, source: str, grid: Grid, file: str) -> np.ndarray:
-    target = pyproj.CRS.from_wkt(grid.crs.to_wkt())
-    transformer = pyproj.Transformer.from_crs(source, target, always_xy=True)
+    try:
+        target = pyproj.CRS.from_wkt(grid.crs.to_wkt())
+        transformer = pyproj.Transformer.from_crs(source, target, always_xy=True)
+    except (pyproj.exceptions.CRSError, pyproj.exceptions.ProjError) as error:
+        raise InputError(
+            f"{file} cannot be brought from its coordinate system to that of the scene"
+        ) from error
 
     def move(coordinates: np.ndarray) -> np.ndarray:
         return np.column_stack(transformer.transform(coordinates[:, 0], coordinates[:, 1]))
@@ -303,7 +370,24 @@ def _to_crs(geometries: np.ndarray, source: str, grid: Grid, file: str) -> np.nd
     moved = np.asarray(shapely.transform(shapely.force_2d(geometries), move))
     if not np.isfinite(shapely.get_coordinates(moved)).all():
         raise InputError(f"{file} has coordinates that do not exist in the scene's system")
-    return moved
+    return _turned(moved, grid) if grid.crs.is_geographic else moved
+
+
+def _turned(geometries: np.ndarray, grid: Grid) -> np.ndarray:
+    """Move each part by whole turns towards the grid: 181 degrees east are 179 degrees west."""
+    middle, _ = grid.transform @ (grid.width / 2, grid.height / 2)
+    parts, owners = shapely.get_parts(geometries, return_index=True)
+    bounds = shapely.bounds(parts)
+    turns = 360 * np.round((middle - (bounds[:, 0] + bounds[:, 2]) / 2) / 360)
+    if not turns.any():
+        return geometries
+    _, of_part = shapely.get_coordinates(parts, return_index=True)
+    coordinates = shapely.get_coordinates(parts)
+    coordinates[:, 0] += turns[of_part]
+    parts = shapely.set_coordinates(parts, coordinates)
+    if set(shapely.get_dimensions(parts)) == {0}:
+        return np.asarray(shapely.multipoints(parts, indices=owners))
+    return np.asarray(shapely.multipolygons(parts, indices=owners))
 
 
 def _points(legend: Legend, grid: Grid, geometries: np.ndarray, codes: np.ndarray) -> Points:
@@ -319,6 +403,13 @@ def _points(legend: Legend, grid: Grid, geometries: np.ndarray, codes: np.ndarra
         owners[inside].astype(np.int32),
         outside=int((~inside).sum()),
     )
+
+
+def need_one_band(dataset: DatasetReader, what: str) -> None:
+    """Refuse a picture of several bands as `what`."""
+    if dataset.count != 1:
+        name = Path(dataset.name).name
+        raise InputError(f"{name} has {dataset.count} bands, {what} needs one")
 
 
 def raster_legend(dataset: DatasetReader) -> Legend:

@@ -79,10 +79,9 @@ class Legend:
         Raises:
             InputError: it is not such a list.
         """
-        try:
-            entries = sorted((int(c["code"]), str(c["name"]).strip(), c) for c in classes)
-        except (TypeError, KeyError, ValueError) as error:
-            raise InputError("a legend needs a list of classes with code and name") from error
+        if not isinstance(classes, list) or not all(map(_is_class, classes)):
+            raise InputError("a legend needs a list of classes with a code and a name")
+        entries = sorted(((c["code"], c["name"].strip(), c) for c in classes), key=lambda e: e[:2])
         return cls(tuple(LegendClass(c, n, _valid_color(e, n, c)) for c, n, e in entries))
 
     @classmethod
@@ -90,7 +89,7 @@ class Legend:
         """Read the dataset tag LANDCOVER_LEGEND."""
         try:
             return cls.from_list(json.loads(tag))
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise InputError("the tag LANDCOVER_LEGEND holds no JSON") from error
 
     def to_list(self) -> list[dict[str, Any]]:
@@ -158,6 +157,16 @@ def color_of(name: str, code: int) -> str:
         return _PALETTE[code - 1]
     red, green, blue = colorsys.hsv_to_rgb((code * 0.618034) % 1.0, 0.6, 0.85)
     return f"#{int(red * 255):02x}{int(green * 255):02x}{int(blue * 255):02x}"
+
+
+def _is_class(entry: Any) -> bool:
+    return (
+        isinstance(entry, dict)
+        and isinstance(entry.get("code"), int)
+        and not isinstance(entry["code"], bool)
+        and isinstance(entry.get("name"), str)
+        and bool(entry["name"].strip())
+    )
 
 
 def _colored(

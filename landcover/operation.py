@@ -68,6 +68,7 @@ class Range:
         return f"at most {self.high}" if self.low is None else f"{self.low} to {self.high}"
 
 
+Seed = Annotated[int, Range(0, 2**32 - 1)]
 File = Annotated[AnyPath, Given("file")]
 Folder = Annotated[AnyPath, Given("folder")]
 GeoTIFF = Annotated[Path, Written("tif", "image/tiff; application=geotiff")]
@@ -179,7 +180,9 @@ class Operation:
         Returns:
             The outputs by name; written ones are paths below workdir.
         """
-        result = self.function(**self.check(inputs), workdir=workdir)
+        checked = self.check(inputs)
+        self._check_room(workdir)
+        result = self.function(**checked, workdir=workdir)
         return {output.name: getattr(result, output.name) for output in self.outputs}
 
     def check(self, inputs: Mapping[str, object]) -> dict[str, Any]:
@@ -193,6 +196,16 @@ class Operation:
             known = ", ".join(self._by_name)
             raise InputError(f"{self.identifier} has no input {unknown[0]}, it has {known}")
         return {i.name: self._checked(i, inputs) for i in self.inputs}
+
+    def _check_room(self, workdir: Path) -> None:
+        """Refuse to begin where a folder of the user has the name of a file to be written."""
+        for output in self.outputs:
+            target = workdir / output.filename
+            is_folder = target.is_dir() and not target.is_symlink()
+            there = target.exists() or target.is_symlink()
+            written = output.kind in ("file", "folder")
+            if written and there and is_folder != (output.kind == "folder"):
+                raise InputError(f"{target.name} is in the way, move it or name another workdir")
 
     def _checked(self, declared: Input, inputs: Mapping[str, object]) -> Any:
         if declared.name in inputs:
@@ -306,7 +319,7 @@ def _to_int(name: str, value: object) -> int:
         if isinstance(value, float) and not value.is_integer():
             raise ValueError
         return int(typing.cast(Any, value))
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise InputError(f"{name} is {value}, needs a whole number") from error
 
 

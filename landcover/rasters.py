@@ -1,8 +1,10 @@
 """Scenes, maps and label rasters: GeoTIFF read by windows, written as COG with a legend."""
 
+import logging
 import math
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,9 +13,10 @@ import numpy as np
 import rasterio
 import rasterio.shutil
 from affine import Affine
+from rasterio._err import CPLE_BaseError
 from rasterio.crs import CRS
 from rasterio.enums import MaskFlags, Resampling
-from rasterio.errors import RasterioError, RasterioIOError
+from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOError
 from rasterio.io import DatasetReader
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
@@ -25,6 +28,8 @@ from landcover.operation import AnyPath
 from landcover.sensors import wavelength_of
 from landcover.writing import written_beside
 
+_NUMBERS = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float32",
+            "float64")  # fmt: skip
 LEGEND_TAG = "LANDCOVER_LEGEND"
 BLOCK = 512
 
@@ -43,10 +48,14 @@ class Grid:
         """Return the grid of an open raster.
 
         Raises:
-            InputError: the raster has no CRS.
+            InputError: the raster has no CRS, or its pixels have no size.
         """
+        name = Path(dataset.name).name
         if dataset.crs is None:
-            raise InputError(f"{Path(dataset.name).name} has no coordinate system, it needs one")
+            raise InputError(f"{name} has no coordinate system, it needs one")
+        area = dataset.transform.determinant
+        if not (np.isfinite(dataset.transform).all() and np.isfinite(area) and area != 0):
+            raise InputError(f"{name} has a geotransform by which pixels have no size")
         return cls(dataset.crs, dataset.transform, dataset.width, dataset.height)
 
     def windows(self, height: int = BLOCK, width: int = BLOCK) -> Iterator[Window]:
@@ -78,20 +87,42 @@ def open_raster(path: AnyPath) -> Iterator[DatasetReader]:
         InputError: it is missing or no readable GeoTIFF, or becomes unreadable while read.
     """
     name = Path(path).name
+    if not Path(path).is_file():  # GDAL would take a name for an address or an archive
+        raise InputError(f"there is no file {name}")
     try:
-        with (
-            rasterio.Env(**RASTER_ENV),
-            rasterio.open(path, driver=RASTER, sharing=False) as dataset,
-        ):
+        with rasterio.Env(**RASTER_ENV), _opened_whole(path) as dataset:
             if dataset.count == 0:
                 raise InputError(f"{name} holds no band")
+            strange = {str(dtype) for dtype in dataset.dtypes} - set(_NUMBERS)
+            if strange:
+                raise InputError(f"{name} holds {strange.pop()}, needs {', '.join(_NUMBERS)}")
             yield dataset
     except RasterioIOError as error:
-        if not Path(path).exists():
-            raise InputError(f"there is no file {name}") from error
         raise InputError(f"{name} cannot be read as GeoTIFF, it may be damaged") from error
-    except RasterioError as error:
+    except (RasterioError, CPLE_BaseError) as error:
         raise InputError(f"{name} cannot be read: {error}") from error
+
+
+def _opened_whole(path: AnyPath) -> DatasetReader:
+    """Open a GeoTIFF; one that lost a tag is refused, which libtiff only mentions in passing.
+
+    Without its nodata or its legend a file would be read, and mean something else.
+    """
+    heard: list[str] = []
+    ear = logging.Handler()
+    ear.emit = lambda record: heard.append(record.getMessage())  # type: ignore[method-assign]
+    log = logging.getLogger("rasterio._env")
+    log.addHandler(ear)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            dataset = rasterio.open(path, driver=RASTER, sharing=False)
+    finally:
+        log.removeHandler(ear)
+    if any("tag ignored" in message for message in heard):
+        dataset.close()
+        raise InputError(f"{Path(path).name} has lost a part of its header, it may be damaged")
+    return dataset
 
 
 def bands_of(dataset: DatasetReader) -> tuple[Band, ...]:
@@ -215,7 +246,7 @@ class BlockReader:
 def legend_of(dataset: DatasetReader) -> Legend | None:
     """Return the legend that a map carries in its tags, if any."""
     tag = dataset.tags().get(LEGEND_TAG)
-    return Legend.from_tag(tag) if tag else None
+    return None if tag is None else Legend.from_tag(tag)
 
 
 @contextmanager
@@ -224,20 +255,54 @@ def on_grid(dataset: DatasetReader, grid: Grid) -> Iterator[DatasetReader]:
 
     Outside the raster the result is nodata: its own, or 0.
     """
-    if Grid.of(dataset) == grid:
+    own = Grid.of(dataset)
+    if own == grid:
         yield dataset
         return
-    nodata = 0 if dataset.nodata is None else dataset.nodata
-    with WarpedVRT(
-        dataset,
-        crs=grid.crs,
-        transform=grid.transform,
-        width=grid.width,
-        height=grid.height,
-        resampling=Resampling.nearest,
-        nodata=nodata,
-    ) as warped:
-        yield warped
+    with ExitStack() as opened:
+        views = [
+            opened.enter_context(
+                WarpedVRT(
+                    dataset,
+                    src_transform=Affine.translation(shift, 0) @ own.transform,
+                    crs=grid.crs,
+                    transform=grid.transform,
+                    width=grid.width,
+                    height=grid.height,
+                    resampling=Resampling.nearest,
+                    nodata=0 if dataset.nodata is None else dataset.nodata,
+                )
+            )
+            for shift in _turns(own, grid)
+        ]
+        yield _Overlaid(views) if len(views) > 1 else views[0]
+
+
+def _turns(own: Grid, other: Grid) -> tuple[int, ...]:
+    """Return by how many degrees a raster is moved: beyond the antimeridian it has two names."""
+    crosses = any(
+        abs(x) > 180
+        for grid in (own, other)
+        if grid.crs.is_geographic
+        for x in (grid.transform.c, (grid.transform @ (grid.width, grid.height))[0])
+    )
+    return (0, -360, 360) if own.crs.is_geographic and crosses else (0,)
+
+
+class _Overlaid:
+    """Views of one raster of codes, read as one: the first that holds something counts."""
+
+    def __init__(self, views: Sequence[WarpedVRT]) -> None:
+        self._views = views
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._views[0], name)
+
+    def read(self, index: int, window: Window) -> np.ndarray:
+        values = self._views[0].read(index, window=window)
+        for view in self._views[1:]:
+            values = np.where(values == view.nodata, view.read(index, window=window), values)
+        return np.asarray(values)
 
 
 class CogWriter:

@@ -33,6 +33,7 @@ from landcover.writing import write_json, written_beside
 UNLABELLED = 255
 BLOCK_GROUP = 64
 """Side in pixels of the blocks that stand for places where no polygon does."""
+_LONGEST_NAME = 255
 _BATCH = 32 * 2**20
 """Bytes of chips read at a time."""
 
@@ -76,7 +77,8 @@ def valid_pixels(chips: np.ndarray, nodata: float | None) -> np.ndarray:
     if np.issubdtype(chips.dtype, np.floating):
         valid &= np.isfinite(chips).all(axis=-3)
     if nodata is not None:
-        valid &= (chips != nodata).all(axis=-3)
+        with np.errstate(over="ignore"):  # it may be more than the dtype can hold
+            valid &= (chips != nodata).all(axis=-3)
     return valid
 
 
@@ -123,6 +125,10 @@ class SamplesWriter:
             if self.counts[entry.code]
         }
         for code, name in folders.items():
+            if len(name.encode()) > _LONGEST_NAME:
+                raise InputError(
+                    f"class {name} has a name too long for a folder, {_LONGEST_NAME} bytes do"
+                )
             (self._folder / f".{code}").rename(self._folder / name)
         write_json(
             self._folder / "samples.json",
@@ -156,13 +162,33 @@ class SamplesWriter:
 
 @contextmanager
 def writing_samples(target: Path) -> Iterator[SamplesWriter]:
-    """Write a samples folder beside `target`; whole, it takes the target's place."""
+    """Write a samples folder beside `target`; whole, it takes the target's place.
+
+    Raises:
+        InputError: a folder lies there that holds more than samples written by us.
+    """
+    if target.is_dir():
+        foreign = [path for path in target.rglob("*") if not _is_written_by_us(path, target)]
+        if foreign:
+            raise InputError(
+                f"{target.name} holds {foreign[0].relative_to(target)}, which would be lost: move "
+                "it or name another workdir"
+            )
     with written_beside(target) as folder:
         writer = SamplesWriter(folder)
         try:
             yield writer
         finally:
             writer.close()
+
+
+def _is_written_by_us(path: Path, root: Path) -> bool:
+    parts = path.relative_to(root).parts
+    if path.is_symlink() or len(parts) > 2:
+        return False
+    if len(parts) == 1:
+        return path.is_dir() or parts[0] == "samples.json"
+    return parts[1] in ("samples.npy", "samples.origin.npy", "samples.mask.npy")
 
 
 class _GrowingArray:
@@ -273,12 +299,16 @@ class Container:
 
     @contextmanager
     def _opened_raster(self) -> Iterator[DatasetReader]:
-        with _opened(self.root, self.file) as handle:
-            try:
-                with open_raster(f"/proc/self/fd/{handle.fileno()}") as dataset:
-                    yield dataset
-            except InputError as error:
-                raise InputError(f"{self.file} cannot be read as GeoTIFF") from error
+        try:
+            with (
+                _opened(self.root, self.file) as handle,
+                open_raster(f"/proc/self/fd/{handle.fileno()}") as dataset,
+            ):
+                yield dataset
+        except FileNotFoundError as error:
+            raise InputError(f"{self.file} is a link to nowhere") from error
+        except InputError as error:
+            raise InputError(f"{self.file} cannot be read as GeoTIFF") from error
 
     def _read_raster(self) -> tuple[np.ndarray, np.ndarray]:
         with self._opened_raster() as dataset:
@@ -459,7 +489,7 @@ def _read_description(root: Path) -> _Description:
         if key in described:
             try:
                 read[key] = parse(described[key])
-            except (TypeError, KeyError, ValueError, AttributeError) as error:
+            except (TypeError, KeyError, ValueError, AttributeError, OverflowError) as error:
                 raise InputError(f"samples.json has {key} in a form that does not do") from error
     return _Description(**read)
 
@@ -475,12 +505,15 @@ def _nodata(value: Any) -> float | None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError(f"{value} is no number")
+    float(value)  # refuses a whole number that no raster could hold
     return None if value != value else value  # NaN needs no declaration: it is never valid
 
 
 def _band(described: Any) -> Band:
-    wavelength = described.get("wavelength")
-    return Band(str(described["name"]), None if wavelength is None else float(wavelength))
+    name, wavelength = described["name"], described.get("wavelength")
+    if not isinstance(name, str):
+        raise ValueError(f"{name} is no name")
+    return Band(name, None if wavelength is None else float(wavelength))
 
 
 def _class_folders(root: Path, described: _Description) -> dict[str, int]:
@@ -517,9 +550,12 @@ def _container_files(root: Path, folder: str) -> list[str]:
 def _container(root: Path, file: str, code: int, nodata: float | None) -> Container:
     if file.endswith(".tif"):
         return Container(root, file, code, 1, 1, nodata)
-    with _opened_array(root, file) as array:
-        _need_four_axes(file, array.shape)
-        count, at_once = array.shape[0], max(1, _BATCH // array.row_bytes)
+    try:
+        with _opened_array(root, file) as array:
+            _need_four_axes(file, array.shape)
+            count, at_once = array.shape[0], max(1, _BATCH // array.row_bytes)
+    except FileNotFoundError as error:
+        raise InputError(f"{file} is a link to nowhere") from error
     return Container(root, file, code, count, at_once, nodata)
 
 
@@ -575,7 +611,7 @@ def _opened_array(root: Path, name: str) -> Iterator[_Array]:
                 (2, 0): np.lib.format.read_array_header_2_0,
             }[version]
             shape, fortran_order, dtype = read_header(file)
-        except (KeyError, ValueError, TypeError, SyntaxError, EOFError, RecursionError) as error:
+        except Exception as error:  # numpy evaluates the header, and raises whatever comes of it
             raise InputError(f"{name} is no .npy file") from error
         if dtype.hasobject or dtype.kind not in "iuf":
             raise InputError(f"{name} holds {dtype}, needs numbers")
@@ -597,6 +633,9 @@ def _opened(root: Path, name: str) -> Iterator[BinaryIO]:
             raise
         except OSError as error:
             raise InputError(f"{name} leads out of the samples folder") from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise InputError(f"{name} is no file")
     with os.fdopen(descriptor, "rb") as file:
         yield file
 

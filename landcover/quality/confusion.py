@@ -15,7 +15,7 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from landcover.errors import InputError
-from landcover.labels import Labels
+from landcover.labels import Labels, need_one_band
 from landcover.legend import NODATA, Legend, unnamed
 from landcover.progress import report_progress
 from landcover.rasters import windows_of
@@ -64,6 +64,7 @@ def read_codes(dataset: DatasetReader, window: Window) -> np.ndarray:
     Raises:
         InputError: it is no map.
     """
+    need_one_band(dataset, "a map")
     codes = dataset.read(1, window=window)
     if codes.dtype != np.uint8:
         raise InputError(f"{Path(dataset.name).name} holds {codes.dtype}, a map needs uint8")

@@ -16,7 +16,7 @@ from rasterio.io import DatasetReader
 from landcover.errors import InputError
 from landcover.labels import raster_legend
 from landcover.legend import Legend
-from landcover.operation import CSV, GPKG, AnyPath, File, Range
+from landcover.operation import CSV, GPKG, AnyPath, File, Range, Seed
 from landcover.progress import report_progress
 from landcover.quality.confusion import WINDOW, mapped_pixels, read_codes
 from landcover.rasters import Grid, legend_of, open_raster, windows_of
@@ -43,7 +43,7 @@ def draw_reference_sample(
     map: File,
     per_class: Annotated[int, Range(0, 100_000)] = 50,
     counts: str = "",
-    seed: int = 0,
+    seed: Seed = 0,
     workdir: AnyPath = "",
 ) -> ReferenceSample:
     """Draw random points of each class of a map, to be labelled as its reference.

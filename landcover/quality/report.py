@@ -2,7 +2,6 @@
 
 import base64
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
+from landcover.figures import label_of, to_png
 from landcover.quality.confusion import Confusion
 from landcover.writing import written_beside
 
@@ -58,15 +58,16 @@ def draw_matrix(confusion: Confusion) -> bytes:
     axes = figure.subplots()
     image = axes.imshow(share, cmap="cividis", vmin=0, vmax=1)
     ticks = range(len(counts))
-    axes.set_xticks(ticks, confusion.names, rotation=45, ha="right", parse_math=False)
-    axes.set_yticks(ticks, confusion.names, parse_math=False)
+    names = [label_of(name) for name in confusion.names]
+    axes.set_xticks(ticks, names, rotation=45, ha="right", parse_math=False)
+    axes.set_yticks(ticks, names, parse_math=False)
     axes.set(xlabel="map · карта", ylabel="reference · эталон")
     for row in ticks if len(counts) <= _NUMBERED_UP_TO else ():
         for column in ticks:
             color = "black" if share[row, column] > 0.6 else "white"
             axes.text(column, row, f"{counts[row, column]}", ha="center", va="center", color=color)
     figure.colorbar(image, label="share of the reference class · доля класса эталона")
-    return _png(figure)
+    return to_png(figure)
 
 
 def draw_difference(differs: np.ndarray, seen: np.ndarray) -> bytes:
@@ -84,13 +85,7 @@ def draw_difference(differs: np.ndarray, seen: np.ndarray) -> bytes:
     image = axes.imshow(share, cmap="magma_r", vmin=0, vmax=100, interpolation="nearest")
     axes.set(xticks=[], yticks=[])
     figure.colorbar(image, label="pixels that differ, % · отличающиеся пиксели, %")
-    return _png(figure)
-
-
-def _png(figure: Figure) -> bytes:
-    drawn = BytesIO()
-    figure.savefig(drawn, format="png", dpi=110)
-    return drawn.getvalue()
+    return to_png(figure)
 
 
 def _inline(png: bytes) -> str:

@@ -8,19 +8,19 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.patches import Patch
 
 from landcover.errors import InputError
-from landcover.figures import label_of, to_png
+from landcover.figures import label_of, new_figure, to_png
 from landcover.operation import CSV, PNG, AnyPath, Folder, Range, Seed
 from landcover.progress import report_progress
 from landcover.samples import Samples, read_samples
 from landcover.writing import write_csv, written_beside
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _LARGEST = 1e100
 """What squares and sums can still hold."""
@@ -296,10 +296,12 @@ def _draw(
     threshold: int,
 ) -> None:
     """Draw how much of each cluster was kept, and the clusters as clouds of spectra."""
+    from matplotlib.patches import Patch
+
     shown = np.arange(len(names))
     if len(shown) > _SHOWN:  # the rarest and the largest
         shown = np.r_[shown[: _SHOWN // 2], shown[-_SHOWN // 2 :]]
-    figure = Figure(figsize=(13, max(4.5, 0.3 * len(shown) + 1.5)), layout="constrained")
+    figure = new_figure(13, max(4.5, 0.3 * len(shown) + 1.5))
     bars, clouds = figure.subplots(1, 2)
     _draw_bars(bars, assigned, kept, names, shown, threshold)
     _draw_clouds(clouds, features, assigned, kept)
@@ -322,7 +324,7 @@ def _draw(
 
 
 def _draw_bars(
-    axes: Axes,
+    axes: "Axes",
     assigned: np.ndarray,
     kept: np.ndarray,
     names: Sequence[str],
@@ -348,7 +350,9 @@ def _draw_bars(
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _draw_clouds(axes: Axes, features: np.ndarray, assigned: np.ndarray, kept: np.ndarray) -> None:
+def _draw_clouds(
+    axes: "Axes", features: np.ndarray, assigned: np.ndarray, kept: np.ndarray
+) -> None:
     """Draw samples along the two directions in which their spectra differ most."""
     from sklearn.decomposition import PCA
     from sklearn.preprocessing import StandardScaler

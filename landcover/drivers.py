@@ -6,9 +6,7 @@ at their first bytes, and a process that works for somebody else forgets all oth
 """
 
 import os
-
-import pyogrio
-from pyogrio.core import _register_drivers
+import sys
 
 RASTER = "GTiff"
 VECTOR = ("GeoJSON", "GPKG", "ESRI Shapefile", "FlatGeobuf")
@@ -28,13 +26,29 @@ RASTER_ENV = {
 }
 
 
+_restricted = False
+
+
 def restrict_process() -> None:
     """Leave this process only the drivers that the project reads and writes.
 
     For processes that work for a user (a job, the command line), before their first raster. Not
     for a notebook: its kernel is the user's own.
     """
-    unwanted = set(pyogrio.list_drivers()) - _ALLOWED
+    global _restricted
+    _restricted = True
     os.environ["GDAL_SKIP"] = ",".join(_REFERRING)  # rasterio registers its drivers later
+    if "pyogrio" in sys.modules:
+        restrict_vector_drivers()
+
+
+def restrict_vector_drivers() -> None:
+    """Do so for vectors, whose GDAL is another one; it is loaded with the first vector only."""
+    if not _restricted:
+        return
+    import pyogrio
+    from pyogrio.core import _register_drivers
+
+    unwanted = set(pyogrio.list_drivers()) - _ALLOWED
     pyogrio.set_gdal_config_options({"GDAL_SKIP": ",".join(sorted(unwanted))})
     _register_drivers()  # GDALAllRegister drops what GDAL_SKIP names

@@ -2,13 +2,22 @@
 
 import warnings
 from io import BytesIO
+from typing import TYPE_CHECKING
 
-from matplotlib.figure import Figure
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _LONGEST_LABEL = 40
 
 
-def to_png(figure: Figure) -> bytes:
+def new_figure(width: float, height: float) -> "Figure":
+    """Return an empty figure of so many inches; matplotlib is loaded with the first one."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def to_png(figure: "Figure") -> bytes:
     """Return a figure as PNG at 110 dots per inch."""
     drawn = BytesIO()
     with warnings.catch_warnings():

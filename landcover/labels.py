@@ -5,28 +5,20 @@ pixel follow one rule: a pixel belongs to a polygon if its centre lies inside; a
 polygons of different classes belongs to none.
 """
 
-import json
-import re
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 import numpy as np
-import pyogrio
 import pyproj
 import shapely
-from pyogrio._err import CPLE_BaseError
-from pyogrio.errors import CRSError
-from pyogrio.raw import read as read_vector
 from rasterio.features import rasterize
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
-from landcover.drivers import VECTOR
 from landcover.errors import InputError
 from landcover.legend import MAX_CODE, NODATA, Legend
 from landcover.operation import AnyPath
@@ -188,17 +180,13 @@ class Codes:
     def read(self, window: Window) -> Labelled:
         """Return the labels of a window; nodata, 0 and codes outside the legend are none."""
         values = self.dataset.read(1, window=window)
-        if values.dtype == np.uint8:
-            codes = self._known[values]
+        legend = self.legend.codes
+        if values.dtype == np.uint8 and legend == tuple(range(1, len(legend) + 1)):
+            codes = np.where(values > len(legend), 0, values)  # much the fastest
         else:
-            codes = np.where(np.isin(values, self.legend.codes), values, 0).astype(np.uint8)
-        return Labelled(codes, np.full(codes.shape, NO_FEATURE, np.int32), 0)
-
-    @cached_property
-    def _known(self) -> np.ndarray:
-        known = np.zeros(NODATA + 1, np.uint8)
-        known[list(self.legend.codes)] = self.legend.codes
-        return known
+            codes = np.where(np.isin(values, legend), values, 0).astype(np.uint8)
+        none = np.broadcast_to(np.int32(NO_FEATURE), codes.shape)
+        return Labelled(codes.astype(np.uint8, copy=False), none, 0)
 
 
 @contextmanager
@@ -223,7 +211,7 @@ def open_labels(
             need_one_band(dataset, "a label raster")
             yield Codes(raster_legend(dataset), moved)
     else:
-        yield _read_features(Path(path), kind, class_field, grid, legend)
+        yield _labels_of(Path(path), kind, class_field, grid, legend)
 
 
 RASTER_KIND = "GeoTIFF"
@@ -254,10 +242,12 @@ def sniff(path: Path) -> _Format:
     )
 
 
-def _read_features(
+def _labels_of(
     path: Path, expected: str, class_field: str, grid: Grid, legend: Legend | None
 ) -> Polygons | Points:
-    source_crs, geometries, values = _load(path, expected, class_field)
+    from landcover.vectors import read_features
+
+    source_crs, geometries, values = read_features(path, expected, class_field)
     legend = legend.extended(values) if legend else Legend.of(values)
     by_name = legend.match(sorted(set(values)))
     codes = np.array([by_name[value] for value in values], np.uint8)
@@ -272,87 +262,6 @@ def _read_features(
     if kinds == {0}:
         return _points(legend, grid, geometries, codes)
     raise InputError(f"{path.name} mixes kinds of geometry, it needs polygons or points alone")
-
-
-def _load(path: Path, expected: str, class_field: str) -> tuple[str, np.ndarray, list[str]]:
-    """Return CRS, geometries and the class of each feature."""
-    if expected == "GeoJSON":
-        _check_geojson(path)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of GDAL, on what is checked below
-            layers = pyogrio.list_layers(path)[:, 0].tolist()
-            if len(layers) > 1:
-                raise InputError(
-                    f"{path.name} holds the layers {', '.join(layers)}, it needs to hold one"
-                )
-            info = pyogrio.read_info(path)
-            if info["driver"] != expected or expected not in VECTOR:
-                needed = ", ".join(VECTOR)
-                raise InputError(f"{path.name} is {info['driver']}, needs one of {needed}")
-            if class_field not in info["fields"]:
-                has = ", ".join(info["fields"]) or "none"
-                raise InputError(f"{path.name} has no field {class_field}, its fields are {has}")
-            meta, _, wkb, (values,) = read_vector(path, columns=[class_field])
-        geometries = shapely.from_wkb(wkb)
-    except (CRSError, CPLE_BaseError) as error:
-        raise InputError(f"{path.name} has a coordinate system that nobody knows") from error
-    except InputError:
-        raise
-    except Exception as error:  # on a damaged file pyogrio raises whatever comes of it
-        raise InputError(f"{path.name} cannot be read as {expected}, it may be damaged") from error
-    if not meta["crs"]:
-        raise InputError(f"{path.name} has no coordinate system, it needs one")
-    if geometries.size == 0 or shapely.is_empty(geometries).all() or (geometries == None).all():  # noqa: E711
-        raise InputError(f"{path.name} holds no feature")
-    if any(geometry is None for geometry in geometries):
-        raise InputError(f"{path.name} has a feature without geometry")
-    return meta["crs"], geometries, [_class_name(value, path.name) for value in values]
-
-
-def _check_geojson(path: Path) -> None:
-    """Refuse a GeoJSON whose coordinate system is not one that everybody knows by name.
-
-    GDAL takes an unknown name for degrees, and asks the network for one that is an address.
-    """
-
-    def check(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        for key, value in pairs:
-            if key == "crs" and value is not None:
-                _check_named_crs(value, path.name)
-        # what has been checked is forgotten: the whole file is not held
-        return {key: value for key, value in pairs if key in ("type", "properties", "name")}
-
-    try:
-        with path.open(encoding="utf-8-sig") as file:
-            json.load(file, object_pairs_hook=check)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path.name} cannot be read as GeoJSON, it may be damaged") from error
-
-
-def _check_named_crs(described: Any, file: str) -> None:
-    properties = described.get("properties") if isinstance(described, dict) else None
-    name = properties.get("name") if isinstance(properties, dict) else None
-    known = isinstance(name, str) and re.fullmatch(
-        r"(urn:(x-)?ogc:def:crs:|EPSG:|OGC:|https?://www\.opengis\.net/def/crs/)[\w.:/-]{1,80}",
-        name,
-    )
-    try:
-        if not known or described.get("type") != "name":
-            raise pyproj.exceptions.CRSError("no name of a coordinate system")
-        pyproj.CRS.from_user_input(name)
-    except pyproj.exceptions.CRSError as error:
-        raise InputError(
-            f"{file} has a coordinate system that nobody knows, it needs one as EPSG:4326"
-        ) from error
-
-
-def _class_name(value: object, file: str) -> str:
-    missing = value is None or (isinstance(value, float | np.floating) and np.isnan(value))
-    name = "" if missing else str(value).strip()
-    if not name:
-        raise InputError(f"{file} has a feature without a class")
-    return name.removesuffix(".0") if isinstance(value, float | np.floating) else name
 
 
 def _to_crs(geometries: np.ndarray, source: str, grid: Grid, file: str) -> np.ndarray:

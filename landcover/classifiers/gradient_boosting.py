@@ -4,7 +4,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from sklearn.ensemble import HistGradientBoostingClassifier
 
 from landcover.classifiers.tree_ensemble import Transform, Tree, TreeEnsemble, joined, round_down
 
@@ -17,6 +16,8 @@ def fit(pixels: np.ndarray, codes: np.ndarray, seed: int) -> TreeEnsemble:
         codes: uint8 (N,), legend codes.
         seed: of binning.
     """
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
     boosted = HistGradientBoostingClassifier(
         max_iter=100, class_weight="balanced", early_stopping=False, random_state=seed
     )

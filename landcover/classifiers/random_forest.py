@@ -1,7 +1,6 @@
 """Random forest over the bands of single pixels (Breiman 2001), trained by scikit-learn."""
 
 import numpy as np
-from sklearn.ensemble import RandomForestClassifier
 
 from landcover.classifiers.tree_ensemble import Tree, TreeEnsemble, joined, round_down
 
@@ -14,6 +13,8 @@ def fit(pixels: np.ndarray, codes: np.ndarray, seed: int) -> TreeEnsemble:
         codes: uint8 (N,), legend codes.
         seed: of bootstrap and splits.
     """
+    from sklearn.ensemble import RandomForestClassifier
+
     forest = RandomForestClassifier(
         n_estimators=100, class_weight="balanced", n_jobs=-1, random_state=seed
     )

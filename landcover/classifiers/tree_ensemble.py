@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
-import numba
 import numpy as np
 import onnx
 from onnx import TensorProto, helper
@@ -77,9 +76,11 @@ class TreeEnsemble:
 
     def predict_proba(self, pixels: np.ndarray) -> np.ndarray:
         """Return the probability of each class: float64 (N, classes), from float32 (N, bands)."""
+        from landcover.classifiers.tree_walk import add_trees
+
         pixels = np.ascontiguousarray(pixels, np.float32)
         sums = np.zeros((len(pixels), self.values.shape[1]))
-        _add_trees(pixels, self.roots, self._nodes, self.values, sums)
+        add_trees(pixels, self.roots, self._nodes, self.values, sums)
         probability = _TRANSFORMS[self.transform](sums)
         if len(self.codes) == 2:
             return np.hstack([1 - probability, probability])
@@ -298,21 +299,3 @@ _TRANSFORMS: dict[Transform, Callable[[np.ndarray], np.ndarray]] = {
     "SOFTMAX": _softmax,
     "LOGISTIC": _logistic,
 }
-
-
-@numba.njit(nogil=True, cache=True)
-def _add_trees(
-    pixels: np.ndarray, roots: np.ndarray, nodes: np.ndarray, values: np.ndarray, sums: np.ndarray
-) -> None:
-    # one tree over all pixels: the tree stays in the cache, the pixels stream; the comparison
-    # chooses an index, not a branch, which a processor could not foresee
-    for root in roots:
-        for pixel in range(pixels.shape[0]):
-            at = root
-            node = nodes[at]
-            while node.left >= 0:
-                to_right = not pixels[pixel, node.feature] <= node.threshold
-                at = node.left + to_right * (node.right - node.left)
-                node = nodes[at]
-            for column in range(values.shape[1]):
-                sums[pixel, column] += values[at, column]

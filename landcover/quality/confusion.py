@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pycm import ConfusionMatrix
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
@@ -114,6 +113,8 @@ def mapped_pixels(dataset: DatasetReader) -> np.ndarray:
 
 def statistics_of(confusion: Confusion) -> dict[str, Any]:
     """Return PyCM's statistics as {classes, overall, class}; null where PyCM has no number."""
+    from pycm import ConfusionMatrix
+
     names = list(confusion.names)
     if len(names) == 1:
         return {"classes": names, "overall": {"Overall ACC": 1.0, "Kappa": None}, "class": {}}

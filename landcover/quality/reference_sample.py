@@ -10,7 +10,6 @@ from typing import Annotated, Any
 
 import numpy as np
 import shapely
-from pyogrio.raw import write as write_vector
 from rasterio.io import DatasetReader
 
 from landcover.errors import InputError
@@ -20,7 +19,7 @@ from landcover.operation import CSV, GPKG, AnyPath, File, Range, Seed
 from landcover.progress import report_progress
 from landcover.quality.confusion import WINDOW, mapped_pixels, read_codes
 from landcover.rasters import Grid, legend_of, open_raster, windows_of
-from landcover.writing import write_csv, written_beside
+from landcover.writing import write_csv
 
 
 @dataclass(frozen=True)
@@ -63,6 +62,8 @@ def draw_reference_sample(
     Raises:
         InputError: the map holds no classified pixel, or counts names no class of it.
     """
+    from landcover.vectors import write_points
+
     with open_raster(map) as dataset:
         grid = Grid.of(dataset)
         legend = legend_of(dataset) or raster_legend(dataset)
@@ -79,7 +80,12 @@ def draw_reference_sample(
         raise InputError(f"{Path(map).name} holds no pixel to draw: it needs classified ones")
     order = rng.permutation(len(rows))
     folder = Path(workdir)
-    _write_points(folder / "points.gpkg", grid, rows[order], columns[order])
+    write_points(
+        folder / "points.gpkg",
+        _centres(grid, rows[order], columns[order]),
+        grid.crs.to_wkt(),
+        [("id", np.arange(1, len(rows) + 1)), ("class", np.full(len(rows), None, object))],
+    )
     table = [(c.name, c.code, int(mapped[c.code]), len(ranks[c.code])) for c in legend.classes]
     write_csv(folder / "counts.csv", ("class", "code", "pixels", "points"), table)
     return ReferenceSample(folder / "points.gpkg", folder / "counts.csv", len(rows))
@@ -116,17 +122,8 @@ def _find(dataset: DatasetReader, ranks: dict[int, np.ndarray]) -> tuple[np.ndar
     return rows, columns
 
 
-def _write_points(path: Path, grid: Grid, rows: np.ndarray, columns: np.ndarray) -> None:
+def _centres(grid: Grid, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Return shapely points (N,) in the middle of pixels."""
     centres: Any = (columns + 0.5, rows + 0.5)
     x, y = grid.transform @ centres
-    with written_beside(path) as beside:
-        write_vector(
-            beside,
-            geometry=shapely.to_wkb(shapely.points(x, y)),
-            field_data=[np.arange(1, len(rows) + 1), np.full(len(rows), None, object)],
-            fields=["id", "class"],
-            geometry_type="Point",
-            crs=grid.crs.to_wkt(),
-            driver="GPKG",
-            layer="points",
-        )
+    return np.asarray(shapely.points(x, y))

@@ -6,10 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from matplotlib.figure import Figure
 
-from landcover.figures import label_of, to_png
+from landcover.figures import label_of, new_figure, to_png
 from landcover.quality.confusion import Confusion
 from landcover.writing import written_beside
 
@@ -31,6 +29,8 @@ def write_page(target: Path, template: str, **content: Any) -> Path:
     The page needs nothing else: styles and pictures are inside, scripts there are none, so that it
     opens under a Content-Security-Policy that forbids all of them.
     """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
     pages = Environment(
         loader=PackageLoader("landcover.quality"),
         autoescape=True,
@@ -54,7 +54,7 @@ def draw_matrix(confusion: Confusion) -> bytes:
     counts = confusion.counts
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = min(max(3.5, 0.7 * len(counts) + 2), 20)
-    figure = Figure(figsize=(side + 1, side), layout="constrained")
+    figure = new_figure(side + 1, side)
     axes = figure.subplots()
     image = axes.imshow(share, cmap="cividis", vmin=0, vmax=1)
     ticks = range(len(counts))
@@ -79,7 +79,7 @@ def draw_difference(differs: np.ndarray, seen: np.ndarray) -> bytes:
     """
     share = np.where(seen > 0, 100 * differs / np.maximum(seen, 1), np.nan)
     height = min(max(8 * share.shape[0] / share.shape[1], 2), 14)
-    figure = Figure(figsize=(9, height), layout="constrained")
+    figure = new_figure(9, height)
     axes = figure.subplots()
     axes.set_facecolor("#eeeeee")
     image = axes.imshow(share, cmap="magma_r", vmin=0, vmax=100, interpolation="nearest")

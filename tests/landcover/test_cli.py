@@ -74,7 +74,7 @@ def test_a_misspelt_option_exits_with_2_and_one_line(tmp_path):
 def test_a_job_process_knows_no_driver_that_refers_elsewhere():
     code = (
         "from landcover.drivers import restrict_process; restrict_process();"
-        "import pyogrio, rasterio;"
+        "import landcover.vectors, pyogrio, rasterio;"
         "env = rasterio.Env(); env.__enter__();"
         "print(sorted(pyogrio.list_drivers())); "
         "print('VRT' in env.drivers(), 'GTiff' in env.drivers())"

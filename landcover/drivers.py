@@ -49,6 +49,6 @@ def restrict_vector_drivers() -> None:
     import pyogrio
     from pyogrio.core import _register_drivers
 
-    unwanted = set(pyogrio.list_drivers()) - _ALLOWED
+    unwanted = {*pyogrio.list_drivers(), *_REFERRING} - _ALLOWED
     pyogrio.set_gdal_config_options({"GDAL_SKIP": ",".join(sorted(unwanted))})
     _register_drivers()  # GDALAllRegister drops what GDAL_SKIP names

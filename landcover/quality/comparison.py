@@ -191,14 +191,16 @@ class _Counted:
         discordant: pixels only the first has right, and only the second.
         differs: pixels that differ, per cell of the picture.
         seen: pixels classified in both, per cell of the picture.
+        across: number of blocks side by side on the map.
     """
 
     tables: tuple[np.ndarray, np.ndarray]
     changes: np.ndarray
-    advantage: Counter[tuple[int, int]]
+    advantage: Counter[int]
     discordant: tuple[int, int]
     differs: np.ndarray
     seen: np.ndarray
+    across: int
 
 
 def _count(
@@ -213,6 +215,7 @@ def _count(
         discordant=(0, 0),
         differs=np.zeros(shape, np.int64),
         seen=np.zeros(shape, np.int64),
+        across=math.ceil(one.width / BLOCK_GROUP),
     )
     windows = list(windows_of(one, WINDOW))
     for done, window in enumerate(windows):
@@ -246,26 +249,27 @@ def _add(
         counted.discordant[0] + int((right[0] & ~right[1]).sum()),
         counted.discordant[1] + int((right[1] & ~right[0]).sum()),
     )
-    feature = labelled.features[rows, columns]
-    blocks = (rows + window.row_off) // BLOCK_GROUP, (columns + window.col_off) // BLOCK_GROUP
-    # a feature, or where there is none a block: the first number tells them apart
-    place = np.stack(
-        [
-            np.where(feature == NO_FEATURE, blocks[0], -1),
-            np.where(feature == NO_FEATURE, blocks[1], feature),
-        ],
-        axis=1,
-    )
-    places, at = np.unique(place, axis=0, return_inverse=True)
-    sums = np.bincount(at.ravel(), right[0].astype(int) - right[1], minlength=len(places))
-    for key, advantage in zip(places.tolist(), sums.tolist(), strict=True):
-        counted.advantage[key[0], key[1]] += int(advantage)
+    place = labelled.features[rows, columns].astype(np.int64)
+    if (place == NO_FEATURE).any():  # a raster: blocks stand for places
+        place = (rows + window.row_off) // BLOCK_GROUP * counted.across
+        place += (columns + window.col_off) // BLOCK_GROUP
+    first_place = int(place.min(initial=0))
+    compared = np.bincount(place - first_place)
+    sums = np.bincount(place - first_place, right[0].astype(np.int8) - right[1])
+    for at in np.flatnonzero(compared).tolist():
+        counted.advantage[at + first_place] += int(sums[at])
 
 
 def _add_cells(target: np.ndarray, marked: np.ndarray, window: Window, cell: int) -> None:
-    rows, columns = np.nonzero(marked)
-    at = (rows + window.row_off) // cell * target.shape[1] + (columns + window.col_off) // cell
-    target += np.bincount(at, minlength=target.size).reshape(target.shape)
+    rows, columns = window.row_off // cell, window.col_off // cell
+    # where in the window a new cell begins
+    down, along = (
+        np.r_[0, np.arange(cell - start % cell, side, cell)]
+        for start, side in ((window.row_off, window.height), (window.col_off, window.width))
+    )
+    rows_summed = np.add.reduceat(marked, down, dtype=np.int64)
+    sums = np.add.reduceat(rows_summed, along, axis=1)
+    target[rows : rows + len(down), columns : columns + len(along)] += sums
 
 
 def _matched(first: Legend, second: Legend) -> tuple[Legend, np.ndarray]:

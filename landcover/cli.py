@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if not workdir.is_dir():
             raise InputError(f"there is no folder {workdir}, workdir needs one")
-        with progress_to(_show):
+        with progress_to(_Shown()):
             print(to_json(operation(given, workdir)))
     except LandcoverError as error:
         print(f"landcover: {error}", file=sys.stderr)
@@ -75,5 +75,14 @@ def _add_input(command: argparse.ArgumentParser, declared: Input) -> None:
     )
 
 
-def _show(fraction: float, sentence: str) -> None:
-    print(f"{fraction:4.0%} {sentence}", file=sys.stderr)
+class _Shown:
+    """Prints progress on standard error, a line whenever it reads differently."""
+
+    def __init__(self) -> None:
+        self._last = ""
+
+    def __call__(self, fraction: float, sentence: str) -> None:
+        line = f"{fraction:4.0%} {sentence}"
+        if line != self._last:
+            print(line, file=sys.stderr)
+        self._last = line

@@ -23,6 +23,7 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from landcover.beneath import open_beneath
+from landcover.chip_files import LARGEST_CHIP, parse_chip
 from landcover.errors import InputError
 from landcover.labels import NO_FEATURE
 from landcover.legend import MAX_CODE, Legend
@@ -311,8 +312,16 @@ class Container:
             raise InputError(f"{self.file} cannot be read as GeoTIFF") from error
 
     def _read_raster(self) -> tuple[np.ndarray, np.ndarray]:
-        with self._opened_raster() as dataset:
-            values, valid = read_valid(dataset, Window(0, 0, dataset.width, dataset.height))
+        try:
+            with _opened(self.root, self.file) as handle:
+                chip = parse_chip(handle.read(LARGEST_CHIP))
+        except FileNotFoundError as error:
+            raise InputError(f"{self.file} is a link to nowhere") from error
+        if chip is not None:
+            values, valid = chip.values, valid_pixels(chip.values, chip.nodata)
+        else:
+            with self._opened_raster() as dataset:
+                values, valid = read_valid(dataset, Window(0, 0, dataset.width, dataset.height))
         valid = valid & valid_pixels(values, self.nodata)
         return values[None], valid[None]
 

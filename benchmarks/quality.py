@@ -1,51 +1,70 @@
-"""Quality control against PyCM fed with the two vectors of classes."""
+"""Quality control against Orfeo ToolBox, PyCM fed with vectors, and the floor of reading."""
 
+import csv
 import json
+import shutil
 import tempfile
 from pathlib import Path
 
 import numpy as np
-import rasterio
-from pycm import ConfusionMatrix
 
-from benchmarks.measure import Row, compare
-from landcover import assess_quality
-from landcover.legend import Legend
+from benchmarks import made
+from benchmarks.measure import LANDCOVER, PEERS, Row, compare
 
-SIDE = 1024
+PYCM_SIDE = 1024
+"""PyCM holds both vectors as objects."""
 
 
-def rows() -> list[Row]:
-    """Compare the whole operation, files and report included, with PyCM's statistics alone."""
-    rng = np.random.default_rng(0)
-    truth = rng.integers(1, 9, (SIDE, SIDE)).astype(np.uint8)
-    codes = np.where(rng.random(truth.shape) < 0.2, rng.integers(1, 9, truth.shape), truth)
+def rows(side: int) -> list[Row]:
+    """Compare a reference of every pixel and one of an eighth; ours writes its report too."""
+    found = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        first = _write(folder / "map.tif", codes.astype(np.uint8))
-        second = _write(folder / "reference.tif", truth)
-        theirs = ConfusionMatrix(truth.ravel().tolist(), codes.ravel().tolist())
-        result = assess_quality(first, second, workdir=folder)
-        statistics = json.loads(result.statistics.read_text())
-        if abs(statistics["overall"]["Kappa"] - theirs.Kappa) > 1e-12:
+        mapped, dense, sparse = made.map_and_references(folder, side)
+        for reference, words in ((dense, "dense"), (sparse, "sparse")):
+            found += _against_otb(folder, mapped, reference, f"{side}², {words} reference")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        mapped, dense, _ = made.map_and_references(folder, PYCM_SIDE)
+        found += _against_pycm(folder, mapped, dense)
+    return found
+
+
+def _ours(folder: Path, mapped: Path, reference: Path) -> tuple[str | Path, ...]:
+    return (*LANDCOVER, "assess-quality", "--map", mapped, "--reference", reference,
+            "--workdir", folder)  # fmt: skip
+
+
+def _against_otb(folder: Path, mapped: Path, reference: Path, words: str) -> list[Row]:
+    otb = ("otbcli_ComputeConfusionMatrix", "-in", mapped, "-ref", "raster", "-ref.raster.in",
+           reference, "-ref.raster.nodata", "0", "-out", folder / "otb.csv")  # fmt: skip
+
+    def gate() -> str:
+        with (folder / "matrix.csv").open(newline="") as file:
+            ours = np.array([row[1:] for row in list(csv.reader(file))[1:]], int)
+        if shutil.which(otb[0]):
+            theirs = np.loadtxt(folder / "otb.csv", delimiter=",", comments="#")
+            if not np.array_equal(ours, theirs):
+                raise SystemExit("the matrix differs from Orfeo ToolBox's")
+        return f"matrices of {ours.sum():,} pixels equal"
+
+    peers = {
+        "Orfeo ToolBox": otb,
+        "floor: decode both": (*PEERS, "read_blocks", mapped, reference),
+    }
+    what = f"assess-quality with report, {words}"
+    return compare(what, _ours(folder, mapped, reference), peers, gate)
+
+
+def _against_pycm(folder: Path, mapped: Path, reference: Path) -> list[Row]:
+    target = folder / "kappa.txt"
+
+    def gate() -> str:
+        ours = json.loads((folder / "statistics.json").read_text())["overall"]["Kappa"]
+        if abs(ours - float(target.read_text())) > 1e-12:
             raise SystemExit("kappa differs from PyCM's")
-        return [
-            compare(
-                "assess-quality, 1 megapixel, with report",
-                lambda: assess_quality(first, second, workdir=folder),
-                "PyCM from vectors",
-                lambda: ConfusionMatrix(truth.ravel(), codes.ravel()),
-                "kappa equal to 1e-12",
-            )
-        ]
+        return "kappa to 1e-12"
 
-
-def _write(path: Path, codes: np.ndarray) -> Path:
-    with rasterio.open(
-        path, "w", driver="GTiff", count=1, height=SIDE, width=SIDE, dtype="uint8", nodata=255,
-        crs="EPSG:32633", transform=rasterio.transform.from_origin(0, 0, 10, 10), tiled=True,
-        compress="deflate",
-    ) as dataset:  # fmt: skip
-        dataset.write(codes, 1)
-        dataset.update_tags(LANDCOVER_LEGEND=Legend.of([f"c{i}" for i in range(1, 9)]).to_tag())
-    return path
+    peers = {"PyCM from vectors": (*PEERS, "pycm_of_vectors", mapped, reference, target)}
+    what = f"assess-quality with report, {PYCM_SIDE}²"
+    return compare(what, _ours(folder, mapped, reference), peers, gate)

@@ -223,10 +223,10 @@ def keep(assigned: np.ndarray, threshold: int, step: int) -> np.ndarray:
 
 def _list(samples: Samples) -> _Listed:
     names = {entry.code: entry.name for entry in samples.legend.classes}
-    features = np.empty((len(samples), 2 * len(samples.bands)))
-    done = 0
+    total, done = len(samples), 0
+    features = np.empty((total, 2 * len(samples.bands)))
     for batch in samples.batches():
-        report_progress(0.5 * done / len(samples), f"describing {len(samples)} samples")
+        report_progress(0.5 * done / total, f"describing {total} samples")
         described = features_of(batch.chips, batch.valid)
         bad = np.flatnonzero(~(np.abs(described) < _LARGEST).all(axis=1))
         if bad.size:

@@ -1,0 +1,115 @@
+"""Made data whose size and structure are those of real work."""
+
+import sqlite3
+from pathlib import Path
+
+import geopandas
+import numpy as np
+import rasterio
+from affine import Affine
+from rasterio.windows import Window
+from shapely.geometry import box
+
+from landcover.legend import Legend
+
+CRS = "EPSG:32648"
+TRANSFORM = Affine(10, 0, 500_000, 0, -10, 5_800_000)
+BLOCK = 512
+CLASSES = 8
+BANDS = 10
+
+
+def scene(path: Path, side: int) -> Path:
+    """Write a scene of 10 bands, uint16: tiled, deflate with predictor, bands pixel by pixel."""
+    rng = np.random.default_rng(0)
+    with rasterio.open(
+        path, "w", driver="GTiff", count=BANDS, width=side, height=side, dtype="uint16", crs=CRS,
+        transform=TRANSFORM, tiled=True, blockxsize=BLOCK, blockysize=BLOCK, compress="deflate",
+        predictor=2, interleave="pixel",
+    ) as dataset:  # fmt: skip
+        for _, window in dataset.block_windows(1):
+            coarse = rng.normal(2500, 500, (BANDS, BLOCK // 16, BLOCK // 16))
+            fields = np.kron(coarse, np.ones((1, 16, 16)))[:, : window.height, : window.width]
+            noisy = fields + rng.normal(0, 60, fields.shape)
+            dataset.write(noisy.clip(1, 10_000).astype(np.uint16), window=window)
+    return path
+
+
+def polygons(path: Path, side: int, share: float) -> Path:
+    """Write rectangles of whole pixels, none upon another, in so large a share of the blocks."""
+    rng = np.random.default_rng(1)
+    across = side // BLOCK
+    blocks = rng.permutation(across**2)[: max(1, round(share * across**2))]
+    shapes = []
+    for block in blocks:
+        top, left = (int(n) * BLOCK for n in divmod(block, across))
+        for row in range(0, BLOCK, 64):
+            height, width = rng.integers(5, 30, 2)
+            x, y = TRANSFORM @ (left + row // 8 * 7 % (BLOCK - 32), top + row)
+            shapes.append(box(x, y - 10 * height, x + 10 * width, y))
+    classes = rng.integers(1, CLASSES + 1, len(shapes))
+    geopandas.GeoDataFrame({"class": classes}, geometry=shapes, crs=CRS).to_file(path)
+    return path
+
+
+def map_and_references(folder: Path, side: int) -> tuple[Path, Path, Path]:
+    """Write a map of fields and two references, uint8: of every pixel, and of an eighth."""
+    rng = np.random.default_rng(2)
+    names = ("map.tif", "dense.tif", "sparse.tif")
+    profile = {
+        "driver": "GTiff", "count": 1, "width": side, "height": side, "dtype": "uint8",
+        "crs": CRS, "transform": TRANSFORM, "tiled": True, "blockxsize": BLOCK,
+        "blockysize": BLOCK, "compress": "deflate", "nodata": 255,
+    }  # fmt: skip
+    tag = Legend.of([f"c{i}" for i in range(1, CLASSES + 1)]).to_tag()
+    opened = [rasterio.open(folder / name, "w", **profile) for name in names]
+    for _, window in opened[0].block_windows(1):
+        fields = rng.integers(1, CLASSES + 1, (BLOCK // 32, BLOCK // 32))
+        codes = np.kron(fields, np.ones((32, 32)))[: window.height, : window.width]
+        wrong = rng.random(codes.shape) < 0.1
+        dense = np.where(wrong, rng.integers(1, CLASSES + 1, codes.shape), codes)
+        sparse = dense if rng.random() < 0.125 else np.zeros_like(dense)
+        for dataset, values in zip(opened, (codes, dense, sparse), strict=True):
+            _write(dataset, values, window)
+    for dataset in opened:
+        dataset.update_tags(LANDCOVER_LEGEND=tag)
+        dataset.close()
+    return folder / names[0], folder / names[1], folder / names[2]
+
+
+def _write(dataset: rasterio.io.DatasetWriter, values: np.ndarray, window: Window) -> None:
+    dataset.write(values.astype(np.uint8), 1, window=window)
+
+
+def chips(folder: Path, count: int, **how: object) -> Path:
+    """Write single-chip files of 64 x 64 pixels and 13 bands in four class folders."""
+    rng = np.random.default_rng(3)
+    for number in range(count):
+        name = folder / f"class{number % 4}" / f"{number:05}.tif"
+        name.parent.mkdir(parents=True, exist_ok=True)
+        level = rng.normal(2000, 50, (13, 1, 1)) + 800 * (number % 4) + 400 * (number % 7 == 0)
+        values = (level + rng.normal(0, 40, (13, 64, 64))).astype(np.uint16)
+        with rasterio.open(
+            name, "w", driver="GTiff", count=13, width=64, height=64, dtype="uint16", crs=CRS,
+            transform=TRANSFORM, **how,
+        ) as dataset:  # fmt: skip
+            dataset.write(values)
+    return folder
+
+
+def million(folder: Path) -> Path:
+    """Write a million samples of single pixels, 10 bands, in one container."""
+    rng = np.random.default_rng(4)
+    centres = rng.uniform(500, 6000, (6, BANDS))
+    classes = rng.choice(6, 1_000_000, p=(0.5, 0.25, 0.15, 0.05, 0.04, 0.01))
+    pixels = (centres[classes] + rng.normal(0, 80, (1_000_000, BANDS))).clip(0).astype(np.uint16)
+    (folder / "all").mkdir(parents=True)
+    np.save(folder / "all" / "x.npy", pixels[:, :, None, None])
+    return folder
+
+
+def otb_samples(path: Path, bands: int = BANDS) -> np.ndarray:
+    """Return the spectra that SampleExtraction wrote to SQLite, (N, bands)."""
+    columns = ", ".join(f"band_{band}" for band in range(bands))
+    with sqlite3.connect(path) as base:
+        return np.array(base.execute(f"SELECT {columns} FROM output").fetchall())

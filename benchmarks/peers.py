@@ -1,0 +1,89 @@
+"""What others would write, and floors: `python -m benchmarks.peers NAME ARGUMENTS`."""
+
+import csv
+import sys
+from pathlib import Path
+
+import numpy as np
+import rasterio
+from rasterio.windows import Window
+
+CACHE = 64 * 2**20
+
+
+def read_blocks(*paths: str) -> None:
+    """Decode rasters block by block and do nothing: the floor of whatever reads them."""
+    with rasterio.Env(GDAL_CACHEMAX=CACHE):
+        datasets = [rasterio.open(path) for path in paths]
+        for _, window in datasets[0].block_windows(1):
+            for dataset in datasets:
+                dataset.read(window=window)
+
+
+def read_touched(scene: str, labels: str) -> None:
+    """Decode just the blocks that polygons touch: the floor of extraction."""
+    import geopandas
+
+    with rasterio.Env(GDAL_CACHEMAX=CACHE), rasterio.open(scene) as dataset:
+        height, width = dataset.block_shapes[0]
+        touched = set()
+        for left, bottom, right, top in geopandas.read_file(labels).bounds.to_numpy():
+            first_row, first_column = dataset.index(left, top)
+            last_row, last_column = dataset.index(right - 1e-6, bottom + 1e-6)
+            for row in range(first_row // height, last_row // height + 1):
+                for column in range(first_column // width, last_column // width + 1):
+                    touched.add((row, column))
+        for row, column in sorted(touched):
+            dataset.read(window=Window(column * width, row * height, width, height))
+
+
+def mask_polygons(scene: str, labels: str, target: str) -> None:
+    """Cut each polygon out with rasterio.mask, as tutorials do."""
+    import geopandas
+    from rasterio.mask import mask
+
+    parts = []
+    with rasterio.Env(GDAL_CACHEMAX=CACHE), rasterio.open(scene) as dataset:
+        for shape in geopandas.read_file(labels).geometry:
+            values, _ = mask(dataset, [shape], crop=True, nodata=0)
+            parts.append(values[:, values[0] != 0])
+    np.save(target, np.concatenate(parts, axis=1))
+
+
+def balance_chips(samples: str, target: str) -> None:
+    """Describe every chip file with rasterio and numpy; cluster as we do, reading is compared."""
+    from landcover.balancing import cluster, keep
+
+    features, files = [], []
+    for path in sorted(Path(samples).glob("*/*.tif")):
+        with rasterio.open(path) as dataset:
+            values = dataset.read().astype(np.float64)
+        features.append(np.r_[values.mean(axis=(1, 2)), values.std(axis=(1, 2))])
+        files.append(f"{path.parent.name}/{path.name}")
+    assigned = cluster(np.array(features), clusters=8, seed=0)
+    kept = keep(assigned, threshold=50, step=0).astype(int)
+    with Path(target).open("w", newline="") as file:
+        csv.writer(file).writerows(zip(files, kept, strict=True))
+    np.save(f"{target}.npy", features)
+
+
+def pycm_of_vectors(first: str, reference: str, target: str) -> None:
+    """Give PyCM the two rasters as vectors."""
+    from pycm import ConfusionMatrix
+
+    with rasterio.open(reference) as dataset:
+        truth = dataset.read(1).ravel()
+    with rasterio.open(first) as dataset:
+        codes = dataset.read(1).ravel()
+    labelled = truth != 0
+    matrix = ConfusionMatrix(truth[labelled], codes[labelled])
+    Path(target).write_text(str(matrix.Kappa))
+
+
+PEERS = {
+    peer.__name__: peer
+    for peer in (read_blocks, read_touched, mask_polygons, balance_chips, pycm_of_vectors)
+}
+
+if __name__ == "__main__":
+    PEERS[sys.argv[1]](*sys.argv[2:])

@@ -3,6 +3,7 @@
 import json
 import time
 
+import geopandas
 import pytest
 import rasterio
 import requests
@@ -58,11 +59,25 @@ def loop(geoportal):
         wps, "assess-quality", map=done["classify"]["map"],
         reference="shared/demo/reference.gpkg",
     )  # fmt: skip
+    done["draw"] = run(
+        wps, "draw-reference-sample", mode=SYNC, map=done["classify"]["map"], per_class=20
+    )
+    done["compare"] = run(
+        wps, "compare-maps", first=done["classify"]["map"], second=done["classify"]["map"],
+        reference="shared/demo/reference.gpkg",
+    )  # fmt: skip
     return done
 
 
 def in_home(geoportal, name):
     return geoportal.storage / "users" / geoportal.user / name.removeprefix("home/")
+
+
+def test_points_are_drawn_to_be_labelled_and_a_map_is_no_better_than_itself(geoportal, loop):
+    assert loop["draw"]["points"].endswith("/points.gpkg")
+    points = geopandas.read_file(in_home(geoportal, loop["draw"]["points"]))
+    assert len(points) == int(loop["draw"]["total"]) == 5 * 20
+    assert (loop["compare"]["better"], float(loop["compare"]["p_value"])) == ("neither", 1.0)
 
 
 def test_the_loop_makes_an_honest_map_of_the_demo_scene(geoportal, loop):

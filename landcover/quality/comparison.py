@@ -110,8 +110,7 @@ def compare_maps(
     with open_raster(first) as one, open_raster(second) as other:
         grid = Grid.of(one)
         notes = (*_moved(Grid.of(other), grid), *notes_on(reference, grid))
-        own = legend_of(one) or raster_legend(one)
-        known, as_first = _matched(own, legend_of(other) or raster_legend(other))
+        known, as_first = _matched(one, other)
         with (
             on_grid(other, grid) as moved,
             open_labels(reference, class_field, grid, known) as labels,
@@ -272,14 +271,24 @@ def _add_cells(target: np.ndarray, marked: np.ndarray, window: Window, cell: int
     target[rows : rows + len(down), columns : columns + len(along)] += sums
 
 
-def _matched(first: Legend, second: Legend) -> tuple[Legend, np.ndarray]:
-    """Return a legend of both, and uint8 (256,): the code in it of each code of the second."""
-    both = first.extended(second.names)
-    by_name = both.match(second.names)
-    as_first = np.zeros(256, np.uint8)
-    for entry in second.classes:
-        as_first[entry.code] = by_name[entry.name]
-    return both, as_first
+def _matched(one: DatasetReader, other: DatasetReader) -> tuple[Legend, np.ndarray]:
+    """Return a legend of both maps, and uint8 (256,): the code in it of each code of the second.
+
+    Classes are matched by name; where a map names none, codes mean the same on both.
+    """
+    first, second = legend_of(one), legend_of(other)
+    if first is not None and second is not None:
+        both = first.extended(second.names)
+        by_name = both.match(second.names)
+        as_first = np.zeros(256, np.uint8)
+        for entry in second.classes:
+            as_first[entry.code] = by_name[entry.name]
+        return both, as_first
+    if first is None:
+        named, nameless = second or raster_legend(other), raster_legend(one)
+    else:
+        named, nameless = first, raster_legend(other)
+    return united(named, nameless, Path(one.name).name), np.arange(256, dtype=np.uint8)
 
 
 def _moved(of_second: Grid, grid: Grid) -> tuple[Note, ...]:

@@ -105,6 +105,18 @@ def test_classes_are_matched_by_name(truth, polygons, tmp_path):
     assert "0.0 %" in result.report.read_text()
 
 
+@pytest.mark.parametrize("nameless", [0, 1])
+def test_classes_of_a_map_without_names_are_matched_by_code(truth, polygons, tmp_path, nameless):
+    maps = [write_map(tmp_path / "1.tif", truth), write_map(tmp_path / "2.tif", truth)]
+    maps[nameless] = write_raster(tmp_path / "plain.tif", truth, nodata=255)
+    result = compare_maps(*maps, polygons, workdir=tmp_path)
+    assert (result.better, result.p_value) == ("neither", 1.0)
+    page = result.report.read_text()
+    assert "have different classes" in page
+    assert " 0.0 % have" in page
+    assert "100.0 % / 100.0 %" in page
+
+
 def test_only_pixels_that_both_maps_classify_count(truth, polygons, tmp_path):
     hidden = truth.copy()
     hidden[:40] = 255

@@ -108,6 +108,11 @@ ax.set(ylabel="samples", title="pale: before, full: kept")
 plt.show()
 
 # %% [markdown]
+# **When to balance**: when there are more samples than you can or want to train on and rare
+# spectra must survive, and then best with `scope="class"`; if you can train on all samples, do,
+# because in our tests on real ones (`benchmarks/README.md`) thinning cost accuracy and gained
+# nothing over a forest that weighs classes, as ours does.
+#
 # **Try it**: a `threshold` of 300 keeps far fewer. Page 3 tells you whether that was too few.
 # `scope="class"` clusters each class by itself, so that no class is thinned because another one
 # looks like it.

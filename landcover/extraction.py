@@ -13,13 +13,14 @@ from typing import Annotated
 import numpy as np
 from rasterio.windows import Window
 
+from landcover.containers import valid_pixels
 from landcover.errors import InputError
 from landcover.labels import Labels, Points, open_labels
 from landcover.legend import Legend
 from landcover.operation import CSV, AnyPath, File, Range, Seed, WrittenFolder
 from landcover.progress import report_progress
 from landcover.rasters import BlockReader, Grid, bands_of, open_raster
-from landcover.samples import UNLABELLED, Chips, SamplesWriter, valid_pixels, writing_samples
+from landcover.samples import UNLABELLED, Chips, SamplesWriter, writing_samples
 from landcover.writing import write_csv
 
 _CHIPS_AT_ONCE = 64 * 2**20

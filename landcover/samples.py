@@ -1,13 +1,10 @@
-"""Samples: labelled chips, and the folder of containers that holds them.
+"""Samples: labelled chips, and the folder that holds them.
 
 A samples folder is `samples.json`, a folder per class, and containers in it (contract, Files). It
-may hold more than fits in memory, so it is written and read in batches. And it may come from
-somebody else: containers are loaded without pickle, and no link in the folder is followed out of
-it.
+may hold more than fits in memory, so it is written and read in batches.
 """
 
 import json
-import math
 import os
 import stat
 from collections import Counter
@@ -16,27 +13,29 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
-from rasterio.io import DatasetReader
-from rasterio.windows import Window
 
 from landcover.beneath import open_beneath
-from landcover.chip_files import LARGEST_CHIP, parse_chip
+from landcover.containers import (
+    Container,
+    GrowingArray,
+    folder_descriptor,
+    open_container,
+    opened_beneath,
+)
 from landcover.errors import InputError
 from landcover.labels import NO_FEATURE
 from landcover.legend import MAX_CODE, Legend
 from landcover.operation import Folder
-from landcover.rasters import Band, open_raster, read_valid
+from landcover.rasters import Band
 from landcover.writing import write_json, written_beside
 
 UNLABELLED = 255
 BLOCK_GROUP = 64
 """Side in pixels of the blocks that stand for places where no polygon does."""
 _LONGEST_NAME = 255
-_BATCH = 32 * 2**20
-"""Bytes of chips read at a time."""
 
 
 @dataclass(frozen=True)
@@ -72,17 +71,6 @@ class Chips:
         )
 
 
-def valid_pixels(chips: np.ndarray, nodata: float | None) -> np.ndarray:
-    """Tell which pixels of chips (..., bands, H, W) are valid: bool (..., H, W)."""
-    valid = np.ones((*chips.shape[:-3], *chips.shape[-2:]), bool)
-    if np.issubdtype(chips.dtype, np.floating):
-        valid &= np.isfinite(chips).all(axis=-3)
-    if nodata is not None:
-        with np.errstate(over="ignore"):  # it may be more than the dtype can hold
-            valid &= (chips != nodata).all(axis=-3)
-    return valid
-
-
 class SamplesWriter:
     """Appends samples to the containers of a folder, one container per class."""
 
@@ -90,7 +78,7 @@ class SamplesWriter:
         """Write into a folder, which need not exist."""
         self._folder = folder
         self._legend: Legend | None = None
-        self._arrays: dict[tuple[int, str], _GrowingArray] = {}
+        self._arrays: dict[tuple[int, str], GrowingArray] = {}
         self.counts: Counter[int] = Counter()
         """Samples written, by code."""
 
@@ -152,12 +140,12 @@ class SamplesWriter:
             array.close()
         self._arrays.clear()
 
-    def _array(self, code: int, companion: str) -> "_GrowingArray":
+    def _array(self, code: int, companion: str) -> "GrowingArray":
         key = (code, companion)
         if key not in self._arrays:
             folder = self._folder / f".{code}"
             folder.mkdir(parents=True, exist_ok=True)
-            self._arrays[key] = _GrowingArray(folder / f"samples{companion}.npy")
+            self._arrays[key] = GrowingArray(folder / f"samples{companion}.npy")
         return self._arrays[key]
 
 
@@ -190,140 +178,6 @@ def _is_written_by_us(path: Path, root: Path) -> bool:
     if len(parts) == 1:
         return path.is_dir() or parts[0] == "samples.json"
     return parts[1] in ("samples.npy", "samples.origin.npy", "samples.mask.npy")
-
-
-class _GrowingArray:
-    """A .npy that grows along its first axis: numpy's headers leave room for its length."""
-
-    def __init__(self, path: Path) -> None:
-        self._file = path.open("xb")
-        self._shape: tuple[int, ...] = (0,)
-        self._dtype = np.dtype(np.uint8)
-
-    def append(self, rows: np.ndarray) -> None:
-        if not self._file.tell():
-            self._shape, self._dtype = (0, *rows.shape[1:]), rows.dtype
-            self._write_header()
-        self._file.write(np.ascontiguousarray(rows).data)
-        self._shape = (self._shape[0] + len(rows), *self._shape[1:])
-
-    def close(self) -> None:
-        self._file.seek(0)
-        self._write_header()
-        self._file.close()
-
-    def _write_header(self) -> None:
-        described = np.lib.format.dtype_to_descr(self._dtype)
-        header = {"descr": described, "fortran_order": False, "shape": self._shape}
-        np.lib.format.write_array_header_1_0(self._file, header)
-
-
-@dataclass(frozen=True)
-class Container:
-    """One file of samples of one class.
-
-    Attributes:
-        root: the samples folder.
-        file: its path relative to the samples folder.
-        code: legend code of the class.
-        count: number of samples.
-        at_once: number of samples that fit a batch.
-        nodata: value of invalid pixels, None if there is none.
-    """
-
-    root: Path
-    file: str
-    code: int
-    count: int
-    at_once: int
-    nodata: float | None
-
-    def __len__(self) -> int:
-        """Return the number of samples."""
-        return self.count
-
-    @property
-    def chips(self) -> np.ndarray:
-        """All chips (N, bands, H, W) in the scene's dtype, row 0 north; read anew each time."""
-        return self.read(0, self.count)[0]
-
-    def read(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return chips (n, bands, H, W) of some samples, and which pixels are valid (n, H, W).
-
-        Raises:
-            InputError: the file does not do.
-        """
-        if self._is_raster:
-            return self._read_raster()
-        with _opened_array(self.root, self.file) as array:
-            _need_four_axes(self.file, array.shape)
-            chips = array.read(start, stop)
-        return chips, valid_pixels(chips, self.nodata)
-
-    def origin(self, start: int, stop: int) -> np.ndarray | None:
-        """Return int32 (n, 3): source feature (-1: none), row and column of the centre pixel.
-
-        None where it is not known.
-        """
-        if self._is_raster:
-            with self._opened_raster() as dataset:
-                return _place(dataset)
-        return self._companion(".origin.npy", (self.count, 3), start, stop)
-
-    def mask(self, start: int, stop: int, chip: tuple[int, int]) -> np.ndarray | None:
-        """Return uint8 (n, H, W), the code of every pixel of chips of this height and width.
-
-        255 is unlabelled. None where every chip has one class.
-        """
-        if self._is_raster:
-            return None
-        return self._companion(".mask.npy", (self.count, *chip), start, stop)
-
-    @property
-    def _is_raster(self) -> bool:
-        return self.file.endswith(".tif")
-
-    def _companion(
-        self, suffix: str, shape: tuple[int, ...], start: int, stop: int
-    ) -> np.ndarray | None:
-        file = self.file.removesuffix(".npy") + suffix
-        try:
-            with _opened_array(self.root, file) as array:
-                if array.shape != shape or array.dtype.kind not in "iu":
-                    raise InputError(
-                        f"{file} holds {array.dtype} of the shape {array.shape}, needs whole "
-                        f"numbers of the shape {shape}"
-                    )
-                return array.read(start, stop)
-        except FileNotFoundError:
-            return None
-
-    @contextmanager
-    def _opened_raster(self) -> Iterator[DatasetReader]:
-        try:
-            with (
-                _opened(self.root, self.file) as handle,
-                open_raster(f"/proc/self/fd/{handle.fileno()}") as dataset,
-            ):
-                yield dataset
-        except FileNotFoundError as error:
-            raise InputError(f"{self.file} is a link to nowhere") from error
-        except InputError as error:
-            raise InputError(f"{self.file} cannot be read as GeoTIFF") from error
-
-    def _read_raster(self) -> tuple[np.ndarray, np.ndarray]:
-        try:
-            with _opened(self.root, self.file) as handle:
-                chip = parse_chip(handle.read(LARGEST_CHIP))
-        except FileNotFoundError as error:
-            raise InputError(f"{self.file} is a link to nowhere") from error
-        if chip is not None:
-            values, valid = chip.values, valid_pixels(chip.values, chip.nodata)
-        else:
-            with self._opened_raster() as dataset:
-                values, valid = read_valid(dataset, Window(0, 0, dataset.width, dataset.height))
-        valid = valid & valid_pixels(values, self.nodata)
-        return values[None], valid[None]
 
 
 @dataclass(frozen=True)
@@ -435,7 +289,7 @@ def read_samples(folder: Folder) -> Samples:
     described = _read_description(root)
     folders = _class_folders(root, described)
     containers = tuple(
-        _container(root, f"{name}/{file}", code, described.nodata)
+        open_container(root, f"{name}/{file}", code, described.nodata)
         for name, code in sorted(folders.items())
         for file in _container_files(root, name)
     )
@@ -477,7 +331,7 @@ class _Description:
 
 def _read_description(root: Path) -> _Description:
     try:
-        with _opened(root, "samples.json") as file:
+        with opened_beneath(root, "samples.json") as file:
             described = json.load(file)
     except FileNotFoundError:
         return _Description()
@@ -527,7 +381,7 @@ def _band(described: Any) -> Band:
 
 def _class_folders(root: Path, described: _Description) -> dict[str, int]:
     """Return the code of each class folder."""
-    with _descriptor(root) as descriptor:
+    with folder_descriptor(root) as descriptor:
         present = sorted(
             name
             for name in _visible(descriptor)
@@ -546,7 +400,7 @@ def _class_folders(root: Path, described: _Description) -> dict[str, int]:
 
 
 def _container_files(root: Path, folder: str) -> list[str]:
-    with _descriptor(root) as descriptor:
+    with folder_descriptor(root) as descriptor:
         inner = open_beneath(descriptor, (folder,))
         try:
             files = sorted(_visible(inner))
@@ -554,111 +408,6 @@ def _container_files(root: Path, folder: str) -> list[str]:
             os.close(inner)
     companions = (".origin.npy", ".mask.npy")
     return [f for f in files if f.endswith((".npy", ".tif")) and not f.endswith(companions)]
-
-
-def _container(root: Path, file: str, code: int, nodata: float | None) -> Container:
-    if file.endswith(".tif"):
-        return Container(root, file, code, 1, 1, nodata)
-    try:
-        with _opened_array(root, file) as array:
-            _need_four_axes(file, array.shape)
-            count, at_once = array.shape[0], max(1, _BATCH // array.row_bytes)
-    except FileNotFoundError as error:
-        raise InputError(f"{file} is a link to nowhere") from error
-    return Container(root, file, code, count, at_once, nodata)
-
-
-def _need_four_axes(file: str, shape: tuple[int, ...]) -> None:
-    if len(shape) != 4:
-        raise InputError(f"{file} has {len(shape)} axes, needs 4: sample, band, row, column")
-    if 0 in shape[1:]:
-        raise InputError(f"{file} holds chips of the shape {shape[1:]}, needs at least one pixel")
-
-
-def _place(dataset: DatasetReader) -> np.ndarray | None:
-    """Return where a georeferenced chip lies, in pixels of its own grid laid over the world."""
-    if dataset.crs is None or dataset.transform.is_identity:
-        return None
-    x, y = dataset.transform @ (dataset.width / 2, dataset.height / 2)
-    row, column = -y / dataset.res[0], x / dataset.res[1]
-    return np.array([[NO_FEATURE, np.floor(row), np.floor(column)]], np.int32)
-
-
-@dataclass(frozen=True)
-class _Array:
-    """An open .npy of numbers in C order, as long as its header says."""
-
-    file: BinaryIO
-    shape: tuple[int, ...]
-    dtype: np.dtype
-
-    @property
-    def row_bytes(self) -> int:
-        """The size of what lies at one index of the first axis."""
-        return math.prod(self.shape[1:]) * self.dtype.itemsize
-
-    def read(self, start: int, stop: int) -> np.ndarray:
-        """Return rows start to stop."""
-        self.file.seek(start * self.row_bytes, os.SEEK_CUR)
-        content = self.file.read((stop - start) * self.row_bytes)
-        return np.frombuffer(content, self.dtype).reshape(stop - start, *self.shape[1:])
-
-
-@contextmanager
-def _opened_array(root: Path, name: str) -> Iterator[_Array]:
-    """Open a .npy without pickle.
-
-    Raises:
-        FileNotFoundError: there is none.
-        InputError: it is something else.
-    """
-    with _opened(root, name) as file:
-        try:
-            version = np.lib.format.read_magic(file)
-            read_header = {
-                (1, 0): np.lib.format.read_array_header_1_0,
-                (2, 0): np.lib.format.read_array_header_2_0,
-            }[version]
-            shape, fortran_order, dtype = read_header(file)
-        except Exception as error:  # numpy evaluates the header, and raises whatever comes of it
-            raise InputError(f"{name} is no .npy file") from error
-        if dtype.hasobject or dtype.kind not in "iuf":
-            raise InputError(f"{name} holds {dtype}, needs numbers")
-        if fortran_order and len(shape) > 1:
-            raise InputError(f"{name} is in Fortran order, needs C order")
-        expected = file.tell() + math.prod(shape) * dtype.itemsize
-        if min(shape, default=0) < 0 or expected != os.fstat(file.fileno()).st_size:
-            raise InputError(f"{name} is truncated or longer than its header says")
-        yield _Array(file, shape, dtype)
-
-
-@contextmanager
-def _opened(root: Path, name: str) -> Iterator[BinaryIO]:
-    """Open a file of the folder for reading; no link leads out of it."""
-    with _descriptor(root) as folder:
-        try:
-            descriptor = open_beneath(folder, name.split("/"))
-        except FileNotFoundError:
-            raise
-        except OSError as error:
-            raise InputError(f"{name} leads out of the samples folder") from error
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise InputError(f"{name} is no file")
-    with os.fdopen(descriptor, "rb") as file:
-        yield file
-
-
-@contextmanager
-def _descriptor(root: Path) -> Iterator[int]:
-    try:
-        descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError as error:
-        raise InputError(f"{root.name} is no folder of samples: {error.strerror}") from error
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
 
 
 def _visible(folder: int) -> list[str]:

@@ -1,5 +1,6 @@
 """Pixels under polygons, against Orfeo ToolBox, rasterio.mask and the floor of decoding."""
 
+import shlex
 import shutil
 import tempfile
 from pathlib import Path
@@ -27,11 +28,11 @@ def _compare(folder: Path, scene: Path, side: int, share: float, words: str) -> 
     ours = (*LANDCOVER, "extract-samples", "--scene", scene, "--labels", labels,
             "--workdir", folder)  # fmt: skip
     otb = (
-        f"set -e; cd {folder}; rm -f otb.sqlite;"
-        f"otbcli_PolygonClassStatistics -in {scene} -vec {labels} -field class -out otb.xml;"
-        f"otbcli_SampleSelection -in {scene} -vec {labels} -instats otb.xml -field class"
+        f"set -e; cd {shlex.quote(str(folder))}; rm -f otb.sqlite;"
+        "otbcli_PolygonClassStatistics -in scene.tif -vec labels.shp -field class -out otb.xml;"
+        "otbcli_SampleSelection -in scene.tif -vec labels.shp -instats otb.xml -field class"
         " -strategy all -out otb.sqlite;"
-        f"otbcli_SampleExtraction -in {scene} -vec otb.sqlite -field class -outfield prefix"
+        "otbcli_SampleExtraction -in scene.tif -vec otb.sqlite -field class -outfield prefix"
         " -outfield.prefix.name band_"
     )
     installed = shutil.which("otbcli_SampleExtraction")

@@ -16,6 +16,8 @@ CRS = "EPSG:32648"
 TRANSFORM = Affine(10, 0, 500_000, 0, -10, 5_800_000)
 BLOCK = 512
 CLASSES = 8
+POLYGONS = 480
+"""About so many, however large the scene."""
 BANDS = 10
 
 
@@ -43,9 +45,10 @@ def polygons(path: Path, side: int, share: float) -> Path:
     shapes = []
     for block in blocks:
         top, left = (int(n) * BLOCK for n in divmod(block, across))
-        for row in range(0, BLOCK, 64):
+        for cell in rng.permutation(32)[: max(1, POLYGONS // len(blocks))].tolist():
+            row, column = cell // 4 * 64, cell % 4 * 128
             height, width = rng.integers(5, 30, 2)
-            x, y = TRANSFORM @ (left + row // 8 * 7 % (BLOCK - 32), top + row)
+            x, y = TRANSFORM @ (left + column, top + row)
             shapes.append(box(x, y - 10 * height, x + 10 * width, y))
     classes = rng.integers(1, CLASSES + 1, len(shapes))
     geopandas.GeoDataFrame({"class": classes}, geometry=shapes, crs=CRS).to_file(path)
@@ -53,7 +56,7 @@ def polygons(path: Path, side: int, share: float) -> Path:
 
 
 def map_and_references(folder: Path, side: int) -> tuple[Path, Path, Path]:
-    """Write a map of fields and two references, uint8: of every pixel, and of an eighth."""
+    """Write a map and references of every pixel and of polygons in an eighth of the blocks."""
     rng = np.random.default_rng(2)
     names = ("map.tif", "dense.tif", "sparse.tif")
     profile = {
@@ -68,7 +71,9 @@ def map_and_references(folder: Path, side: int) -> tuple[Path, Path, Path]:
         codes = np.kron(fields, np.ones((32, 32)))[: window.height, : window.width]
         wrong = rng.random(codes.shape) < 0.1
         dense = np.where(wrong, rng.integers(1, CLASSES + 1, codes.shape), codes)
-        sparse = dense if rng.random() < 0.125 else np.zeros_like(dense)
+        burnt = np.kron(rng.random((8, 8)) < 0.3, np.ones((64, 64), bool))
+        burnt = burnt[: window.height, : window.width] & (rng.random() < 0.125)
+        sparse = np.where(burnt, dense, 0)
         for dataset, values in zip(opened, (codes, dense, sparse), strict=True):
             _write(dataset, values, window)
     for dataset in opened:
@@ -82,13 +87,17 @@ def _write(dataset: rasterio.io.DatasetWriter, values: np.ndarray, window: Windo
 
 
 def chips(folder: Path, count: int, **how: object) -> Path:
-    """Write single-chip files of 64 x 64 pixels and 13 bands in four class folders."""
+    """Write single-chip files of 64 x 64 pixels and 13 bands in four class folders.
+
+    They fall into eight groups, four of them rare, so that every k-means finds the same.
+    """
     rng = np.random.default_rng(3)
     for number in range(count):
         name = folder / f"class{number % 4}" / f"{number:05}.tif"
         name.parent.mkdir(parents=True, exist_ok=True)
-        level = rng.normal(2000, 50, (13, 1, 1)) + 800 * (number % 4) + 400 * (number % 7 == 0)
-        values = (level + rng.normal(0, 40, (13, 64, 64))).astype(np.uint16)
+        group = number % 4 * 2 + (number % 53 == 0)
+        level = rng.normal(2000 + 400 * group, 20, (13, 1, 1))
+        values = (level + rng.normal(0, 40 + 20 * group, (13, 64, 64))).astype(np.uint16)
         with rasterio.open(
             name, "w", driver="GTiff", count=13, width=64, height=64, dtype="uint16", crs=CRS,
             transform=TRANSFORM, **how,

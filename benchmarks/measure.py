@@ -6,7 +6,7 @@ import shutil
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -46,23 +46,24 @@ class Row:
     Attributes:
         what: the operation.
         ours: what ours took, medians.
-        peer: name of the peer or floor.
+        peer: name of the peer or floor; None if nothing is compared.
         theirs: what it took, medians; None if it is not installed here.
         gate: what had to be equal, and was.
     """
 
     what: str
     ours: Usage
-    peer: str
+    peer: str | None
     theirs: Usage | None
     gate: str
 
     def __str__(self) -> str:
         """Return the row of a Markdown table; above 1 we are faster, below 1 we lose."""
-        theirs, ratio = "– | –", "not run here"
+        theirs, ratio = "– | –", "not installed here" if self.peer else "–"
         if self.theirs is not None:
             theirs, ratio = str(self.theirs), f"{self.theirs.cpu / self.ours.cpu:.1f}"
-        return f"| {self.what} | {self.ours} | {self.peer} | {theirs} | {ratio} | {self.gate} |"
+        peer = self.peer or "–"
+        return f"| {self.what} | {self.ours} | {peer} | {theirs} | {ratio} | {self.gate} |"
 
 
 def run(command: Sequence[str | Path]) -> Usage:
@@ -97,7 +98,7 @@ def _launcher() -> subprocess.Popen[str]:
 def compare(
     what: str,
     ours: Sequence[str | Path],
-    peers: dict[str, Sequence[str | Path]],
+    peers: Mapping[str, Sequence[str | Path]],
     gate: Callable[[], str],
 ) -> list[Row]:
     """Run ours and all peers in turns; the first round warms up and is the one that `gate` judges.

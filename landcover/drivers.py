@@ -7,6 +7,7 @@ at their first bytes, and a process that works for somebody else forgets all oth
 
 import os
 import sys
+from typing import Any
 
 RASTER = "GTiff"
 VECTOR = ("GeoJSON", "GPKG", "ESRI Shapefile", "FlatGeobuf")
@@ -39,16 +40,25 @@ def restrict_process() -> None:
     _restricted = True
     os.environ["GDAL_SKIP"] = ",".join(_REFERRING)  # rasterio registers its drivers later
     if "pyogrio" in sys.modules:
-        restrict_vector_drivers()
+        load_pyogrio()
 
 
-def restrict_vector_drivers() -> None:
-    """Do so for vectors, whose GDAL is another one; it is loaded with the first vector only."""
-    if not _restricted:
-        return
-    import pyogrio
-    from pyogrio.core import _register_drivers
+def load_pyogrio() -> Any:
+    """Return pyogrio, whose GDAL is another one; it is loaded with the first vector only.
 
-    unwanted = {*pyogrio.list_drivers(), *_REFERRING} - _ALLOWED
-    pyogrio.set_gdal_config_options({"GDAL_SKIP": ",".join(sorted(unwanted))})
-    _register_drivers()  # GDALAllRegister drops what GDAL_SKIP names
+    It looks for pandas and geopandas, which takes longer than reading most vector files. In a
+    process of ours it finds none: we read arrays.
+    """
+    hidden = {"pandas", "geopandas"} - set(sys.modules) if _restricted else set()
+    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]  # None: not to be found
+    try:
+        import pyogrio
+        from pyogrio.core import _register_drivers
+    finally:
+        for name in hidden:
+            del sys.modules[name]
+    if _restricted:
+        unwanted = {*pyogrio.list_drivers(), *_REFERRING} - _ALLOWED
+        pyogrio.set_gdal_config_options({"GDAL_SKIP": ",".join(sorted(unwanted))})
+        _register_drivers()  # GDALAllRegister drops what GDAL_SKIP names
+    return pyogrio

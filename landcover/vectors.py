@@ -12,19 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyogrio
 import pyproj
 import shapely
-from pyogrio._err import CPLE_BaseError
-from pyogrio.errors import CRSError
-from pyogrio.raw import read as read_raw
-from pyogrio.raw import write as write_raw
 
-from landcover.drivers import VECTOR, restrict_vector_drivers
+from landcover.drivers import VECTOR, load_pyogrio
 from landcover.errors import InputError
 from landcover.writing import written_beside
 
-restrict_vector_drivers()
+pyogrio = load_pyogrio()
 
 
 def read_features(
@@ -60,9 +55,9 @@ def read_features(
             if class_field not in info["fields"]:
                 has = ", ".join(info["fields"]) or "none"
                 raise InputError(f"{path.name} has no field {class_field}, its fields are {has}")
-            meta, _, wkb, (values,) = read_raw(path, columns=[class_field])
+            meta, _, wkb, (values,) = pyogrio.raw.read(path, columns=[class_field])
         geometries = shapely.from_wkb(wkb)
-    except (CRSError, CPLE_BaseError) as error:
+    except (pyogrio.errors.CRSError, pyogrio._err.CPLE_BaseError) as error:
         raise InputError(f"{path.name} has a coordinate system that nobody knows") from error
     except InputError:
         raise
@@ -128,7 +123,7 @@ def write_points(
     """Write a GeoPackage of points (N,) with fields of N values each, beside `target`."""
     names, values = zip(*fields, strict=True)
     with written_beside(target) as beside:
-        write_raw(
+        pyogrio.raw.write(
             beside,
             geometry=shapely.to_wkb(points),
             field_data=list(values),

@@ -74,7 +74,8 @@ def test_a_misspelt_option_exits_with_2_and_one_line(tmp_path):
 def test_a_job_process_knows_no_driver_that_refers_elsewhere():
     code = (
         "from landcover.drivers import restrict_process; restrict_process();"
-        "import landcover.vectors, pyogrio, rasterio;"
+        "import sys, landcover.vectors, pyogrio, rasterio;"
+        "assert 'pandas' not in sys.modules; import pandas;"
         "env = rasterio.Env(); env.__enter__();"
         "print(sorted(pyogrio.list_drivers())); "
         "print('VRT' in env.drivers(), 'GTiff' in env.drivers())"

@@ -129,6 +129,8 @@ class _Cutter:
             self.left_out["points of different classes on one pixel"] += conflicts
             return centres
         labelled = self.labels.read(window)
+        if not labelled.conflicts and not labelled.codes.any():
+            return np.zeros((0, 4), np.int32)
         self.left_out["polygons of different classes overlap"] += labelled.conflicts
         rows, columns = np.nonzero(labelled.codes)
         half = self.size // 2

@@ -129,10 +129,10 @@ class Polygons:
     def read(self, window: Window) -> Labelled:
         """Return the labels of a window."""
         codes = np.zeros((window.height, window.width), np.uint8)
-        features = np.full(codes.shape, NO_FEATURE, np.int32)
         touching = np.sort(self._tree.query(self._outline(window)))
-        if touching.size:
-            features = self._burn(touching, touching, window, NO_FEATURE, np.int32)
+        if not touching.size:
+            return Labelled(codes, np.broadcast_to(np.int32(NO_FEATURE), codes.shape), 0)
+        features = self._burn(touching, touching, window, NO_FEATURE, np.int32)
         for code in np.unique(self.codes[touching]):
             of_class = touching[self.codes[touching] == code]
             inside = self._burn(of_class, np.ones(of_class.size), window, 0, np.uint8) == 1

@@ -1,7 +1,8 @@
 """Cut labelled samples out of a scene, block by block.
 
-What is held in memory are the blocks that the chips in hand reach into, whatever the size of scene
-and labels; each block of the scene is decoded once.
+What is held in memory are a row of the scene's blocks (a block, for single pixels) and, where
+`max_per_class` is given, twice as many chips of each class; the rest goes to the disk as it is
+read. Each block of the scene is decoded once.
 """
 
 from collections import Counter

@@ -22,7 +22,7 @@ from rasterio.windows import Window
 from landcover.errors import InputError
 from landcover.legend import MAX_CODE, NODATA, Legend
 from landcover.operation import AnyPath
-from landcover.rasters import Grid, legend_of, on_grid, open_raster, windows_of
+from landcover.rasters import Grid, legend_of, on_grid, open_raster, read_valid, windows_of
 
 NO_FEATURE = -1
 _CONFLICT = MAX_CODE + 1
@@ -179,12 +179,20 @@ class Codes:
 
     def read(self, window: Window) -> Labelled:
         """Return the labels of a window; nodata, 0 and codes outside the legend are none."""
-        values = self.dataset.read(1, window=window)
+        (values,), valid = read_valid(self.dataset, window, [1])
+        valid &= (values != 0) & (values != NODATA)
         legend = self.legend.codes
         if values.dtype == np.uint8 and legend == tuple(range(1, len(legend) + 1)):
-            codes = np.where(values > len(legend), 0, values)  # much the fastest
+            known = values <= len(legend)  # much the fastest
         else:
-            codes = np.where(np.isin(values, legend), values, 0).astype(np.uint8)
+            known = np.isin(values, legend)
+        strange = values[valid & ~known]
+        if strange.size:
+            raise InputError(
+                f"{Path(self.dataset.name).name} holds code {strange[0]}, which its legend does "
+                "not name"
+            )
+        codes = np.where(valid, values, 0)
         none = np.broadcast_to(np.int32(NO_FEATURE), codes.shape)
         return Labelled(codes.astype(np.uint8, copy=False), none, 0)
 
@@ -328,10 +336,8 @@ def raster_legend(dataset: DatasetReader) -> Legend:
         return own
     found: set[int] = set()
     for window in windows_of(dataset):
-        values = np.unique(dataset.read(1, window=window))
-        values = values[np.isfinite(values)]
-        if dataset.nodata is not None:
-            values = values[values != dataset.nodata]
+        (band,), valid = read_valid(dataset, window, [1])
+        values = np.unique(band[valid])
         if (values % 1).any() or (values < 0).any() or (values > NODATA).any():
             raise InputError(
                 f"{Path(dataset.name).name} holds {values[-1]}, a label raster needs whole codes "

@@ -270,6 +270,7 @@ def on_grid(dataset: DatasetReader, grid: Grid) -> Iterator[DatasetReader]:
                     width=grid.width,
                     height=grid.height,
                     resampling=Resampling.nearest,
+                    tolerance=1e-6,  # of a pixel; GDAL's 0.125 takes some neighbours for nearest
                     nodata=0 if dataset.nodata is None else dataset.nodata,
                 )
             )

@@ -17,7 +17,7 @@ class ExtractSamples(OperationProcess):
 
 
 class BalanceSamples(OperationProcess):
-    """Thin each class so that rare spectra survive and frequent ones are decimated."""
+    """Thin the samples so that rare spectra survive and frequent ones are decimated."""
 
     function = balance_samples
     version = "1.0"

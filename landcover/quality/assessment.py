@@ -6,13 +6,18 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from rasterio.io import DatasetReader
 
 from landcover.errors import InputError
 from landcover.labels import RASTER_KIND, open_labels, raster_legend, sniff
 from landcover.legend import Legend, unnamed
 from landcover.operation import CSV, HTML, JSON, PNG, AnyPath, File
-from landcover.quality.confusion import Confusion, accumulate, mapped_pixels, statistics_of
+from landcover.quality.confusion import (
+    Confusion,
+    accumulate,
+    mapped_pixels,
+    need_named,
+    statistics_of,
+)
 from landcover.quality.estimates import AreaEstimates, area_adjusted
 from landcover.quality.report import Note, draw_matrix, write_page
 from landcover.rasters import Grid, legend_of, open_raster
@@ -70,7 +75,10 @@ def assess_quality(
         notes = notes_on(reference, grid)
         with open_labels(reference, class_field, grid, own or raster_legend(dataset)) as labels:
             legend = united(own, labels.legend, Path(map).name)
-            confusion = Confusion.of(accumulate(dataset, labels), legend)
+            table, conflicts = accumulate(dataset, labels)
+            need_named(table.sum(axis=0), own, Path(map).name)
+            notes += notes_on_left_out(labels.outside, conflicts)
+        confusion = Confusion.of(table, legend)
         if not confusion.total:
             raise InputError(
                 f"no pixel of {Path(map).name} is both classified and labelled in "
@@ -78,7 +86,9 @@ def assess_quality(
             )
         estimates = None
         if design == "stratified":
-            confusion, estimates = _estimate(dataset, confusion, legend)
+            mapped = mapped_pixels(dataset)
+            need_named(mapped, own, Path(map).name)
+            estimates = _estimate(mapped, grid, confusion, legend)
     return _write(
         confusion,
         estimates,
@@ -136,11 +146,36 @@ def notes_on(reference: AnyPath, grid: Grid) -> tuple[Note, ...]:
     return tuple(notes)
 
 
+def notes_on_left_out(outside: int, conflicts: int) -> tuple[Note, ...]:
+    """Say how much of the reference was not compared."""
+    notes = []
+    if outside:
+        notes.append(
+            Note(
+                f"{outside:,} features of the reference lie outside the map and do not count.",
+                f"Объектов эталона вне карты: {outside:,}, они не учтены.",
+            )
+        )
+    if conflicts:
+        notes.append(
+            Note(
+                f"{conflicts:,} pixels are labelled as two classes in the reference and do not "
+                "count.",
+                f"Пикселей, которые в эталоне отнесены к двум классам: {conflicts:,}, они не "
+                "учтены.",
+            )
+        )
+    return tuple(notes)
+
+
 def _estimate(
-    dataset: DatasetReader, confusion: Confusion, legend: Legend
-) -> tuple[Confusion, AreaEstimates]:
-    """Adjust for area; the matrix also gets the mapped classes that the sample missed."""
-    mapped = mapped_pixels(dataset)
+    mapped: np.ndarray, grid: Grid, confusion: Confusion, legend: Legend
+) -> AreaEstimates:
+    """Adjust for area.
+
+    Raises:
+        InputError: the sample misses a class of the map.
+    """
     codes = {entry.name: entry.code for entry in legend.classes}
     missed = [n for n in legend.names if mapped[codes[n]] and n not in confusion.names]
     if missed:
@@ -148,7 +183,7 @@ def _estimate(
             f"a stratified design needs two pixels of each class of the map, {missed[0]} has none"
         )
     sizes = [int(mapped[codes[name]]) for name in confusion.names]
-    return confusion, area_adjusted(confusion, sizes, _hectares(Grid.of(dataset), sum(sizes)))
+    return area_adjusted(confusion, sizes, _hectares(grid, sum(sizes)))
 
 
 def _hectares(grid: Grid, pixels: int) -> float | None:

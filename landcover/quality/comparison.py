@@ -8,7 +8,7 @@ chi-square, as the binomial does in McNemar's own test.
 
 import math
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -18,13 +18,14 @@ from rasterio.windows import Window
 
 from landcover.errors import InputError
 from landcover.labels import NO_FEATURE, Labelled, Labels, open_labels, raster_legend
-from landcover.legend import Legend
+from landcover.legend import MAX_CODE, Legend
 from landcover.operation import HTML, AnyPath, File
 from landcover.progress import report_progress
 from landcover.quality.assessment import notes_on, united
 from landcover.quality.confusion import (
     WINDOW,
     Confusion,
+    need_named,
     read_codes,
     statistics_of,
     tabulate,
@@ -220,7 +221,11 @@ def _count(
     for done, window in enumerate(windows):
         report_progress(done / len(windows), "comparing the two maps")
         first = read_codes(one, window)
-        second = as_first[read_codes(other, window)]
+        codes = read_codes(other, window)
+        for dataset, held in ((one, first), (other, codes)):
+            counts = np.bincount(held.ravel(), minlength=256)
+            need_named(counts, legend_of(dataset), Path(dataset.name).name)
+        second = as_first[codes]
         labelled = labels.read(window)
         _add(counted, first, second, labelled, window, cell)
     return counted
@@ -278,12 +283,17 @@ def _matched(one: DatasetReader, other: DatasetReader) -> tuple[Legend, np.ndarr
     """
     first, second = legend_of(one), legend_of(other)
     if first is not None and second is not None:
-        both = first.extended(second.names)
-        by_name = both.match(second.names)
+        by_name = {entry.name: entry.code for entry in first.classes}
+        new = [entry for entry in second.classes if entry.name not in by_name]
+        free = [code for code in range(1, MAX_CODE + 1) if code not in first.codes]
+        if len(new) > len(free):
+            raise InputError(f"both maps together have more than {MAX_CODE} classes")
+        added = [replace(entry, code=code) for entry, code in zip(new, free, strict=False)]
+        by_name |= {entry.name: entry.code for entry in added}
         as_first = np.zeros(256, np.uint8)
         for entry in second.classes:
             as_first[entry.code] = by_name[entry.name]
-        return both, as_first
+        return Legend(tuple(sorted((*first.classes, *added), key=lambda c: c.code))), as_first
     if first is None:
         named, nameless = second or raster_legend(other), raster_legend(one)
     else:

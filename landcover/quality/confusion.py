@@ -17,7 +17,7 @@ from landcover.errors import InputError
 from landcover.labels import Labels, need_one_band
 from landcover.legend import NODATA, Legend, unnamed
 from landcover.progress import report_progress
-from landcover.rasters import windows_of
+from landcover.rasters import read_valid, windows_of
 
 WINDOW = 2048
 """Side in pixels of the windows a map is read by: one byte a pixel is little."""
@@ -64,13 +64,27 @@ def read_codes(dataset: DatasetReader, window: Window) -> np.ndarray:
         InputError: it is no map.
     """
     need_one_band(dataset, "a map")
-    codes = dataset.read(1, window=window)
-    if codes.dtype != np.uint8:
-        raise InputError(f"{Path(dataset.name).name} holds {codes.dtype}, a map needs uint8")
-    codes[codes == NODATA] = 0
-    if dataset.nodata not in (None, 0, NODATA):
-        codes[codes == dataset.nodata] = 0
+    if dataset.dtypes[0] != "uint8":
+        raise InputError(f"{Path(dataset.name).name} holds {dataset.dtypes[0]}, a map needs uint8")
+    (codes,), valid = read_valid(dataset, window, [1])
+    codes[~valid | (codes == NODATA)] = 0
     return np.asarray(codes)
+
+
+def need_named(counts: np.ndarray, legend: Legend | None, name: str) -> None:
+    """Refuse a map that holds a code its own legend does not name.
+
+    Args:
+        counts: (256,), pixels of each code.
+        legend: the map's own; None names none.
+        name: of the file.
+    """
+    if legend is not None:
+        unnamed_codes = sorted(set(np.flatnonzero(counts).tolist()) - {0, *legend.codes})
+        if unnamed_codes:
+            raise InputError(
+                f"{name} holds code {unnamed_codes[0]}, which its legend does not name"
+            )
 
 
 def tabulate(reference: np.ndarray, codes: np.ndarray) -> np.ndarray:
@@ -90,16 +104,18 @@ def tabulate(reference: np.ndarray, codes: np.ndarray) -> np.ndarray:
     return table
 
 
-def accumulate(dataset: DatasetReader, labels: Labels) -> np.ndarray:
-    """Return counts (256, 256) by code of reference and map, block by block."""
+def accumulate(dataset: DatasetReader, labels: Labels) -> tuple[np.ndarray, int]:
+    """Return counts (256, 256) by code of reference and map, and the pixels labelled twice."""
+    conflicts = 0
     table = np.zeros((256, 256), np.int64)
     windows = list(windows_of(dataset, WINDOW))
     for done, window in enumerate(windows):
         report_progress(done / len(windows), "comparing map and reference")
-        reference = labels.read(window).codes
-        if reference.any():  # where nothing is labelled, the map need not be decoded
-            table += tabulate(reference, read_codes(dataset, window))
-    return table
+        labelled = labels.read(window)
+        conflicts += labelled.conflicts
+        if labelled.codes.any():  # where nothing is labelled, the map need not be decoded
+            table += tabulate(labelled.codes, read_codes(dataset, window))
+    return table, conflicts
 
 
 def mapped_pixels(dataset: DatasetReader) -> np.ndarray:
@@ -128,7 +144,7 @@ def statistics_of(confusion: Confusion) -> dict[str, Any]:
     numeric = {
         key: {name: value for name, (value, _) in values.items()}
         for key, values in per_class.items()
-        if any(is_one for _, is_one in values.values())
+        if all(is_one for _, is_one in values.values())  # others are words, as "Good"
     }
     return {
         "classes": names,

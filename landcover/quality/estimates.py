@@ -75,7 +75,11 @@ def area_adjusted(
         ) / true**2
     return AreaEstimates(
         accuracy=(float(weight @ users), _half((weight**2 * of_users).sum())),
-        users=_named(confusion.names, np.where(present, users, np.nan), of_users),
+        users=_named(
+            confusion.names,
+            np.where(present, users, np.nan),
+            np.where(present, of_users, np.nan),
+        ),
         producers=_named(confusion.names, producers, of_producers),
         shares=_named(confusion.names, areas, weight**2 @ of_share),
         area=area,

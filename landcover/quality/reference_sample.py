@@ -17,7 +17,7 @@ from landcover.labels import raster_legend
 from landcover.legend import Legend
 from landcover.operation import CSV, GPKG, AnyPath, File, Range, Seed
 from landcover.progress import report_progress
-from landcover.quality.confusion import WINDOW, mapped_pixels, read_codes
+from landcover.quality.confusion import WINDOW, mapped_pixels, need_named, read_codes
 from landcover.rasters import Grid, legend_of, open_raster, windows_of
 from landcover.writing import write_csv
 
@@ -69,6 +69,7 @@ def draw_reference_sample(
         legend = legend_of(dataset) or raster_legend(dataset)
         report_progress(0, "counting the pixels of each class")
         mapped = mapped_pixels(dataset)
+        need_named(mapped, legend, Path(map).name)
         wanted = _wanted(per_class, counts, legend)
         rng = np.random.default_rng(seed)
         ranks = {

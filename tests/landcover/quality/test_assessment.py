@@ -4,7 +4,10 @@ import math
 
 import numpy as np
 import pytest
+import rasterio
+from affine import Affine
 from pycm import ConfusionMatrix
+from pyproj import Transformer
 from shapely.geometry import Point
 from sklearn.metrics import cohen_kappa_score, confusion_matrix, precision_score, recall_score
 
@@ -123,6 +126,78 @@ def test_a_reference_without_names_is_said_to_be_one(tmp_path):
         workdir=tmp_path,
     )  # fmt: skip
     assert "names no classes" not in named.report.read_text()
+
+
+def test_a_reference_in_another_crs_is_moved_by_exact_nearest_neighbour(tmp_path):
+    """GDAL's own tolerance of an eighth of a pixel takes some neighbours for the nearest."""
+    rng = np.random.default_rng(0)
+    degrees = Affine.translation(10, 50) @ Affine.scale(0.01, -0.01)
+    to_laea = Transformer.from_crs("EPSG:4326", "EPSG:3035", always_xy=True)
+    columns, rows = np.meshgrid(np.arange(300) + 0.5, np.arange(300) + 0.5)
+    x, y = to_laea.transform(*(degrees @ (columns, rows)))
+    metres = Affine.translation(x.min() - 5000, y.max() + 5000) @ Affine.scale(1000, -1000)
+    size = (int((y.max() - y.min()) / 1000) + 12, int((x.max() - x.min()) / 1000) + 12)
+    reference = rng.integers(1, 4, size).astype(np.uint8)
+    at = [np.floor(index).astype(int) for index in ~metres @ (x, y)]
+    result = assess_quality(
+        write_map(tmp_path / "m.tif", reference[at[1], at[0]], transform=degrees,
+                  crs="EPSG:4326"),
+        write_map(tmp_path / "r.tif", reference, transform=metres, crs="EPSG:3035"),
+        workdir=tmp_path,
+    )  # fmt: skip
+    assert (result.labelled, result.accuracy) == (90_000, 1.0)
+
+
+@pytest.mark.parametrize("masked", ["map", "reference"])
+@pytest.mark.parametrize("shifted", [False, True])
+def test_masked_pixels_do_not_count(tmp_path, masked, shifted):
+    codes = np.ones((10, 10), np.uint8)
+    codes[5:] = 2
+    other = TRANSFORM @ TRANSFORM.translation(0.2, 0.2) if shifted else TRANSFORM
+    paths = {
+        "map": write_raster(tmp_path / "m.tif", codes, LANDCOVER_LEGEND=LEGEND.to_tag()),
+        "reference": write_raster(
+            tmp_path / "r.tif", codes, LANDCOVER_LEGEND=LEGEND.to_tag(), transform=other
+        ),
+    }
+    with (
+        rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
+        rasterio.open(paths[masked], "r+") as dataset,
+    ):
+        mask = np.ones((10, 10), bool)
+        mask[:3] = False
+        dataset.write_mask(mask)
+    result = assess_quality(**paths, workdir=tmp_path)
+    assert result.labelled == 70
+
+
+@pytest.mark.parametrize("design", ["none", "stratified"])
+def test_a_code_that_the_maps_legend_does_not_name_is_an_error(tmp_path, design):
+    codes = np.ones((10, 10), np.uint8)
+    codes[5:] = 2
+    unnamed = write_map(tmp_path / "m.tif", codes, Legend.of(["forest"]))
+    reference = write_labels(
+        tmp_path / "r.gpkg", [("forest", pixels(0, 0, 6, 10)), ("water", pixels(6, 0, 4, 10))]
+    )
+    with pytest.raises(InputError, match=r"m.tif holds code 2, which its legend does not name"):
+        assess_quality(unnamed, reference, design=design, workdir=tmp_path)
+    with pytest.raises(InputError, match=r"m.tif holds code 2, which its legend does not name"):
+        assess_quality(write_map(tmp_path / "good.tif", codes, LEGEND), unnamed, workdir=tmp_path)
+
+
+def test_what_was_left_out_of_the_reference_is_said(tmp_path):
+    codes = np.ones((10, 10), np.uint8)
+    codes[5:] = 2
+    shapes = [("forest", pixels(0, 0, 4, 4)), ("town", pixels(3, 3, 4, 4)),
+              ("town", pixels(50, 50, 2, 2))]  # fmt: skip
+    result = assess_quality(
+        write_map(tmp_path / "m.tif", codes), write_labels(tmp_path / "r.gpkg", shapes),
+        workdir=tmp_path,
+    )  # fmt: skip
+    page = result.report.read_text()
+    assert "1 features of the reference lie outside the map" in page
+    assert "1 pixels are labelled as two classes" in page
+    assert result.labelled == 30
 
 
 def test_no_overlap_is_an_error(tmp_path):

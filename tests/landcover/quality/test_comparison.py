@@ -105,6 +105,16 @@ def test_classes_are_matched_by_name(truth, polygons, tmp_path):
     assert "0.0 %" in result.report.read_text()
 
 
+def test_a_name_is_no_code_of_the_other_map(truth, polygons, tmp_path):
+    numbers = Legend.from_list([{"code": 1, "name": "2"}, {"code": 2, "name": "forest"}])
+    result = compare_maps(
+        write_map(tmp_path / "1.tif", truth), write_map(tmp_path / "2.tif", truth, numbers),
+        polygons, workdir=tmp_path,
+    )  # fmt: skip
+    assert result.better == "first"
+    assert " 100.0 % have different classes" in result.report.read_text()
+
+
 @pytest.mark.parametrize("nameless", [0, 1])
 def test_classes_of_a_map_without_names_are_matched_by_code(truth, polygons, tmp_path, nameless):
     maps = [write_map(tmp_path / "1.tif", truth), write_map(tmp_path / "2.tif", truth)]

@@ -281,7 +281,9 @@ def _allowed(declared: Input) -> list[Any] | None:
     if declared.range is None:
         return None
     low, high = declared.range.low, declared.range.high
-    return [AllowedValue(allowed_type="range", minval=low, maxval=2**31 - 1 if high is None else high)]
+    return [
+        AllowedValue(allowed_type="range", minval=low, maxval=2**31 - 1 if high is None else high)
+    ]
 
 
 def _output(declared: Output) -> ComplexOutput | LiteralOutput:

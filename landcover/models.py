@@ -27,8 +27,8 @@ __all__ = ["CARD_KEY", "QUANTILES", "Card", "CardBand", "Model", "load_model", "
 
 CARD_KEY = "landcover.card"
 MAX_BYTES = 1 << 30
-MAX_CARD_BYTES = 16 << 20
-"""Enough for the correlation of 800 bands."""
+MAX_CARD_BYTES = 8 << 20
+"""Enough for the correlation of 600 bands."""
 # what TreeEnsembleClassifier 3 needs; readable by every ONNX Runtime since 1.11
 _OPSETS = {"": 13, "ai.onnx.ml": 3}
 _IR_VERSION = 8
@@ -153,9 +153,9 @@ def _wrapped(graph: onnx.GraphProto) -> onnx.ModelProto:
 
 
 def _read(path: Path) -> bytes:
-    if path.exists() and not path.is_file():
-        raise ModelError(f"{path.name} is no file")
     try:
+        if path.exists() and not path.is_file():
+            raise ModelError(f"{path.name} is no file")
         # should a pipe have taken its place by now, it is not waited for
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         with os.fdopen(descriptor, "rb") as file:

@@ -22,6 +22,7 @@ MAX_BANDS = 65_535
 _DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float32",
            "float64")  # fmt: skip
 _ROUNDING = 1e-6
+_LARGEST = float(np.finfo(np.float32).max)  # of a training pixel
 
 
 def checked_card(text: str) -> dict[str, Any]:
@@ -104,6 +105,12 @@ def _number_or_none(value: Any) -> float | None:
     return None if value is None else _number(value)
 
 
+def _scale(value: Any) -> float | None:
+    if value is not None and _number(value) <= 0:
+        raise ValueError("no scale")
+    return _number_or_none(value)
+
+
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise ValueError("no text")
@@ -151,7 +158,8 @@ def _band(plain: dict[str, Any]) -> dict[str, Any]:
     quantiles = _numbers(plain["quantiles"])
     room = _ROUNDING * max(map(abs, quantiles))
     falls = any(b < a - room for a, b in pairwise(quantiles))
-    if len(quantiles) != len(QUANTILES) or std < 0 or falls:
+    largest = max(abs(mean), std, *map(abs, quantiles))
+    if len(quantiles) != len(QUANTILES) or std < 0 or falls or largest > _LARGEST:
         raise ValueError("no statistics")
     name, wavelength = _text(plain["name"]), _number_or_none(plain.get("wavelength"))
     return {"name": name, "wavelength": wavelength, "mean": mean, "std": std,
@@ -193,7 +201,7 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "validation": _validation,
     "created": _text,
     "author": _text,
-    "scale": _number_or_none,
+    "scale": _scale,
     "offset": _number_or_none,
     "sensor": _text_or_none,
     "level": _text_or_none,

@@ -170,8 +170,8 @@ def _read(path: Path) -> bytes:
 
 
 def _card_text(metadata: list[memoryview], name: str) -> str:
-    entries = [fields(entry) for entry in metadata]
-    cards = [entry for entry in entries if entry.get((1, BYTES)) == [CARD_KEY.encode()]]
+    key = [CARD_KEY.encode()]
+    cards = [entry for entry in map(fields, metadata) if entry.get((1, BYTES)) == key]
     if len(cards) != 1 or len(cards[0].get((2, BYTES), [])) != 1:
         raise ModelError(f"{name} has no card, it needs one: train it with train-classifier")
     card = cards[0][2, BYTES][0]

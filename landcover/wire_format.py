@@ -16,7 +16,7 @@ from landcover.errors import ModelError
 
 NUMBER, BYTES = 0, 2
 """The two of the six wire types that are read."""
-MAX_FIELDS = 1_000
+MAX_FIELDS = 100
 """Of one message; a forest with its card has some twenty."""
 _LAST_BYTE = 0x80  # what is less ends a number
 _WIDEST = 5  # bytes of a number below 2^31

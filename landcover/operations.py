@@ -1,7 +1,8 @@
 """The operations offered, in the order of a mapping campaign."""
 
 from landcover.balancing import balance_samples
-from landcover.classification import classify_scene, train_classifier
+from landcover.classification.mapping import classify_scene
+from landcover.classification.training import train_classifier
 from landcover.extraction import extract_samples
 from landcover.operation import Operation, Resources
 from landcover.quality.assessment import assess_quality

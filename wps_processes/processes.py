@@ -1,7 +1,8 @@
 """Every published process, three lines each; all else follows from the operation."""
 
 from landcover.balancing import balance_samples
-from landcover.classification import classify_scene, train_classifier
+from landcover.classification.mapping import classify_scene
+from landcover.classification.training import train_classifier
 from landcover.extraction import extract_samples
 from landcover.quality.assessment import assess_quality
 from landcover.quality.comparison import compare_maps

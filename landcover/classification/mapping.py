@@ -1,0 +1,159 @@
+"""Classify a scene: every valid pixel gets a class, and the coverage report proves it."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from rasterio.io import DatasetReader
+
+from landcover.errors import InputError
+from landcover.legend import NODATA
+from landcover.models import Card, Model, load_model
+from landcover.operation import JSON, AnyPath, File, GeoTIFF
+from landcover.processors import cores
+from landcover.progress import report_progress
+from landcover.radiometry import Radiometry, compare
+from landcover.rasters import Grid, bands_of, open_raster, read_valid, writing_cog
+from landcover.writing import write_json
+
+ROWS_AT_ONCE = 64
+
+
+@dataclass(frozen=True)
+class Classification:
+    """A classified scene.
+
+    Attributes:
+        map: class codes, with legend and colours; nodata 255.
+        confidence: probability of the chosen class in percent; nodata 255.
+        coverage: valid, classified and masked pixels with the reason, bands and radiometry.
+        classified: number of classified pixels.
+    """
+
+    map: GeoTIFF
+    confidence: GeoTIFF
+    coverage: JSON
+    classified: int
+
+
+def classify_scene(
+    scene: File,
+    model: File,
+    radiometry: Literal["refuse", "harmonise", "ignore"] = "refuse",
+    workdir: AnyPath = "",
+) -> Classification:
+    """Classify every valid pixel of a scene.
+
+    Args:
+        scene: GeoTIFF or COG with the model's bands.
+        model: a model of train-classifier.
+        radiometry: what to do with a scene whose values the model never saw: refuse it, correct
+            what can be corrected, or classify it all the same and mark the map.
+        workdir: folder to write to.
+
+    Raises:
+        InputError: the bands do not match, the spectra are foreign, or no pixel is valid.
+    """
+    trained = load_model(model)
+    with open_raster(scene) as dataset:
+        indexes, matching = match_bands(dataset, trained.card)
+        compared = compare(dataset, indexes, trained.card)
+        if compared.verdict != "ok" and radiometry != "ignore":
+            raise InputError(f"{Path(scene).name} was not classified: {compared.advice}")
+        counts = _write_map(dataset, indexes, trained, _map_tags(compared), Path(workdir))
+    coverage = {
+        "valid": counts["valid"],
+        "classified": counts["classified"],
+        "masked": {"nodata in a band that the model uses": counts["masked"]},
+        "bands": matching,
+        "radiometry": {"verdict": compared.verdict, "outside": compared.outside},
+    }
+    write_json(Path(workdir) / "coverage.json", coverage)
+    return Classification(
+        map=Path(workdir) / "map.tif",
+        confidence=Path(workdir) / "confidence.tif",
+        coverage=Path(workdir) / "coverage.json",
+        classified=counts["classified"],
+    )
+
+
+def match_bands(dataset: DatasetReader, card: Card) -> tuple[list[int], str]:
+    """Return the scene's bands, from 1, in the model's order, and how they were matched.
+
+    Raises:
+        InputError: a band of the model is missing, or the number differs where none has a name.
+    """
+    wanted = [band.name for band in card.bands]
+    if not any(dataset.descriptions):
+        if dataset.count != len(wanted):
+            raise InputError(
+                f"the scene has {dataset.count} bands without names, the model needs "
+                f"{len(wanted)}: {', '.join(wanted)}"
+            )
+        return list(dataset.indexes), "in file order, the scene names no bands"
+    names = [band.name for band in bands_of(dataset)]
+    missing = [name for name in wanted if name not in names]
+    if missing:
+        raise InputError(
+            f"the scene has no band {', '.join(missing)}, it has {', '.join(names)}; the model "
+            f"needs {', '.join(wanted)}"
+        )
+    return [names.index(name) + 1 for name in wanted], "by name"
+
+
+def _map_tags(compared: Radiometry) -> dict[str, str]:
+    if compared.verdict == "ok":
+        return {}
+    return {"RADIOMETRY": f"ignored:{compared.verdict}"}
+
+
+def _write_map(
+    dataset: DatasetReader, indexes: list[int], model: Model, tags: dict[str, str], folder: Path
+) -> dict[str, int]:
+    """Classify block by block; return the numbers of valid, classified and masked pixels."""
+    grid = Grid.of(dataset)
+    windows = list(grid.windows())
+    counts = dict.fromkeys(("valid", "classified", "masked"), 0)
+    with (
+        writing_cog(folder / "map.tif", grid, "class", model.card.legend, tags) as classes,
+        writing_cog(folder / "confidence.tif", grid, "confidence in percent", tags=tags) as sure,
+        ThreadPoolExecutor(cores()) as pool,
+    ):
+        for done, window in enumerate(windows):
+            report_progress(
+                done / len(windows), f"classifying, block {done + 1} of {len(windows)}"
+            )
+            values, valid = read_valid(dataset, window, indexes)
+            codes, confidence = _classify(values, valid, model, pool)
+            classes.write(codes, window)
+            sure.write(confidence, window)
+            counts["valid"] += int(valid.sum())
+            counts["classified"] += int((codes != NODATA).sum())
+            counts["masked"] += int((~valid).sum())
+        if not counts["classified"]:  # before the files are whole: nothing is left of them
+            raise InputError(f"{Path(dataset.name).name} holds no valid pixel")
+    return counts
+
+
+def _classify(
+    values: np.ndarray, valid: np.ndarray, model: Model, pool: ThreadPoolExecutor
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return codes and confidence, uint8 (H, W), of values (bands, H, W)."""
+    codes = np.full(valid.shape, NODATA, np.uint8)
+    confidence = np.full(valid.shape, NODATA, np.uint8)
+
+    def classify_rows(top: int) -> None:
+        rows = slice(top, top + ROWS_AT_ONCE)
+        inside = valid[rows]
+        if not inside.any():
+            return
+        probability = model.trees.predict_proba(values[:, rows][:, inside].T)
+        best = probability.argmax(axis=1)
+        codes[rows][inside] = model.trees.codes[best]
+        percent = np.rint(probability[np.arange(len(best)), best] * 100)
+        confidence[rows][inside] = np.clip(percent, 0, 100)
+
+    list(pool.map(classify_rows, range(0, valid.shape[0], ROWS_AT_ONCE)))
+    return codes, confidence

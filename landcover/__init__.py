@@ -15,10 +15,12 @@ if TYPE_CHECKING:
     from landcover.quality.assessment import assess_quality
     from landcover.quality.comparison import compare_maps
     from landcover.quality.reference_sample import draw_reference_sample
+    from landcover.radiometry import check_radiometry
 
 __all__ = [
     "assess_quality",
     "balance_samples",
+    "check_radiometry",
     "classify_scene",
     "compare_maps",
     "draw_reference_sample",
@@ -29,6 +31,7 @@ __all__ = [
 _HOMES = {
     "assess_quality": "quality.assessment",
     "balance_samples": "balancing",
+    "check_radiometry": "radiometry",
     "classify_scene": "classification.mapping",
     "compare_maps": "quality.comparison",
     "draw_reference_sample": "quality.reference_sample",

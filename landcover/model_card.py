@@ -14,6 +14,7 @@ import numpy as np
 from landcover.classifiers import CLASSIFIERS
 from landcover.errors import InputError, ModelError
 from landcover.legend import MAX_CODE, Legend
+from landcover.spectra import MOST_CLUSTERS
 
 CARD_VERSION = 1
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
@@ -49,6 +50,8 @@ def checked_card(text: str) -> dict[str, Any]:
         if key in card:
             card[key] = _checked(key, check, card[key])
     bands, correlated = len(card["bands"]), len(card["correlation"])
+    if any(len(cluster["mean"]) != bands for cluster in card.get("clusters", ())):
+        raise ModelError(f"the model's card has {bands} bands and clusters of another number")
     if bands != correlated:
         raise ModelError(f"the model's card has {bands} bands and a correlation of {correlated}")
     return card
@@ -182,6 +185,30 @@ def _numbers(value: Any) -> tuple[float, ...]:
     return tuple(_number(number) for number in value)
 
 
+def _clusters(value: Any) -> tuple[dict[str, Any], ...]:
+    if not isinstance(value, list) or len(value) > MAX_CODE * MOST_CLUSTERS:
+        raise ValueError("no clusters")
+    return tuple(_cluster(cluster) for cluster in value)
+
+
+def _cluster(plain: dict[str, Any]) -> dict[str, Any]:
+    mean, rows = _numbers(plain["mean"]), tuple(_numbers(row) for row in plain["covariance"])
+    matrix = np.array(rows, np.float64)  # refuses rows of different lengths
+    if matrix.shape != (len(mean), len(mean)) or (np.diag(matrix) <= 0).any():
+        raise ValueError("no covariance")
+    if max(np.abs(mean).max(), np.sqrt(np.abs(matrix).max())) > _LARGEST:
+        raise ValueError("too large")
+    if np.abs(matrix - matrix.T).max() > _ROUNDING * np.abs(matrix).max():
+        raise ValueError("not symmetric")
+    return {"code": _code(plain["code"]), "mean": mean, "covariance": rows}
+
+
+def _code(value: Any) -> int:
+    if type(value) is not int or not 1 <= value <= MAX_CODE:
+        raise ValueError("no code")
+    return value
+
+
 def _validation(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ValueError("no figures")
@@ -205,5 +232,6 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "offset": _number_or_none,
     "sensor": _text_or_none,
     "level": _text_or_none,
+    "clusters": _clusters,
 }
-_OPTIONAL = {"author", "scale", "offset", "sensor", "level"}
+_OPTIONAL = {"author", "scale", "offset", "sensor", "level", "clusters"}

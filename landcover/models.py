@@ -20,6 +20,7 @@ from landcover.errors import ModelError
 from landcover.legend import Legend
 from landcover.model_card import CARD_VERSION, QUANTILES, checked_card
 from landcover.operation import AnyPath
+from landcover.spectra import Cluster
 from landcover.wire_format import BYTES, Field, damaged, fields
 from landcover.writing import written_beside
 
@@ -57,6 +58,7 @@ class Card:
         legend: the classes it tells apart.
         bands: in the order the model expects, with statistics of the training pixels.
         correlation: of the bands over the training pixels, (bands, bands).
+        clusters: of the training pixels of each class; none in other people's models.
         dtype: of the scene it was trained on.
         nodata: of that scene.
         scale: reflectance per count, where known.
@@ -87,6 +89,7 @@ class Card:
     offset: float | None = None
     sensor: str | None = None
     level: str | None = None
+    clusters: tuple[Cluster, ...] = ()
     version: int = field(default=CARD_VERSION)
 
     def to_json(self) -> str:
@@ -105,6 +108,7 @@ class Card:
         known = {key: plain[key] for key in cls.__dataclass_fields__ if key in plain}
         known["legend"] = Legend.from_list(plain["legend"])
         known["bands"] = tuple(CardBand(**band) for band in plain["bands"])
+        known["clusters"] = tuple(Cluster(**one) for one in plain.get("clusters", ()))
         return cls(**known)
 
 

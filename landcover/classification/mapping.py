@@ -10,12 +10,12 @@ from rasterio.io import DatasetReader
 
 from landcover.errors import InputError
 from landcover.legend import NODATA
-from landcover.models import Card, Model, load_model
+from landcover.models import Model, load_model
 from landcover.operation import JSON, AnyPath, File, GeoTIFF
 from landcover.processors import cores
 from landcover.progress import report_progress
-from landcover.radiometry import Radiometry, compare
-from landcover.rasters import Grid, bands_of, open_raster, read_valid, writing_cog
+from landcover.radiometry import Radiometry, compare, match_bands
+from landcover.rasters import Grid, open_raster, read_valid, writing_cog
 from landcover.writing import write_json
 
 ROWS_AT_ONCE = 64
@@ -68,7 +68,7 @@ def classify_scene(
         "classified": counts["classified"],
         "masked": {"nodata in a band that the model uses": counts["masked"]},
         "bands": matching,
-        "radiometry": {"verdict": compared.verdict, "outside": compared.outside},
+        "radiometry": compared.to_dict(),
     }
     write_json(Path(workdir) / "coverage.json", coverage)
     return Classification(
@@ -77,30 +77,6 @@ def classify_scene(
         coverage=Path(workdir) / "coverage.json",
         classified=counts["classified"],
     )
-
-
-def match_bands(dataset: DatasetReader, card: Card) -> tuple[list[int], str]:
-    """Return the scene's bands, from 1, in the model's order, and how they were matched.
-
-    Raises:
-        InputError: a band of the model is missing, or the number differs where none has a name.
-    """
-    wanted = [band.name for band in card.bands]
-    if not any(dataset.descriptions):
-        if dataset.count != len(wanted):
-            raise InputError(
-                f"the scene has {dataset.count} bands without names, the model needs "
-                f"{len(wanted)}: {', '.join(wanted)}"
-            )
-        return list(dataset.indexes), "in file order, the scene names no bands"
-    names = [band.name for band in bands_of(dataset)]
-    missing = [name for name in wanted if name not in names]
-    if missing:
-        raise InputError(
-            f"the scene has no band {', '.join(missing)}, it has {', '.join(names)}; the model "
-            f"needs {', '.join(wanted)}"
-        )
-    return [names.index(name) + 1 for name in wanted], "by name"
 
 
 def _map_tags(compared: Radiometry) -> dict[str, str]:

@@ -3,8 +3,8 @@
 import csv
 import hashlib
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -18,7 +18,9 @@ from landcover.legend import NODATA
 from landcover.models import QUANTILES, Card, CardBand, Model, save_model
 from landcover.operation import JSON, ONNX, AnyPath, File, Folder, Seed
 from landcover.progress import progress_between, report_progress
+from landcover.rasters import Band
 from landcover.samples import Samples, read_samples
+from landcover.spectra import find_clusters
 from landcover.writing import write_json
 
 FOLDS = 5
@@ -82,7 +84,7 @@ def train_classifier(
     report_progress(0.85, "training on all samples")
     trees = fit(pixels.values, pixels.codes, seed)
     accuracy = report[f"accuracy_{validation}"]
-    card = _card(opened, pixels, method, report | {"kind": validation})
+    card = _card(opened, pixels, method, report | {"kind": validation}, seed)
     folder = Path(workdir)
     save_model(folder / "model.onnx", Model(card, trees))
     write_json(folder / "report.json", report)
@@ -151,22 +153,15 @@ def _need_two_classes(samples: Samples, pixels: Pixels) -> None:
         raise InputError(f"the samples hold only the class {present[0]}, training needs two")
 
 
-def _card(samples: Samples, pixels: Pixels, method: str, validation: dict[str, Any]) -> Card:
-    values = pixels.values.astype(np.float64)
-    quantiles = np.quantile(values, QUANTILES, axis=0)
-    bands = tuple(
-        CardBand(band.name, band.wavelength, float(mean), float(std), tuple(of_band.tolist()))
-        for band, mean, std, of_band in zip(
-            samples.bands, values.mean(axis=0), values.std(axis=0), quantiles.T, strict=True
-        )
-    )
+def _card(
+    samples: Samples, pixels: Pixels, method: str, validation: dict[str, Any], seed: int
+) -> Card:
     present = set(np.unique(pixels.codes).tolist())
     kept = tuple(entry for entry in samples.legend.classes if entry.code in present)
     return Card(
         method=method,
         legend=type(samples.legend)(kept),
-        bands=bands,
-        correlation=_correlation(values),
+        **spectra_on_card(samples.bands, pixels, seed),
         dtype=samples.dtype,
         nodata=samples.nodata,
         chip_size=samples.chip_size,
@@ -176,7 +171,24 @@ def _card(samples: Samples, pixels: Pixels, method: str, validation: dict[str, A
         code_version=version("landcover-geoportal"),
         validation=_finite(validation),
         created=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        **asdict(samples.measured),
     )
+
+
+def spectra_on_card(bands: Sequence[Band], pixels: Pixels, seed: int) -> dict[str, Any]:
+    """Return what a card says of the training pixels: bands, correlation and clusters."""
+    values = pixels.values.astype(np.float64)
+    quantiles = np.quantile(values, QUANTILES, axis=0)
+    return {
+        "bands": tuple(
+            CardBand(band.name, band.wavelength, float(mean), float(std), tuple(of_band.tolist()))
+            for band, mean, std, of_band in zip(
+                bands, values.mean(axis=0), values.std(axis=0), quantiles.T, strict=True
+            )
+        ),
+        "correlation": _correlation(values),
+        "clusters": find_clusters(pixels.values, pixels.codes, seed),
+    }
 
 
 def _correlation(values: np.ndarray) -> tuple[tuple[float, ...], ...]:

@@ -4,6 +4,7 @@ The figure of a random split stands beside it; the gap is what neighbouring pixe
 """
 
 import math
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,21 +85,19 @@ def _classes_of_one_place(pixels: Pixels) -> set[int]:
 
 def _folds_by_place(pixels: Pixels, seed: int) -> np.ndarray:
     """Return int (N,), the fold of each pixel; a place lies in one, classes spread over all."""
-    rng = np.random.default_rng(seed)
-    fold = np.zeros(len(pixels.codes), int)
+    from sklearn.model_selection import StratifiedGroupKFold
+
     groups, group = np.unique(pixels.groups, return_inverse=True)
-    table = np.zeros((len(groups), 256), int)  # pixels of each class in each place
-    np.add.at(table, (group, pixels.codes), 1)
-    load = np.zeros((FOLDS, 256))
-    totals = np.maximum(table.sum(axis=0), 1)
-    # the biggest places first, each to the fold that has least of its classes
-    order = rng.permutation(len(groups))
-    chosen = np.zeros(len(groups), int)
-    for place in order[np.argsort(-table[order].max(axis=1), kind="stable")]:
-        share = table[place] / totals
-        chosen[place] = ((load + share) ** 2).sum(axis=1).argmin()
-        load[chosen[place]] += share
-    fold[:] = chosen[group]
+    largest_class = int(np.unique(pixels.codes, return_counts=True)[1].max())
+    splitter = StratifiedGroupKFold(
+        min(FOLDS, len(groups), largest_class), shuffle=True, random_state=seed
+    )
+    fold = np.zeros(len(pixels.codes), int)
+    with warnings.catch_warnings():
+        # a class of fewer places than folds is missing in some, which the report counts as such
+        warnings.filterwarnings("ignore", "The least populated class")
+        for number, (_, test) in enumerate(splitter.split(pixels.values, pixels.codes, group)):
+            fold[test] = number
     return fold
 
 

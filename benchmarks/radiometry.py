@@ -14,6 +14,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -172,37 +173,64 @@ def _scene(folder: Path, source: Source) -> Scene:
 
 
 def _rows(scenes: dict[str, Scene]) -> Iterator[dict[str, object]]:
-    own = {
-        (name, quarter): _card(scene.source.bands, scene.labelled(scene.source.bands, quarter))
-        for name, scene in scenes.items()
-        for quarter in range(4)
-    }
+    """Yield a row per window, model and case."""
+    cards = _Cards(scenes)
     for name, scene in scenes.items():
-        source = scene.source
         for number, (row, column, pixels, classes) in enumerate(scene.windows()):
             quarter = row // SIDE % 2 * 2 + column // SIDE % 2
+            cases = _unshifted(name, scenes, pixels, quarter, cards)
+            if number % scene.source.every == 0:
+                cases = chain(cases, _planted(name, scenes, pixels, number, quarter, cards))
+            for model, case, planted, found in cases:
+                told = (name, model, row, column, classes, case, int(planted), found.verdict,
+                        round(found.known, 3))  # fmt: skip
+                yield dict(zip(COLUMNS, told, strict=True))
 
-            def told(model: str, case: str, planted: bool, found: Radiometry) -> dict[str, object]:
-                return dict(zip(COLUMNS, (name, model, row, column, classes, case, int(planted),
-                                          found.verdict, round(found.known, 3)), strict=True))  # noqa: B023, E501  # fmt: skip
 
-            yield told(name, "as it is", False, _judge(pixels, own[name, quarter]))
-            for other, theirs in scenes.items():
-                same = theirs.source.family == source.family
-                if other != name and same:
-                    found = _judge(pixels, own[other, quarter])
-                    yield told(other, "as it is", False, found)
-            if number % source.every:
-                continue
-            for case, shifted in _shifts(pixels, source, number):
-                yield told(name, case, True, _judge(shifted, own[name, quarter]))
-            for other, theirs in scenes.items():
-                if theirs.source.bands == source.bands and theirs.source.scale == source.scale:
-                    continue  # the same sensor
-                roles = tuple(r for r in LANDSAT if r in source.bands and r in theirs.source.bands)
-                card = _card(roles, theirs.labelled(roles))
-                few = pixels[[source.bands.index(role) for role in roles]]
-                yield told(other, "another sensor", True, _judge(few, card))
+_Case = tuple[str, str, bool, Radiometry]
+
+
+def _unshifted(
+    name: str, scenes: dict[str, Scene], pixels: np.ndarray, quarter: int, cards: "_Cards"
+) -> Iterator[_Case]:
+    """Yield what models of the same sensor and season say of a window."""
+    for other, theirs in scenes.items():
+        if theirs.source.family == scenes[name].source.family:
+            card = cards.get(other, theirs.source.bands, quarter)
+            yield other, "as it is", False, _judge(pixels, card)
+
+
+def _planted(
+    name: str,
+    scenes: dict[str, Scene],
+    pixels: np.ndarray,
+    number: int,
+    quarter: int,
+    cards: "_Cards",
+) -> Iterator[_Case]:
+    """Yield what its own model says of a shifted window, and other sensors' of it as it is."""
+    source = scenes[name].source
+    for case, shifted in _shifts(pixels, source, number):
+        yield name, case, True, _judge(shifted, cards.get(name, source.bands, quarter))
+    for other, theirs in scenes.items():
+        if (theirs.source.bands, theirs.source.scale) != (source.bands, source.scale):
+            roles = tuple(r for r in LANDSAT if r in source.bands and r in theirs.source.bands)
+            few = pixels[[source.bands.index(role) for role in roles]]
+            yield other, "another sensor", True, _judge(few, cards.get(other, roles, None))
+
+
+class _Cards:
+    """The cards of models, each made once: of a scene, some bands, without a quarter."""
+
+    def __init__(self, scenes: dict[str, Scene]) -> None:
+        self._scenes = scenes
+        self._made: dict[tuple[str, tuple[str, ...], int | None], Card] = {}
+
+    def get(self, scene: str, roles: tuple[str, ...], quarter: int | None) -> Card:
+        if (scene, roles, quarter) not in self._made:
+            pixels = self._scenes[scene].labelled(roles, quarter)
+            self._made[scene, roles, quarter] = _card(roles, pixels)
+        return self._made[scene, roles, quarter]
 
 
 def _shifts(pixels: np.ndarray, source: Source, seed: int) -> Iterator[tuple[str, np.ndarray]]:

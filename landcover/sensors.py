@@ -59,6 +59,7 @@ ENCODINGS = (
     Encoding("reflectance times 10000 plus 1000", 1e-4, -0.1),  # Sentinel-2 since baseline 04.00
     Encoding("reflectance times 10000 less 1000", 1e-4, 0.1),  # that offset taken off twice
     Encoding("reflectance from 0 to 1", 1.0, 0.0),
+    Encoding("reflectance from 0 to 1 plus 0.1", 1.0, -0.1),  # counts plus 1000, divided
     Encoding("reflectance in percent", 0.01, 0.0),
     Encoding("Landsat Collection 2 counts", 2.75e-5, -0.2),
     Encoding("reflectance in 8 bit", 1 / 255, 0.0),

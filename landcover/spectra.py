@@ -22,6 +22,7 @@ _ITERATIONS = 15
 _LEAST_SHARE = 1e-4
 _WIDER = 3.0  # the wide component's spread, in spreads of all training pixels
 _ROUNDING = 1 / 12  # variance of what rounding to whole numbers took away
+_ALIKE = 1e-3  # a band that never changes is taken to spread by this part of its value
 _FINENESS = 0.02  # no cluster is thinner than this part of the spread of all pixels
 
 
@@ -92,7 +93,8 @@ class Spectra:
             return cls(mean[None], spread[None], mean, spread)
         means = np.array([cluster.mean for cluster in clusters])
         covariances = np.array([_definite(np.array(c.covariance), std) for c in clusters])
-        return cls(means, covariances, mean, spread)
+        # the wide component is wider than every cluster, also where all pixels are alike
+        return cls(means, covariances, mean, spread + covariances.mean(axis=0))
 
     def fit(self, pixels: np.ndarray, gain: np.ndarray | float = 1.0) -> Fit:
         """Tell how well pixels fit.
@@ -138,7 +140,8 @@ def find_clusters(pixels: np.ndarray, codes: np.ndarray, seed: int) -> tuple[Clu
     """
     rng = np.random.default_rng(seed)
     values = pixels.astype(np.float64)
-    spread = np.maximum(values.std(axis=0), 1e-9)
+    spread = np.maximum(values.std(axis=0), np.maximum(_ALIKE * np.abs(values.mean(axis=0)), 1e-9))
+    rounded = _ROUNDING if (values == values.round()).all() else 0.0
     classes = [values[codes == code] for code in np.unique(codes)]
     within = sum((v - v.mean(axis=0)).T @ (v - v.mean(axis=0)) for v in classes) / len(values)
     found = []
@@ -147,7 +150,7 @@ def find_clusters(pixels: np.ndarray, codes: np.ndarray, seed: int) -> tuple[Clu
             of_class = of_class[rng.choice(len(of_class), MOST_PIXELS, replace=False)]
         for members in _grouped(of_class / spread, seed):
             cluster = of_class[members]
-            covariance = _shrunk(cluster, within) + np.diag((_FINENESS * spread) ** 2 + _ROUNDING)
+            covariance = _shrunk(cluster, within) + np.diag((_FINENESS * spread) ** 2 + rounded)
             found.append(
                 Cluster(
                     int(code),

@@ -41,6 +41,7 @@ Unshifted windows stay below 0.9, planted shifts begin at 1.8 (benchmarks/radiom
 """
 LEAST_KNOWN = 0.25
 """Of the pixels must resemble a cluster. A wrong unit leaves none, a new kind of land many."""
+KNOWN_WELL = 0.95
 LEAST_CUT = 0.03
 """Of the pixels lie at the lowest value of a band, if values were cut off there."""
 MOST_PIXELS = 1000
@@ -236,7 +237,9 @@ class _Comparison:
         if cut:
             return self._foreign(as_is.known, _advice_on_cut(cut))
         best, fit = self._best_conversion()
-        order, of_order = self._best_order()
+        # where nearly all is known, no other order can be better
+        plain = list(range(self.pixels.shape[1]))
+        order, of_order = (plain, -np.inf) if as_is.known > KNOWN_WELL else self._best_order()
         gain = max(fit.likelihood, of_order) - as_is.likelihood
         if gain > BETTER and of_order > fit.likelihood:
             return self._foreign(as_is.known, self._advice_on_order(order))
@@ -372,7 +375,7 @@ def _outside(values: np.ndarray, quantiles: Sequence[float]) -> float:
 
 
 def _advice_on_ok(known: float) -> str:
-    if known > 0.9:
+    if known > KNOWN_WELL:
         return "the scene's values are such as the model has learned"
     return (
         f"the scene's values are such as the model has learned, but {1 - known:.0%} of its pixels "

@@ -114,20 +114,25 @@ class Spectra:
 
     def log_density(self, pixels: np.ndarray) -> np.ndarray:
         """Return (N, clusters + 1), the last column that of the wide component."""
-        columns = []
-        for mean, (whitening, constant) in zip(self.means, self._whitenings, strict=True):
-            squares = (((pixels - mean) @ whitening) ** 2).sum(axis=1)
-            columns.append(constant - squares / 2)
-        whitening, constant = _whitening(_WIDER**2 * self.spread)
-        squares = (((pixels - self.centre) @ whitening) ** 2).sum(axis=1)
-        bands = len(self.centre)
+        whitening, offsets, constants = self._whitened
+        count, bands = pixels.shape
+        moved = (pixels - self.centre) @ whitening - offsets  # (N, components * bands)
+        squares = (moved.reshape(count, -1, bands) ** 2).sum(axis=2)
+        density = constants - squares / 2
         # Cauchy in so many dimensions: it never quite gives up, however far a pixel lies
-        tail = _cauchy_constant(bands) + constant - (bands + 1) / 2 * np.log1p(squares)
-        return np.stack([*columns, tail], axis=1)
+        tail = _cauchy_constant(bands) + constants[-1] - (bands + 1) / 2 * np.log1p(squares[:, -1])
+        density[:, -1] = tail
+        return np.asarray(density)
 
     @cached_property
-    def _whitenings(self) -> list[tuple[np.ndarray, float]]:
-        return [_whitening(covariance) for covariance in self.covariances]
+    def _whitened(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return W (bands, components * bands), its part of each mean, and the log constants."""
+        parts = [_whitening(covariance) for covariance in self.covariances]
+        parts.append(_whitening(_WIDER**2 * self.spread))
+        means = [*(self.means - self.centre), np.zeros_like(self.centre)]
+        offsets = [mean @ part for mean, (part, _) in zip(means, parts, strict=True)]
+        constants = np.array([constant for _, constant in parts])
+        return np.hstack([part for part, _ in parts]), np.concatenate(offsets), constants
 
 
 def find_clusters(pixels: np.ndarray, codes: np.ndarray, seed: int) -> tuple[Cluster, ...]:

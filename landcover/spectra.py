@@ -104,13 +104,16 @@ class Spectra:
             gain: by which the scene's values were multiplied to get there, one or per band.
         """
         density = self.log_density(pixels)  # (N, clusters + 1)
+        top = density.max(axis=1)
+        relative = np.exp(density - top[:, None])
         shares = np.full(density.shape[1], 1 / density.shape[1])
         for _ in range(_ITERATIONS):
-            shares = np.maximum(_posterior(density, shares)[0].mean(axis=0), _LEAST_SHARE)
+            shares = np.maximum(shares * _mean_gain(relative, shares), _LEAST_SHARE)
             shares /= shares.sum()
-        posterior, likelihood = _posterior(density, shares)
+        likelihood = (top + np.log(relative @ shares)).mean()
         stretch = np.log(np.abs(np.broadcast_to(gain, pixels.shape[1]))).sum()
-        return Fit(float(likelihood.mean() + stretch), float(1 - posterior[:, -1].mean()))
+        known = 1 - shares[-1] * _mean_gain(relative, shares)[-1]
+        return Fit(float(likelihood + stretch), float(known))
 
     def log_density(self, pixels: np.ndarray) -> np.ndarray:
         """Return (N, clusters + 1), the last column that of the wide component."""
@@ -213,9 +216,6 @@ def _cauchy_constant(bands: int) -> float:
     return float(own + bands / 2 * math.log(2 * math.pi))
 
 
-def _posterior(density: np.ndarray, shares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the probability of each component, (N, components), and the log-likelihood (N,)."""
-    joint = density + np.log(shares)
-    top = joint.max(axis=1, keepdims=True)
-    likelihood = top[:, 0] + np.log(np.exp(joint - top).sum(axis=1))
-    return np.exp(joint - likelihood[:, None]), likelihood
+def _mean_gain(relative: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """Return by how much a step of expectation maximization changes each share."""
+    return np.asarray(relative.T @ (1 / (relative @ shares)) / len(relative))

@@ -49,8 +49,8 @@ def build(folder: Path = SOURCE.parent) -> Path:
                            check=True, capture_output=True, text=True)  # fmt: skip
             made.replace(target)  # at once: others may load it now
     except (OSError, subprocess.CalledProcessError) as error:
-        said = str(getattr(error, "stderr", None) or error).strip().splitlines()
-        raise RuntimeError(f"{command[0]} failed: {said[-1] if said else ''}") from error
+        said = (getattr(error, "stderr", None) or f"{command[0]} failed").strip()
+        raise RuntimeError(said.splitlines()[-1]) from error
     for older in folder.glob("_tree_walk-*.so"):
         if older != target:
             older.unlink()

@@ -101,6 +101,7 @@ class CompiledKernel:
         valid: np.ndarray,
         *results: int | None,
     ) -> None:
+        assert values.strides[1:] == (values.itemsize,), "pixels of a band lie side by side"
         pixels = _Pixels(
             values=values.ctypes.data,
             stride=values.strides[0] // values.itemsize,

@@ -109,6 +109,8 @@ class TreeEnsemble:
             raise ValueError(f"{valid.shape} pixels are said to be valid of {values.shape[1:]}")
         codes, confidence = (np.full(valid.size, NODATA, np.uint8) for _ in range(2))
         flat, inside = values.reshape(len(values), -1), np.ravel(valid).astype(bool, copy=False)
+        if flat.strides[1] != flat.itemsize:
+            flat = np.ascontiguousarray(flat)
         ranks = None
         if values.dtype.kind in "iu" and values.itemsize <= 2 and values.dtype.isnative:
             ranks = self._ranked.table(values.dtype)
@@ -128,9 +130,9 @@ class TreeEnsemble:
         confidence: np.ndarray,
     ) -> None:
         """Write codes and confidence of valid pixels (N,), from values (bands, N)."""
-        if ranks is None:
+        if ranks is None and values.dtype != np.float32:
             with np.errstate(over="ignore"):  # beyond float32 lies infinity, as in training
-                values = np.asarray(values, np.float32)
+                values = values.astype(np.float32, order="C")
         if self.transform == "NONE":
             self._kernel.choose(values, ranks, valid, codes, confidence)
             return

@@ -1,5 +1,7 @@
 """Both kernels against a walk written in numpy, and against scikit-learn's own predictions."""
 
+import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -317,3 +319,25 @@ def test_numba_is_not_loaded_before_it_is_used():
             "sys.exit('numba' in sys.modules)")  # fmt: skip
     root = Path(compiled.__file__).parents[2]
     assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("cache", ["in the user's folder", "nowhere"])
+def test_numba_runs_where_the_package_cannot_be_written_to(tmp_path, cache):
+    package = Path(compiled.__file__).parents[1]
+    shutil.copytree(package, tmp_path / "landcover", ignore=shutil.ignore_patterns("__pycache__"))
+    # a file where the folder would be stands for a file system that is read-only, even for root
+    (tmp_path / "landcover/classifiers/__pycache__").write_bytes(b"")
+    user = tmp_path / "user"
+    if cache == "nowhere":
+        user.write_bytes(b"")
+    code = (
+        "import numpy as np; from landcover.classifiers import tree_walk as t;"
+        "codes = np.zeros(1, np.uint8);"
+        "t.choose(np.ones((1, 4)), np.arange(4).astype(np.uint8), np.arange(1), codes, codes);"
+        "print(t.__file__)"
+    )
+    variables = {"XDG_CACHE_HOME": str(user), "HOME": str(user), "PYTHONPATH": str(tmp_path)}
+    said = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=os.environ | variables,
+                          capture_output=True, text=True, check=True).stdout  # fmt: skip
+    assert said.startswith(str(tmp_path))
+    assert user.is_file() or list(user.rglob("*.nbi"))

@@ -101,7 +101,8 @@ class CompiledKernel:
         valid: np.ndarray,
         *results: int | None,
     ) -> None:
-        assert values.strides[1:] == (values.itemsize,), "pixels of a band lie side by side"
+        if values.shape[1] > 1 and values.strides[1] != values.itemsize:
+            raise ValueError("the pixels of a band do not lie side by side")
         pixels = _Pixels(
             values=values.ctypes.data,
             stride=values.strides[0] // values.itemsize,

@@ -19,8 +19,8 @@ import numpy as np
 
 from landcover.errors import ModelError
 
-TILE = 1024
-"""Pixels that pass all trees together."""
+TILE = 4096
+"""Pixels that share one look at a tree."""
 EXITS = 64
 """At most so many in a tree; choices hold their answers in slots that follow."""
 MAX_COLUMNS = 4096

@@ -109,7 +109,7 @@ class TreeEnsemble:
             raise ValueError(f"{valid.shape} pixels are said to be valid of {values.shape[1:]}")
         codes, confidence = (np.full(valid.size, NODATA, np.uint8) for _ in range(2))
         flat, inside = values.reshape(len(values), -1), np.ravel(valid).astype(bool, copy=False)
-        if flat.strides[1] != flat.itemsize:
+        if flat.strides[1] != flat.itemsize:  # bands pixel by pixel
             flat = np.ascontiguousarray(flat)
         ranks = None
         if values.dtype.kind in "iu" and values.itemsize <= 2 and values.dtype.isnative:

@@ -13,7 +13,7 @@
 #include <string.h>
 
 enum {
-    TILE = 1024,  /* pixels whose ranks and sums stay in the cache while the trees pass */
+    TILE = 4096,  /* pixels that share one look at a tree, which may come from far away */
     VECTOR = 32,  /* bytes of ranks that belong together */
     STRIP = 256,  /* bytes of a slot: ranks that the top of a tree takes at once */
     EXITS = 64,   /* slots that stand for exits; those of choices follow */

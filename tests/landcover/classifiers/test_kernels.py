@@ -281,6 +281,7 @@ def test_shapes_that_do_not_match_are_refused(kernel):
         trees.classify(np.zeros((2, 4, 4)), np.ones((4, 4), bool))
     with pytest.raises(ValueError, match=r"\(4, 5\) pixels"):
         trees.classify(np.zeros((3, 4, 4)), np.ones((4, 5), bool))
+    assert trees.predict_proba(np.zeros((0, 3), np.float32)).shape == (0, 3)
     with pytest.raises(ValueError, match="pixels have 2 bands"):
         trees.predict_proba(np.zeros((5, 2), np.float32))
 

@@ -128,8 +128,13 @@ INNER void NAME(find_nodes)(const Trees *trees, int64_t tree, const Tile *tile) 
 INNER void NAME(walk)(const Trees *trees, int64_t tree, const Tile *tile) {
     const int64_t *nodes = trees->nodes;
     const int16_t *ranks = (const int16_t *)tile->ranks;
+    /* the next tree is on its way from far memory while this one is walked */
+    int32_t next_tree = tree + 1 < trees->trees ? trees->exits[trees->first_exit[tree + 1]] : 0;
     for (int64_t from = 0; from < tile->count; from += LANES, ranks += LANES * trees->columns) {
         uint32_t at[LANES], moved;
+        __builtin_prefetch(nodes + next_tree + from);
+        __builtin_prefetch(nodes + next_tree + from + LANES / 2);
+        __builtin_prefetch(trees->leaf + next_tree + from);
         memcpy(at, tile->at + from, sizeof at);
         for (int step = trees->blind[tree]; step > 0; step--) STEP((void)0)
         do {

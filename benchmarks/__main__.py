@@ -19,7 +19,7 @@ def main() -> None:
         extraction: FULL_SIDE if full else SIDE,
         quality: FULL_SIDE,
         balancing: 0,
-        classification: 0,
+        classification: SIDE // 2,
     }
     print(f"{platform.machine()}, {cores()} cores, Python {platform.python_version()}; one thread")
     print("\n| what | ours, CPU s | MiB | peer | CPU s | MiB | ratio | gate |")

@@ -10,7 +10,9 @@ from affine import Affine
 from rasterio.windows import Window
 from shapely.geometry import box
 
+from landcover.classifiers.tree_ensemble import TreeEnsemble
 from landcover.legend import Legend
+from landcover.models import QUANTILES, Card, CardBand, Model, save_model
 
 CRS = "EPSG:32648"
 TRANSFORM = Affine(10, 0, 500_000, 0, -10, 5_800_000)
@@ -122,3 +124,70 @@ def otb_samples(path: Path, bands: int = BANDS) -> np.ndarray:
     columns = ", ".join(f"band_{band}" for band in range(bands))
     with sqlite3.connect(path) as base:
         return np.array(base.execute(f"SELECT {columns} FROM output").fetchall())
+
+
+def _centres() -> np.ndarray:
+    return np.random.default_rng(5).normal(2500, 500, (CLASSES, BANDS))
+
+
+def spectra(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return pixels of eight classes that overlap, whole numbers as float32, and their codes."""
+    rng = np.random.default_rng(seed)
+    classes = rng.integers(0, CLASSES, count)
+    pixels = _centres()[classes] + rng.normal(0, 400, (count, BANDS))
+    return pixels.round().clip(1, 10_000).astype(np.float32), (classes + 1).astype(np.uint8)
+
+
+def spectral_scene(path: Path, side: int) -> Path:
+    """Write fields of 16 x 16 pixels of the classes of `spectra`, in the form of `scene`."""
+    rng = np.random.default_rng(6)
+    with rasterio.open(
+        path, "w", driver="GTiff", count=BANDS, width=side, height=side, dtype="uint16", crs=CRS,
+        transform=TRANSFORM, tiled=True, blockxsize=BLOCK, blockysize=BLOCK, compress="deflate",
+        predictor=2, interleave="pixel",
+    ) as dataset:  # fmt: skip
+        for _, window in dataset.block_windows(1):
+            classes = rng.integers(0, CLASSES, (BLOCK // 16, BLOCK // 16))
+            coarse = _centres()[classes] + rng.normal(0, 350, (*classes.shape, BANDS))
+            fields = np.kron(coarse.transpose(2, 0, 1), np.ones((1, 16, 16)))
+            fields = fields[:, : window.height, : window.width]
+            noisy = fields + rng.normal(0, 60, fields.shape)
+            dataset.write(noisy.clip(1, 10_000).astype(np.uint16), window=window)
+    return path
+
+
+def points(path: Path) -> Path:
+    """Write 20,000 of `spectra` as points, whose places mean nothing, for Orfeo ToolBox."""
+    pixels, codes = spectra(20_000, 1)
+    columns = {f"band_{band}": pixels[:, band] for band in range(BANDS)} | {"class": codes}
+    places = geopandas.points_from_xy(*np.zeros((2, len(codes))))
+    geopandas.GeoDataFrame(columns, geometry=places, crs=CRS).to_file(path, driver="SQLite")
+    return path
+
+
+def model(path: Path, trees: TreeEnsemble) -> Path:
+    """Write trees with a card of `spectra`."""
+    pixels, _ = spectra(20_000, 1)
+    quantiles = np.quantile(pixels, QUANTILES, axis=0).T.tolist()
+    bands = tuple(
+        CardBand(f"band {band + 1}", None, float(pixels[:, band].mean()),
+                 float(pixels[:, band].std()), tuple(quantiles[band]))
+        for band in range(BANDS)
+    )  # fmt: skip
+    correlation = np.corrcoef(pixels.T).clip(-1, 1)
+    card = Card(
+        method="random-forest",
+        legend=Legend.of_codes(range(1, CLASSES + 1)),
+        bands=bands,
+        correlation=tuple(tuple(row) for row in correlation.tolist()),
+        dtype="uint16",
+        nodata=None,
+        chip_size=1,
+        samples_sha256="0" * 64,
+        code_version="0",
+        validation={"kind": "spatial", "accuracy_spatial": None, "accuracy_random": None,
+                    "groups": 1},
+        created="2026-01-01T00:00:00Z",
+    )  # fmt: skip
+    save_model(path, Model(card, trees))
+    return path

@@ -1,8 +1,10 @@
 """What others would write, and floors: `python -m benchmarks.peers NAME ARGUMENTS`."""
 
 import csv
+import pickle
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import rasterio
@@ -85,9 +87,47 @@ def pycm_of_vectors(first: str, reference: str, target: str) -> None:
     Path(target).write_text(str(matrix.Kappa))
 
 
+def classify_whole(scene: str, forest: str, target: str) -> None:
+    """Read the whole scene, give it to scikit-learn, and write classes and confidence."""
+    trees = pickle.loads(Path(forest).read_bytes())
+    with rasterio.open(scene) as dataset:
+        values, profile = dataset.read(), dataset.profile
+    probability = trees.predict_proba(values.reshape(len(values), -1).T)
+    shape = values.shape[1:]
+    codes = trees.classes_[probability.argmax(axis=1)].reshape(shape)
+    percent = np.rint(probability.max(axis=1) * 100).reshape(shape)
+    _write_bands(target, profile, codes, percent)
+
+
+def decode_and_encode(scene: str, classes: str, target: str) -> None:
+    """Decode the scene block by block, and encode a map that is there already, twice."""
+    read_blocks(scene)
+    with rasterio.open(scene) as dataset:
+        profile = dataset.profile
+    with rasterio.open(classes) as dataset:
+        codes = dataset.read(1)
+    _write_bands(target, profile, codes, codes)
+
+
+def _write_bands(target: str, profile: dict[str, Any], *bands: np.ndarray) -> None:
+    how = {**profile, "count": len(bands), "dtype": "uint8", "predictor": 1, "nodata": 255,
+           "interleave": "band"}  # fmt: skip
+    with rasterio.open(target, "w", **how) as dataset:
+        for number, values in enumerate(bands, 1):
+            dataset.write(values.astype(np.uint8), number)
+
+
 PEERS = {
     peer.__name__: peer
-    for peer in (read_blocks, read_touched, mask_polygons, balance_chips, pycm_of_vectors)
+    for peer in (
+        read_blocks,
+        read_touched,
+        mask_polygons,
+        balance_chips,
+        pycm_of_vectors,
+        classify_whole,
+        decode_and_encode,
+    )
 }
 
 if __name__ == "__main__":

@@ -117,19 +117,6 @@ def _classify(
     values: np.ndarray, valid: np.ndarray, model: Model, pool: ThreadPoolExecutor
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return codes and confidence, uint8 (H, W), of values (bands, H, W)."""
-    codes = np.full(valid.shape, NODATA, np.uint8)
-    confidence = np.full(valid.shape, NODATA, np.uint8)
-
-    def classify_rows(top: int) -> None:
-        rows = slice(top, top + ROWS_AT_ONCE)
-        inside = valid[rows]
-        if not inside.any():
-            return
-        probability = model.trees.predict_proba(values[:, rows][:, inside].T)
-        best = probability.argmax(axis=1)
-        codes[rows][inside] = model.trees.codes[best]
-        percent = np.rint(probability[np.arange(len(best)), best] * 100)
-        confidence[rows][inside] = np.clip(percent, 0, 100)
-
-    list(pool.map(classify_rows, range(0, valid.shape[0], ROWS_AT_ONCE)))
-    return codes, confidence
+    rows = [slice(top, top + ROWS_AT_ONCE) for top in range(0, len(valid), ROWS_AT_ONCE)]
+    parts = list(pool.map(lambda part: model.trees.classify(values[:, part], valid[part]), rows))
+    return np.concatenate([c for c, _ in parts]), np.concatenate([p for _, p in parts])

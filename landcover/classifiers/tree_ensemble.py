@@ -1,8 +1,8 @@
 """Trees as arrays: to ONNX and back, checked, and evaluated.
 
 A forest leaves as an ONNX TreeEnsembleClassifier, which other systems can load. We evaluate its
-arrays ourselves, because ONNX Runtime is slow on forests. The kernel checks no bounds, so nothing
-reaches it from a file that `tree_reading` has not checked.
+arrays ourselves, because ONNX Runtime is slow on forests. The kernels check no bounds, so nothing
+reaches them from a file that `tree_reading` has not checked.
 
 Kept from the trainer: for x of float32, x <= t of float64 is x <= t rounded down to
 float32.
@@ -17,9 +17,14 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
+from landcover.classifiers.kernels import Kernel, kernel_of
+from landcover.classifiers.ranked_trees import RankedTrees, rank_trees
+from landcover.legend import NODATA
+
 Transform = Literal["NONE", "SOFTMAX", "LOGISTIC"]
 
-_NODE = np.dtype([("feature", "i4"), ("threshold", "f4"), ("left", "i4"), ("right", "i4")])
+AT_ONCE = 16384
+"""Pixels that a kernel is given at once: what they need in between fits into a cache."""
 _BRANCH, _LEAF = b"BRANCH_LEQ", b"LEAF"
 
 
@@ -73,15 +78,67 @@ class TreeEnsemble:
 
     def predict_proba(self, pixels: np.ndarray) -> np.ndarray:
         """Return the probability of each class: float64 (N, classes), from float32 (N, bands)."""
-        from landcover.classifiers.tree_walk import add_trees
+        self._need_bands(pixels.shape[1])
+        valid = np.ones(AT_ONCE, bool)
+        parts = []
+        for start in range(0, max(len(pixels), 1), AT_ONCE):
+            values = np.ascontiguousarray(pixels[start : start + AT_ONCE].T, np.float32)
+            parts.append(
+                self._probability(self._kernel.sums(values, None, valid[: values.shape[1]]))
+            )
+        return np.concatenate(parts)
 
-        pixels = np.ascontiguousarray(pixels, np.float32)
-        sums = np.zeros((len(pixels), self.values.shape[1]))
-        add_trees(pixels, self.roots, self._nodes, self.values, sums)
-        probability = _TRANSFORMS[self.transform](sums)
-        if len(self.codes) == 2:
-            return np.hstack([1 - probability, probability])
-        return probability
+    def classify(self, values: np.ndarray, valid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Choose a class for each valid pixel of a block; other threads run meanwhile.
+
+        Args:
+            values: (bands, H, W) of any real type; compared as float32.
+            valid: bool (H, W).
+
+        Returns:
+            Legend codes and the percentage of the chosen class, uint8 (H, W), 255 where invalid.
+            Of classes equally probable, the first one in the order of `codes` is chosen.
+
+        Raises:
+            ValueError: the shapes do not match.
+        """
+        self._need_bands(len(values))
+        if valid.shape != values.shape[1:]:
+            raise ValueError(f"{valid.shape} pixels are said to be valid of {values.shape[1:]}")
+        codes, confidence = (np.full(valid.size, NODATA, np.uint8) for _ in range(2))
+        flat, inside = values.reshape(len(values), -1), np.ravel(valid).astype(bool, copy=False)
+        if flat.strides[1] != flat.itemsize:  # bands pixel by pixel
+            flat = np.ascontiguousarray(flat)
+        ranks = None
+        if values.dtype.kind in "iu" and values.itemsize <= 2 and values.dtype.isnative:
+            ranks = self._ranked.table(values.dtype)
+            flat = flat.view(f"u{values.itemsize}")
+        for start in range(0, valid.size, AT_ONCE):
+            part = slice(start, start + AT_ONCE)
+            if inside[part].any():
+                self._choose(flat[:, part], ranks, inside[part], codes[part], confidence[part])
+        return codes.reshape(valid.shape), confidence.reshape(valid.shape)
+
+    def _choose(
+        self,
+        values: np.ndarray,
+        ranks: np.ndarray | None,
+        valid: np.ndarray,
+        codes: np.ndarray,
+        confidence: np.ndarray,
+    ) -> None:
+        """Write codes and confidence of valid pixels (N,), from values (bands, N)."""
+        if ranks is None and values.dtype != np.float32:
+            with np.errstate(over="ignore"):  # beyond float32 lies infinity, as in training
+                values = values.astype(np.float32, order="C")
+        if self.transform == "NONE":
+            self._kernel.choose(values, ranks, valid, codes, confidence)
+            return
+        probability = self._probability(self._kernel.sums(values, ranks, valid))
+        best = probability.argmax(axis=1)
+        codes[valid] = self.codes[best]
+        percent = np.rint(probability[np.arange(len(best)), best] * 100)
+        confidence[valid] = np.clip(percent, 0, 100)
 
     def predict(self, pixels: np.ndarray) -> np.ndarray:
         """Return the most probable class: uint8 (N,), legend codes."""
@@ -128,13 +185,25 @@ class TreeEnsemble:
             ],
         )
 
+    def _probability(self, sums: np.ndarray) -> np.ndarray:
+        """Return probabilities (N, classes) from sums (N, scores)."""
+        probability = _TRANSFORMS[self.transform](sums)
+        if len(self.codes) == 2:
+            return np.hstack([1 - probability, probability])
+        return probability
+
+    def _need_bands(self, bands: int) -> None:
+        if bands != self.bands:
+            raise ValueError(f"pixels have {bands} bands, the model needs {self.bands}")
+
     @cached_property
-    def _nodes(self) -> np.ndarray:
-        """The nodes as records, so that one look at memory brings all of a node."""
-        nodes = np.empty(len(self.feature), _NODE)
-        for name in _NODE.names or ():
-            nodes[name] = getattr(self, name)
-        return nodes
+    def _ranked(self) -> RankedTrees:
+        return rank_trees(self.roots, self.feature, self.threshold, self.left, self.right,
+                          self.values, self.codes)  # fmt: skip
+
+    @cached_property
+    def _kernel(self) -> Kernel:
+        return kernel_of(self._ranked)
 
     @cached_property
     def _sizes(self) -> np.ndarray:

@@ -7,10 +7,10 @@ import onnxruntime
 import pytest
 import rasterio
 from onnx import helper
-from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier
 
 from landcover import balance_samples, classify_scene, extract_samples, train_classifier
-from landcover.classifiers import CLASSIFIERS
+from landcover.classifiers import CLASSIFIERS, random_forest
 from landcover.classifiers.tree_ensemble import round_down
 from landcover.errors import InputError, ModelError
 from landcover.models import CARD_KEY, load_model
@@ -113,9 +113,7 @@ def test_labels_from_the_file_equal_the_trainers(method, classes, campaign, tmp_
     session = onnxruntime.InferenceSession(proto.SerializeToString())
     label, probability = session.run(None, {"pixels": x})
     reference = {
-        "random-forest": RandomForestClassifier(
-            100, class_weight="balanced", min_weight_fraction_leaf=5 / 1500, random_state=0
-        ),
+        "random-forest": random_forest.trainer(y[:1500], 0),
         "gradient-boosting": HistGradientBoostingClassifier(
             max_iter=100, class_weight="balanced", early_stopping=False, random_state=0
         ),

@@ -34,7 +34,7 @@ def test_course_that_the_environment_names_is_installed(app, home, monkeypatch):
         "02_balance.ipynb",
         "03_train.ipynb",
         "04_check_radiometry.ipynb",
-    "05_classify.ipynb",
+        "05_classify.ipynb",
         "06_assess.ipynb",
     ]
 

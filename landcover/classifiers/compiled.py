@@ -1,0 +1,116 @@
+"""The kernel in C, tree_walk.c, where it was built: called with the addresses of arrays."""
+
+import ctypes
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from landcover.classifiers.build_tree_walk import SOURCE, library_name
+from landcover.classifiers.ranked_trees import RankedTrees
+
+_TYPES = {"u1": 0, "u2": 1, "f4": 2}
+
+
+class _Trees(ctypes.Structure):
+    """The struct Trees of tree_walk.c."""
+
+    _fields_ = (
+        *((name, ctypes.c_int64) for name in
+          ("trees", "columns", "scores", "padded", "form")),
+        *((name, ctypes.c_void_p) for name in
+          ("band", "first_threshold", "steps", "thresholds", "codes", "first_choice", "choices",
+           "first_exit", "score", "weights", "rows", "exits", "nodes", "blind", "leaf",
+           "leaves")),
+    )  # fmt: skip
+
+
+class _Pixels(ctypes.Structure):
+    """The struct Pixels of tree_walk.c."""
+
+    _fields_ = (
+        ("values", ctypes.c_void_p),
+        ("stride", ctypes.c_int64),
+        ("valid", ctypes.c_void_p),
+        ("count", ctypes.c_int64),
+        ("type", ctypes.c_int64),
+        ("ranks", ctypes.c_void_p),
+    )
+
+
+@cache
+def library(folder: Path = SOURCE.parent) -> ctypes.CDLL | None:
+    """Return the library of this very source, None if it was not built or does not load here."""
+    try:
+        loaded = ctypes.CDLL(str(folder / library_name()))
+        loaded.pass_pixels.argtypes = (ctypes.c_void_p,) * 5
+        loaded.pass_pixels.restype = ctypes.c_int64
+    except (OSError, AttributeError):
+        return None
+    return loaded
+
+
+class CompiledKernel:
+    """Passes pixels through trees with the library."""
+
+    def __init__(self, ranked: RankedTrees, loaded: ctypes.CDLL) -> None:
+        """Take addresses; the arrays stay as long as the kernel does."""
+        columns = ranked.columns
+        self._ranked = ranked
+        self._pass = loaded.pass_pixels
+        arrays = {
+            "band": columns.band,
+            "first_threshold": columns.first,
+            "steps": columns.steps,
+            "thresholds": columns.thresholds,
+            **{name: getattr(ranked, name) for name in
+               ("codes", "first_choice", "choices", "first_exit", "score", "weights", "rows",
+                "exits", "nodes", "blind", "leaf", "leaves")},
+        }  # fmt: skip
+        self._arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+        self._trees = _Trees(
+            trees=len(ranked.first_exit) - 1,
+            columns=len(columns.band),
+            scores=ranked.scores,
+            padded=ranked.rows.shape[1],
+            form=ranked.form,
+            **{name: array.ctypes.data for name, array in self._arrays.items()},
+        )
+
+    def sums(self, values: np.ndarray, ranks: np.ndarray | None, valid: np.ndarray) -> np.ndarray:
+        """Return the sums of valid pixels, float64 (valid, scores); see `kernels.Kernel`."""
+        sums = np.empty((np.count_nonzero(valid), self._ranked.scores))
+        self._run(values, ranks, valid, sums.ctypes.data, None, None)
+        return sums
+
+    def choose(
+        self,
+        values: np.ndarray,
+        ranks: np.ndarray | None,
+        valid: np.ndarray,
+        codes: np.ndarray,
+        confidence: np.ndarray,
+    ) -> None:
+        """Write codes and confidence where pixels are valid; see `kernels.Kernel`."""
+        self._run(values, ranks, valid, None, codes.ctypes.data, confidence.ctypes.data)
+
+    def _run(
+        self,
+        values: np.ndarray,
+        ranks: np.ndarray | None,
+        valid: np.ndarray,
+        *results: int | None,
+    ) -> None:
+        if values.shape[1] > 1 and values.strides[1] != values.itemsize:
+            raise ValueError("the pixels of a band do not lie side by side")
+        pixels = _Pixels(
+            values=values.ctypes.data,
+            stride=values.strides[0] // values.itemsize,
+            valid=valid.ctypes.data,
+            count=valid.size,
+            type=_TYPES[values.dtype.str[1:]],
+            ranks=None if ranks is None else ranks.ctypes.data,
+        )
+        trees, block = ctypes.addressof(self._trees), ctypes.addressof(pixels)
+        if self._pass(trees, block, *results) < 0:
+            raise MemoryError("no memory to classify in")

@@ -24,6 +24,7 @@ from scipy.stats import beta
 from landcover.classification.training import spectra_on_card
 from landcover.classification.validation import Pixels
 from landcover.classifiers import random_forest
+from landcover.classifiers.tree_ensemble import TreeEnsemble
 from landcover.labels import open_labels
 from landcover.legend import Legend
 from landcover.models import Card
@@ -41,7 +42,20 @@ SENTINEL = ("B01", "blue", "green", "red", "B05", "B06", "B07", "nir", "B8A", "B
 LANDSAT = ("blue", "green", "red", "nir", "swir1", "swir2")
 MODIS = LANDSAT[:5]
 WAVELENGTHS = (443, 490, 560, 665, 705, 740, 783, 842, 865, 945, 1375, 1610, 2190)
-COLUMNS = ("scene", "model", "row", "column", "classes", "case", "planted", "verdict", "known")
+COLUMNS = (
+    "scene",
+    "model",
+    "row",
+    "column",
+    "classes",
+    "case",
+    "planted",
+    "verdict",
+    "known",
+    "labelled",
+    "right",
+    "right_harmonised",
+)
 
 
 @dataclass(frozen=True)
@@ -99,6 +113,7 @@ class Scene:
     valid: np.ndarray
     codes: np.ndarray
     classified: np.ndarray
+    forest: TreeEnsemble | None = None
 
     def labelled(self, roles: tuple[str, ...], without: int | None = None) -> Pixels:
         """Return the labelled pixels of some bands, without a quarter of the windows."""
@@ -116,8 +131,8 @@ class Scene:
         )
         return Pixels(values[kept].astype(np.float32), codes[kept], np.zeros(len(kept), str))
 
-    def windows(self) -> Iterator[tuple[int, int, np.ndarray, int]]:
-        """Yield row, column, valid pixels (bands, N) and the number of classes of each window."""
+    def windows(self) -> Iterator["_Window"]:
+        """Yield the windows with enough valid pixels."""
         height, width = self.codes.shape
         for row in range(0, height - SIDE + 1, SIDE):
             for column in range(0, width - SIDE + 1, SIDE):
@@ -127,7 +142,23 @@ class Scene:
                     continue
                 shares = np.bincount(self.classified[window][valid]) / valid.sum()
                 classes = int((shares >= LEAST_SHARE).sum())
-                yield row, column, self.values[:, *window][:, valid], classes
+                pixels = self.values[:, *window][:, valid]
+                yield _Window(row, column, pixels, self.codes[window][valid], classes)
+
+
+@dataclass(frozen=True)
+class _Window:
+    """Valid pixels (bands, N) and labels (N,), 0 for none, and the number of classes."""
+
+    row: int
+    column: int
+    pixels: np.ndarray
+    codes: np.ndarray
+    classes: int
+
+    @property
+    def quarter(self) -> int:
+        return self.row // SIDE % 2 * 2 + self.column // SIDE % 2
 
 
 def main() -> None:
@@ -144,6 +175,7 @@ def main() -> None:
         table.writerows(rows)
     print(file=sys.stderr)
     _print(rows)
+    _print_harmonised(rows)
 
 
 def _open(folder: Path) -> dict[str, Scene]:
@@ -169,54 +201,70 @@ def _scene(folder: Path, source: Source) -> Scene:
     pixels = scene.labelled(source.bands)
     forest = random_forest.fit(pixels.values, pixels.codes, 0)
     every = values.reshape(len(values), -1).T.astype(np.float32)
-    return Scene(source, scene.values, valid, codes, forest.predict(every).reshape(codes.shape))
+    return Scene(
+        source, scene.values, valid, codes, forest.predict(every).reshape(codes.shape), forest
+    )
 
 
 def _rows(scenes: dict[str, Scene]) -> Iterator[dict[str, object]]:
     """Yield a row per window, model and case."""
     cards = _Cards(scenes)
     for name, scene in scenes.items():
-        for number, (row, column, pixels, classes) in enumerate(scene.windows()):
-            quarter = row // SIDE % 2 * 2 + column // SIDE % 2
-            cases = _unshifted(name, scenes, pixels, quarter, cards)
+        for number, window in enumerate(scene.windows()):
+            cases = _unshifted(name, scenes, window, cards)
             if number % scene.source.every == 0:
-                cases = chain(cases, _planted(name, scenes, pixels, number, quarter, cards))
-            for model, case, planted, found in cases:
-                told = (name, model, row, column, classes, case, int(planted), found.verdict,
-                        round(found.known, 3))  # fmt: skip
+                cases = chain(cases, _planted(name, scenes, window, number, cards))
+            for model, case, planted, found, right in cases:
+                told = (name, model, window.row, window.column, window.classes, case, int(planted),
+                        found.verdict, round(found.known, 3), *right)  # fmt: skip
                 yield dict(zip(COLUMNS, told, strict=True))
 
 
-_Case = tuple[str, str, bool, Radiometry]
+_Case = tuple[str, str, bool, Radiometry, tuple[object, object, object]]
+_NO_MAP = ("", "", "")
 
 
 def _unshifted(
-    name: str, scenes: dict[str, Scene], pixels: np.ndarray, quarter: int, cards: "_Cards"
+    name: str, scenes: dict[str, Scene], window: _Window, cards: "_Cards"
 ) -> Iterator[_Case]:
     """Yield what models of the same sensor and season say of a window."""
     for other, theirs in scenes.items():
         if theirs.source.family == scenes[name].source.family:
-            card = cards.get(other, theirs.source.bands, quarter)
-            yield other, "as it is", False, _judge(pixels, card)
+            card = cards.get(other, theirs.source.bands, window.quarter)
+            yield other, "as it is", False, _judge(window.pixels, card), _NO_MAP
 
 
 def _planted(
-    name: str,
-    scenes: dict[str, Scene],
-    pixels: np.ndarray,
-    number: int,
-    quarter: int,
-    cards: "_Cards",
+    name: str, scenes: dict[str, Scene], window: _Window, number: int, cards: "_Cards"
 ) -> Iterator[_Case]:
     """Yield what its own model says of a shifted window, and other sensors' of it as it is."""
     source = scenes[name].source
-    for case, shifted in _shifts(pixels, source, number):
-        yield name, case, True, _judge(shifted, cards.get(name, source.bands, quarter))
+    for case, shifted in _shifts(window.pixels, source, number):
+        found = _judge(shifted, cards.get(name, source.bands, window.quarter))
+        right = (
+            _NO_MAP if found.verdict != "shifted" else _right(scenes[name], window, shifted, found)
+        )
+        yield name, case, True, found, right
     for other, theirs in scenes.items():
         if (theirs.source.bands, theirs.source.scale) != (source.bands, source.scale):
             roles = tuple(r for r in LANDSAT if r in source.bands and r in theirs.source.bands)
-            few = pixels[[source.bands.index(role) for role in roles]]
-            yield other, "another sensor", True, _judge(few, cards.get(other, roles, None))
+            few = window.pixels[[source.bands.index(role) for role in roles]]
+            found = _judge(few, cards.get(other, roles, None))
+            yield other, "another sensor", True, found, _NO_MAP
+
+
+def _right(
+    scene: Scene, window: _Window, shifted: np.ndarray, found: Radiometry
+) -> tuple[int, int, int]:
+    """Return the labelled pixels, and how many are mapped right from clean and harmonised ones."""
+    assert scene.forest is not None
+    labelled = window.codes > 0
+    gain, offset = (part[:, None] for part in found.correction)
+    right = [
+        int((scene.forest.predict(values[:, labelled].T) == window.codes[labelled]).sum())
+        for values in (window.pixels, gain * shifted + offset)
+    ]
+    return int(labelled.sum()), right[0], right[1]
 
 
 class _Cards:
@@ -296,6 +344,20 @@ def _print(rows: list[dict[str, object]]) -> None:
         low, high = _interval(sum(found), len(found))
         share = f"{sum(found) / len(found):.1%} | {low:.1%} to {high:.1%}"
         print(f"| {group} | {case} | {len(found)} | {sum(found)} | {share} |")
+
+
+def _print_harmonised(rows: list[dict[str, object]]) -> None:
+    """Print how accurate maps of harmonised windows are, of all classes and scenes."""
+    counted: dict[str, np.ndarray] = defaultdict(lambda: np.zeros(4, int))
+    for row in rows:
+        if row["labelled"] != "":
+            counts = (row["labelled"], row["right"], row["right_harmonised"], 1)
+            counted[str(row["case"])] += np.array(counts, int)
+    print("\n| harmonised | windows | labelled pixels | clean map right | harmonised map right |")
+    print("|---|---|---|---|---|")
+    for case, (labelled, clean, harmonised, windows) in sorted(counted.items()):
+        shares = f"{clean / labelled:.2%} | {harmonised / labelled:.2%}"
+        print(f"| {case} | {windows} | {labelled} | {shares} |")
 
 
 def _interval(hits: int, total: int) -> tuple[float, float]:

@@ -8,7 +8,7 @@ some thousand of its pixels are compared with what is on the model's card:
 - in every other unit that scenes are delivered in (`landcover.sensors.CONVERSIONS`): do they fit
   much better with an offset taken off, or as reflectance times 10000?
 - with bands exchanged: do they fit much better in another order?
-- are values cut off at the lowest one?
+- are values cut off at 0?
 
 Only bands together can tell: a bright field in the right unit and a dark one in the wrong unit
 agree in each band. What cannot be told is in `benchmarks/README.md`: haze, season and a shift
@@ -35,15 +35,17 @@ from landcover.writing import write_csv
 Verdict = Literal["ok", "shifted", "foreign"]
 
 BETTER = 1.0
-"""By so many nats a pixel another reading must fit better than the scene as it is.
+"""By so many nats a pixel another unit must fit better than the scene as it is.
 
-Unshifted windows stay below 0.9, planted shifts begin at 1.8 (benchmarks/radiometry.csv).
+Unshifted windows stay below 0.9 (benchmarks/radiometry.csv); clouds and haze come closest.
 """
-LEAST_KNOWN = 0.25
+BETTER_ORDER = 0.25
+"""The same for bands exchanged; unshifted windows lose by 0.4 or more."""
+LEAST_KNOWN = 0.2
 """Of the pixels must resemble a cluster. A wrong unit leaves none, a new kind of land many."""
 KNOWN_WELL = 0.95
-LEAST_CUT = 0.03
-"""Of the pixels lie at the lowest value of a band, if values were cut off there."""
+LEAST_CUT = 0.01
+"""Of the pixels are 0 in a band, if values below were cut off."""
 MOST_PIXELS = 1000
 _FEW_PIXELS = 250  # enough to choose among many orders of bands
 _MOST_BANDS = 24  # of which every pair is tried for an exchange
@@ -240,8 +242,8 @@ class _Comparison:
         # where nearly all is known, no other order can be better
         plain = list(range(self.pixels.shape[1]))
         order, of_order = (plain, -np.inf) if as_is.known > KNOWN_WELL else self._best_order()
-        gain = max(fit.likelihood, of_order) - as_is.likelihood
-        if gain > BETTER and of_order > fit.likelihood:
+        gain = fit.likelihood - as_is.likelihood
+        if of_order > max(as_is.likelihood + BETTER_ORDER, fit.likelihood):
             return self._foreign(as_is.known, self._advice_on_order(order))
         if gain > BETTER and fit.known >= LEAST_KNOWN:
             bands = self._bands([best.gain] * len(order), [best.offset] * len(order))
@@ -266,29 +268,31 @@ class _Comparison:
         """Exchange the two bands that gain most, again and again, as long as it helps."""
         few = self.some[:_FEW_PIXELS]
         order = list(range(few.shape[1]))
-        best, start = order, self.spectra.fit(few).likelihood
-        reached = start
+        best, reached = order, self.spectra.fit(few).likelihood
         for _ in order:
             tried = [(self.spectra.fit(few[:, o]).likelihood, o) for o in _exchanges(best)]
             likelihood, exchanged = max(tried, default=(-np.inf, best))
-            if likelihood <= reached + BETTER / 2:
+            if likelihood <= reached + BETTER_ORDER / 2:
                 break
             best, reached = exchanged, likelihood
         return best, self.spectra.fit(self.some[:, best]).likelihood if best != order else -np.inf
 
-    def _cut_off(self) -> list[tuple[str, float, float]]:
-        """Return name, value and share of the bands in which low values were cut off."""
+    def _cut_off(self) -> list[tuple[str, float]]:
+        """Return name and share of the bands in which values below 0 seem to have become 0.
+
+        They do if 0 is the lowest value, many pixels have it and few come close to it, while the
+        training pixels all lie above.
+        """
         found = []
         for band, values in zip(self.card.bands, self.pixels.T, strict=True):
-            lowest = values.min()
-            at_lowest = float((values == lowest).mean())
-            reach = max(0.01 * (band.quantiles[-1] - band.quantiles[0]), 1e-9)
-            above = np.unique(values)[1:2]
-            reach = max(reach, float(above[0] - lowest)) if len(above) else reach
-            near = float(((values > lowest) & (values <= lowest + reach)).mean())
-            piled = at_lowest >= LEAST_CUT and at_lowest > 2 * near and len(above) > 0
-            if piled and lowest < band.quantiles[0]:
-                found.append((band.name, float(lowest), at_lowest))
+            near = 0.01 * (band.quantiles[-1] - band.quantiles[0])
+            at_0, close = (
+                float((values == 0).mean()),
+                float(((values > 0) & (values <= near)).mean()),
+            )
+            piled = at_0 >= LEAST_CUT and at_0 > 2 * close
+            if values.min() == 0 < band.quantiles[0] and piled:
+                found.append((band.name, at_0))
         return found
 
     def _bands(
@@ -390,10 +394,10 @@ def _advice_on_shift(conversion: Conversion) -> str:
     )
 
 
-def _advice_on_cut(cut: list[tuple[str, float, float]]) -> str:
-    name, value, share = max(cut, key=lambda band: band[2])
+def _advice_on_cut(cut: list[tuple[str, float]]) -> str:
+    name, share = max(cut, key=lambda band: band[1])
     return (
-        f"values are cut off at {value:g} in {len(cut)} bands, most of all in {name} with "
-        f"{share:.0%} of the pixels: take the scene as it was delivered, or declare {value:g} as "
-        "its nodata if such pixels are missing ones"
+        f"values seem cut off at 0 in {len(cut)} bands, most of all in {name} with {share:.0%} of "
+        "the pixels: take the scene as it was delivered, or declare 0 as its nodata if such "
+        "pixels are missing ones"
     )

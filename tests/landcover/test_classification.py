@@ -216,7 +216,7 @@ def reflectance(campaign, tmp_path):
 
 
 def test_a_shifted_scene_is_refused_and_nothing_is_written(campaign, reflectance, tmp_path):
-    with pytest.raises(InputError, match="was not classified: .*multiplying by 10000"):
+    with pytest.raises(InputError, match=r"was not classified: .*multiplying by 10000"):
         classify_scene(reflectance, campaign["training"].model, workdir=tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["s.tif"]
 

@@ -82,7 +82,7 @@ class Pace:
     def _estimate(self) -> str:
         """Return words for the time left; none in the first seconds, which are not typical."""
         seconds = time.monotonic() - self._began
-        if seconds < SECONDS_BEFORE_ESTIMATE or not self._done:
+        if seconds < SECONDS_BEFORE_ESTIMATE or not self._done or not self._left:
             return ""
         return f", about {_in_words(seconds / self._done * self._left)} left"
 

@@ -347,16 +347,17 @@ def _print(rows: list[dict[str, object]]) -> None:
 
 
 def _print_harmonised(rows: list[dict[str, object]]) -> None:
-    """Print how accurate maps of harmonised windows are, of all classes and scenes."""
+    """Print how accurate maps of harmonised windows of three classes or more are."""
     counted: dict[str, np.ndarray] = defaultdict(lambda: np.zeros(4, int))
     for row in rows:
-        if row["labelled"] != "":
+        if row["labelled"] != "" and int(str(row["classes"])) >= FEWEST_CLASSES:
             counts = (row["labelled"], row["right"], row["right_harmonised"], 1)
             counted[str(row["case"])] += np.array(counts, int)
     print("\n| harmonised | windows | labelled pixels | clean map right | harmonised map right |")
     print("|---|---|---|---|---|")
     for case, (labelled, clean, harmonised, windows) in sorted(counted.items()):
-        shares = f"{clean / labelled:.2%} | {harmonised / labelled:.2%}"
+        of = max(labelled, 1)  # a window may hold no label
+        shares = f"{clean / of:.2%} | {harmonised / of:.2%}"
         print(f"| {case} | {windows} | {labelled} | {shares} |")
 
 

@@ -5,11 +5,31 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from landcover.classifiers.build_tree_walk import SOURCE, library_name
-from landcover.classifiers.ranked_trees import RankedTrees
+from landcover.classifiers.ranked_trees import CHOICE, LEAF, RankedTrees
 
 _TYPES = {"u1": 0, "u2": 1, "f4": 2}
+_ARRAYS: dict[str, DTypeLike] = {
+    "band": np.int32,
+    "first_threshold": np.int64,
+    "steps": np.int32,
+    "thresholds": np.float32,
+    "codes": np.uint8,
+    "first_choice": np.int64,
+    "choices": CHOICE,
+    "first_exit": np.int64,
+    "score": np.int32,
+    "weights": np.float64,
+    "rows": np.float64,
+    "exits": np.int32,
+    "nodes": np.int64,
+    "blind": np.int32,
+    "leaf": np.int32,
+    "leaves": LEAF,
+}
+"""What the pointers of struct Trees point to, in their order."""
 
 
 class _Trees(ctypes.Structure):
@@ -18,10 +38,7 @@ class _Trees(ctypes.Structure):
     _fields_ = (
         *((name, ctypes.c_int64) for name in
           ("trees", "columns", "scores", "padded", "form")),
-        *((name, ctypes.c_void_p) for name in
-          ("band", "first_threshold", "steps", "thresholds", "codes", "first_choice", "choices",
-           "first_exit", "score", "weights", "rows", "exits", "nodes", "blind", "leaf",
-           "leaves")),
+        *((name, ctypes.c_void_p) for name in _ARRAYS),
     )  # fmt: skip
 
 
@@ -56,18 +73,11 @@ class CompiledKernel:
     def __init__(self, ranked: RankedTrees, loaded: ctypes.CDLL) -> None:
         """Take addresses; the arrays stay as long as the kernel does."""
         columns = ranked.columns
+        found = {**vars(columns), **vars(ranked), "first_threshold": columns.first}
         self._ranked = ranked
         self._pass = loaded.pass_pixels
-        arrays = {
-            "band": columns.band,
-            "first_threshold": columns.first,
-            "steps": columns.steps,
-            "thresholds": columns.thresholds,
-            **{name: getattr(ranked, name) for name in
-               ("codes", "first_choice", "choices", "first_exit", "score", "weights", "rows",
-                "exits", "nodes", "blind", "leaf", "leaves")},
-        }  # fmt: skip
-        self._arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+        self._arrays = {name: np.ascontiguousarray(found[name], dtype)
+                        for name, dtype in _ARRAYS.items()}  # fmt: skip
         self._trees = _Trees(
             trees=len(ranked.first_exit) - 1,
             columns=len(columns.band),

@@ -165,9 +165,10 @@ def outputs(folder):
 
 
 @pytest.mark.parametrize(
-    "error", [Stopped("by the test"), KeyboardInterrupt(), OSError(28, "full")]
-)
-@pytest.mark.parametrize("share", [0.01, 0.4, 0.8, 1.0])
+    ("share", "error"),
+    [(0.01, Stopped("by the test")), (0.4, Stopped("by the test")), (0.4, KeyboardInterrupt()),
+     (0.8, OSError(28, "full")), (1.0, Stopped("by the test"))],
+)  # fmt: skip
 def test_an_interrupted_run_goes_on_where_it_was(share, error, whole, trained, tmp_path):
     scene, expected = whole
     interrupt(scene, trained, tmp_path, share, error)
@@ -181,8 +182,7 @@ def test_an_interrupted_run_goes_on_where_it_was(share, error, whole, trained, t
         assert begun == [1.0]
 
 
-@pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
-@pytest.mark.parametrize("how", [ODD, TALL, ROWS])
+@pytest.mark.parametrize(("share", "how"), [(0.3, ODD), (0.9, ODD), (0.6, TALL), (0.6, ROWS)])
 def test_blocks_that_are_not_the_maps_are_no_obstacle(share, how, trained, tmp_path):
     scene = write_scene(tmp_path / "scene.tif", sparse(1100, 1200), **how, nodata=0)
     (tmp_path / "whole").mkdir()

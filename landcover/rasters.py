@@ -83,8 +83,12 @@ class Band:
 
 
 @contextmanager
-def open_raster(path: AnyPath) -> Iterator[DatasetReader]:
+def open_raster(path: AnyPath, cache_mib: int = 64) -> Iterator[DatasetReader]:
     """Open a GeoTIFF or COG for reading, whatever the file is called.
+
+    Args:
+        path: of the file.
+        cache_mib: blocks that GDAL keeps, MiB; whoever reads each block once needs few.
 
     Raises:
         InputError: it is missing or no readable GeoTIFF, or becomes unreadable while read.
@@ -93,7 +97,10 @@ def open_raster(path: AnyPath) -> Iterator[DatasetReader]:
     if not Path(path).is_file():  # GDAL would take a name for an address or an archive
         raise InputError(f"there is no file {name}")
     try:
-        with rasterio.Env(**RASTER_ENV), _opened_whole(path) as dataset:
+        with (
+            rasterio.Env(**RASTER_ENV | {"GDAL_CACHEMAX": cache_mib * 2**20}),
+            _opened_whole(path) as dataset,
+        ):
             if dataset.count == 0:
                 raise InputError(f"{name} holds no band")
             strange = {str(dtype) for dtype in dataset.dtypes} - set(_NUMBERS)

@@ -37,6 +37,8 @@ _PIXELS_AT_ONCE = 64 * 512
 """So many go through the trees between two looks whether the work is to stop."""
 _BYTES_AT_ONCE = 128 * 2**20
 """Pixels of the scene that are in memory, unless one block of it is larger."""
+_CACHE_MIB = 8
+"""Windows are whole blocks, so each is read once."""
 
 Correction = tuple[np.ndarray, np.ndarray]
 """Gain and offset, each (bands,), that bring a scene's values to those of the training."""
@@ -185,7 +187,7 @@ def _classify_missing(
 def _handles(scene: Path) -> Iterator[list[DatasetReader]]:
     """Open a scene once for every core: a handle serves one thread at a time."""
     with ExitStack() as opened:
-        yield [opened.enter_context(open_raster(scene)) for _ in range(cores())]
+        yield [opened.enter_context(open_raster(scene, _CACHE_MIB)) for _ in range(cores())]
 
 
 def _at_once(dataset: DatasetReader, windows: Sequence[Window]) -> int:

@@ -71,15 +71,13 @@ def _locked(directory: int, name: str) -> BinaryIO:
         file = os.fdopen(_opened(directory, name), "r+b")
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if _is_still(directory, name, file):
-                return file
-        except BaseException as error:
+        except BlockingIOError as error:
             file.close()
-            if isinstance(error, BlockingIOError):
-                raise InputError(
-                    "another run writes to this folder, wait for it or name another workdir"
-                ) from error
-            raise
+            raise InputError(
+                "another run writes to this folder, wait for it or name another workdir"
+            ) from error
+        if _is_still(directory, name, file):
+            return file
         file.close()  # the run that had it has just ended and taken it away
 
 

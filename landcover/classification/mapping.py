@@ -81,7 +81,7 @@ def classify_scene(
     """
     trained = load_model(model)
     folder = Path(workdir)
-    with open_raster(scene) as dataset:
+    with open_raster(scene, _CACHE_MIB) as dataset:
         indexes, matching = match_bands(dataset, trained.card)
         compared = compare(dataset, indexes, trained.card)
         corrected = compared.verdict == "shifted" and radiometry == "harmonise"

@@ -55,9 +55,11 @@ def _run(engine: Engine, folder: str, reference: str) -> None:
     trained = engine.run(
         "train-classifier", samples=cut["samples"], selection=balanced["selection"]
     )
+    checked = engine.run("check-radiometry", scene=scene, model=trained["model"])
     mapped = engine.run("classify-scene", scene=scene, model=trained["model"])
     assessed = engine.run("assess-quality", map=mapped["map"], reference=f"{folder}/{reference}")
     _print_table(engine, trained, assessed)
+    print(f"radiometry of the scene  {checked['verdict']}")
     picture = TARGET / "picture.png"
     draw(engine.local(scene), engine.local(mapped["map"]), picture)
     print(f"map      {engine.local(mapped['map'])}")

@@ -9,15 +9,18 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from landcover.balancing import balance_samples
-    from landcover.classification import classify_scene, train_classifier
+    from landcover.classification.mapping import classify_scene
+    from landcover.classification.training import train_classifier
     from landcover.extraction import extract_samples
     from landcover.quality.assessment import assess_quality
     from landcover.quality.comparison import compare_maps
     from landcover.quality.reference_sample import draw_reference_sample
+    from landcover.radiometry import check_radiometry
 
 __all__ = [
     "assess_quality",
     "balance_samples",
+    "check_radiometry",
     "classify_scene",
     "compare_maps",
     "draw_reference_sample",
@@ -28,11 +31,12 @@ __all__ = [
 _HOMES = {
     "assess_quality": "quality.assessment",
     "balance_samples": "balancing",
-    "classify_scene": "classification",
+    "check_radiometry": "radiometry",
+    "classify_scene": "classification.mapping",
     "compare_maps": "quality.comparison",
     "draw_reference_sample": "quality.reference_sample",
     "extract_samples": "extraction",
-    "train_classifier": "classification",
+    "train_classifier": "classification.training",
 }
 
 

@@ -22,6 +22,7 @@ from landcover.operation import CSV, AnyPath, File, Range, Seed, WrittenFolder
 from landcover.progress import report_progress
 from landcover.rasters import BlockReader, Grid, bands_of, open_raster
 from landcover.samples import UNLABELLED, Chips, SamplesWriter, writing_samples
+from landcover.sensors import measured_by
 from landcover.writing import write_csv
 
 _CHIPS_AT_ONCE = 64 * 2**20
@@ -95,6 +96,7 @@ def extract_samples(
                 chip_size=chip_size,
                 bands=bands_of(dataset),
                 legend=labelled.legend,
+                measured=measured_by(dataset),
             )
             legend = labelled.legend
     counts = _write_counts(Path(workdir) / "counts.csv", writer.counts, legend, left_out)

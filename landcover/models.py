@@ -1,32 +1,41 @@
 """A model is one ONNX file with its card: what it was trained on, and how well it did.
 
-Nothing in a model is executed on loading, and a model is hostile until checked
-(`landcover.classifiers.tree_ensemble`).
+Nothing in a model is executed on loading, and a model is hostile until checked: its card in
+`landcover.model_card`, its trees in `landcover.classifiers.tree_reading`. All else must be as
+`save_model` writes it, or other systems could read the file otherwise than we do.
 """
 
 import json
+import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
-from google.protobuf.message import DecodeError
-from onnx import helper
+from onnx import TensorProto, helper
 
-from landcover.classifiers.tree_ensemble import TreeEnsemble, from_node
-from landcover.errors import InputError, ModelError
+from landcover.classifiers.tree_ensemble import TreeEnsemble
+from landcover.classifiers.tree_reading import from_node
+from landcover.errors import ModelError
 from landcover.legend import Legend
+from landcover.model_card import CARD_VERSION, QUANTILES, checked_card
 from landcover.operation import AnyPath
+from landcover.spectra import Cluster
+from landcover.wire_format import BYTES, Field, damaged, fields
 from landcover.writing import written_beside
 
+__all__ = ["CARD_KEY", "QUANTILES", "Card", "CardBand", "Model", "load_model", "save_model"]
+
 CARD_KEY = "landcover.card"
-CARD_VERSION = 1
 MAX_BYTES = 1 << 30
-QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
+MAX_CARD_BYTES = 8 << 20
+"""Enough for the correlation of 600 bands."""
 # what TreeEnsembleClassifier 3 needs; readable by every ONNX Runtime since 1.11
 _OPSETS = {"": 13, "ai.onnx.ml": 3}
 _IR_VERSION = 8
+# of onnx.proto
+_PRODUCER, _PRODUCER_VERSION, _GRAPH, _METADATA = (2, BYTES), (3, BYTES), (7, BYTES), (14, BYTES)
+_NODE = (1, BYTES)
 
 
 @dataclass(frozen=True)
@@ -49,6 +58,7 @@ class Card:
         legend: the classes it tells apart.
         bands: in the order the model expects, with statistics of the training pixels.
         correlation: of the bands over the training pixels, (bands, bands).
+        clusters: of the training pixels of each class; none in other people's models.
         dtype: of the scene it was trained on.
         nodata: of that scene.
         scale: reflectance per count, where known.
@@ -79,6 +89,7 @@ class Card:
     offset: float | None = None
     sensor: str | None = None
     level: str | None = None
+    clusters: tuple[Cluster, ...] = ()
     version: int = field(default=CARD_VERSION)
 
     def to_json(self) -> str:
@@ -93,19 +104,11 @@ class Card:
         Raises:
             ModelError: it is no card of a version we read.
         """
-        try:
-            plain = json.loads(text)
-            if plain["version"] == CARD_VERSION:
-                return cls._from_plain(plain)
-        except (ValueError, TypeError, KeyError, AttributeError, InputError) as error:
-            raise ModelError("the model's card is damaged or not ours") from error
-        raise ModelError(f"the model's card has version {plain['version']}, needs {CARD_VERSION}")
-
-    @classmethod
-    def _from_plain(cls, plain: dict[str, Any]) -> "Card":
+        plain = checked_card(text)
         known = {key: plain[key] for key in cls.__dataclass_fields__ if key in plain}
         known["legend"] = Legend.from_list(plain["legend"])
-        known["bands"] = tuple(_card_band(band) for band in plain["bands"])
+        known["bands"] = tuple(CardBand(**band) for band in plain["bands"])
+        known["clusters"] = tuple(Cluster(**one) for one in plain.get("clusters", ()))
         return cls(**known)
 
 
@@ -119,13 +122,9 @@ class Model:
 
 def save_model(path: Path, model: Model) -> None:
     """Write one ONNX file, beside and renamed."""
-    proto = helper.make_model(
-        model.trees.to_graph(),
-        opset_imports=[helper.make_opsetid(name, v) for name, v in _OPSETS.items()],
-        ir_version=_IR_VERSION,
-        producer_name="landcover-geoportal",
-        producer_version=model.card.code_version,
-    )
+    proto = _wrapped(model.trees.to_graph())
+    proto.producer_name = "landcover-geoportal"
+    proto.producer_version = model.card.code_version
     helper.set_model_props(proto, {CARD_KEY: model.card.to_json()})
     with written_beside(path) as beside:
         beside.write_bytes(proto.SerializeToString())
@@ -137,51 +136,80 @@ def load_model(path: AnyPath) -> Model:
     Raises:
         ModelError: it is no model of ours, or not safe to run.
     """
-    proto = _parse(Path(path))
-    card = Card.from_json(_card_text(proto, Path(path).name))
-    _check_container(proto)
-    trees = from_node(proto.graph.node[0], card.legend.codes, len(card.bands))
+    path = Path(path)
+    model = fields(memoryview(_read(path)))
+    graphs = model.pop(_GRAPH, [])
+    if len(graphs) != 1:
+        raise damaged()
+    graph = fields(graphs[0])
+    card = Card.from_json(_card_text(model.pop(_METADATA, []), path.name))
+    nodes = graph.pop(_NODE, [])
+    if len(nodes) != 1:
+        raise ModelError("the model is not one forest, other models are not run")
+    trees = from_node(nodes[0], card.legend.codes, len(card.bands))
+    _check_wrapping(model, graph, trees)
     return Model(card, trees)
 
 
-def _parse(path: Path) -> onnx.ModelProto:
+def _wrapped(graph: onnx.GraphProto) -> onnx.ModelProto:
+    opsets = [helper.make_opsetid(name, version) for name, version in _OPSETS.items()]
+    return helper.make_model(graph, opset_imports=opsets, ir_version=_IR_VERSION)
+
+
+def _read(path: Path) -> bytes:
     try:
-        size = path.stat().st_size
-        if size > MAX_BYTES:
-            raise ModelError(
-                f"{path.name} has {size >> 20} MiB, at most {MAX_BYTES >> 20} are read"
-            )
-        proto = onnx.ModelProto()
-        proto.ParseFromString(path.read_bytes())
+        if path.exists() and not path.is_file():
+            raise ModelError(f"{path.name} is no file")
+        # should a pipe have taken its place by now, it is not waited for
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb") as file:
+            size = os.fstat(descriptor).st_size
+            if size > MAX_BYTES:
+                raise ModelError(
+                    f"{path.name} has {size >> 20} MiB, at most {MAX_BYTES >> 20} are read"
+                )
+            return file.read(size)
     except OSError as error:
         raise ModelError(f"{path.name} cannot be read: {error.strerror}") from error
-    except DecodeError as error:
-        raise ModelError(f"{path.name} is no ONNX file, or damaged") from error
-    return proto
 
 
-def _card_text(proto: onnx.ModelProto, name: str) -> str:
-    cards = [p.value for p in proto.metadata_props if p.key == CARD_KEY]
-    if len(cards) != 1:
+def _card_text(metadata: list[memoryview], name: str) -> str:
+    key = [CARD_KEY.encode()]
+    cards = [entry for entry in map(fields, metadata) if entry.get((1, BYTES)) == key]
+    if len(cards) != 1 or len(cards[0].get((2, BYTES), [])) != 1:
         raise ModelError(f"{name} has no card, it needs one: train it with train-classifier")
-    return str(cards[0])
+    card = cards[0][2, BYTES][0]
+    if len(card) > MAX_CARD_BYTES:
+        raise ModelError(
+            f"the model's card has {len(card) >> 20} MiB, at most {MAX_CARD_BYTES >> 20} are read"
+        )
+    return bytes(card).decode(errors="surrogateescape")
 
 
-def _check_container(proto: onnx.ModelProto) -> None:
-    """Refuse everything but one TreeEnsembleClassifier of the opsets we write."""
-    if proto.functions or {o.domain for o in proto.opset_import} - {"", "ai.onnx", "ai.onnx.ml"}:
-        raise ModelError("the model brings operators of its own, which are not run")
-    graph = proto.graph
-    if graph.initializer or graph.sparse_initializer:
-        raise ModelError("the model refers to data, which a forest does not need")
-    kinds = [(node.domain, node.op_type) for node in graph.node]
-    if kinds != [("ai.onnx.ml", "TreeEnsembleClassifier")]:
-        raise ModelError("the model is not one forest, other models are not run")
+def _check_wrapping(
+    model: dict[Field, list[Any]], graph: dict[Field, list[Any]], trees: TreeEnsemble
+) -> None:
+    """Refuse everything around the forest but what we write, names and shapes included."""
+    ours = helper.make_graph(
+        [],
+        "landcover",
+        [helper.make_tensor_value_info("pixels", TensorProto.FLOAT, [None, trees.bands])],
+        [
+            helper.make_tensor_value_info("code", TensorProto.INT64, [None]),
+            helper.make_tensor_value_info(
+                "probability", TensorProto.FLOAT, [None, len(trees.codes)]
+            ),
+        ],
+    )
+    if graph != _fields_of(ours):
+        raise ModelError("the model takes, returns or holds something else than a forest does")
+    expected = _fields_of(_wrapped(ours))
+    del expected[_GRAPH]
+    if {key: model[key] for key in model.keys() - {_PRODUCER, _PRODUCER_VERSION}} != expected:
+        raise ModelError(
+            "the model needs other versions of operators than a forest, or brings its own"
+        )
 
 
-def _card_band(plain: dict[str, Any]) -> CardBand:
-    quantiles = tuple(float(value) for value in plain["quantiles"])
-    mean, std = float(plain["mean"]), float(plain["std"])
-    if len(quantiles) != len(QUANTILES) or not np.isfinite((mean, std, *quantiles)).all():
-        raise ValueError("band statistics")
-    return CardBand(str(plain["name"]), plain.get("wavelength"), mean, std, quantiles)
+def _fields_of(proto: onnx.GraphProto | onnx.ModelProto) -> dict[Field, list[Any]]:
+    return fields(memoryview(proto.SerializeToString()))

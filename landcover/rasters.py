@@ -1,9 +1,9 @@
-"""Scenes, maps and label rasters: GeoTIFF read by windows, written as COG with a legend."""
+"""Scenes, maps and label rasters: GeoTIFF read by windows; `landcover.cog` writes them."""
 
 import logging
 import math
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import rasterio
-import rasterio.shutil
 from affine import Affine
 from rasterio._err import CPLE_BaseError
 from rasterio.crs import CRS
@@ -23,10 +22,9 @@ from rasterio.windows import Window
 
 from landcover.drivers import RASTER, RASTER_ENV
 from landcover.errors import InputError
-from landcover.legend import NODATA, Legend
+from landcover.legend import Legend
 from landcover.operation import AnyPath
 from landcover.sensors import wavelength_of
-from landcover.writing import written_beside
 
 _NUMBERS = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float32",
             "float64")  # fmt: skip
@@ -65,6 +63,11 @@ class Grid:
                 yield Window(
                     left, top, min(width, self.width - left), min(height, self.height - top)
                 )
+
+    @property
+    def pixels(self) -> int:
+        """Number of pixels."""
+        return self.width * self.height
 
     def transform_of(self, window: Window) -> Affine:
         """Return the affine transform of a window."""
@@ -304,81 +307,3 @@ class _Overlaid:
         for view in self._views[1:]:
             values = np.where(values == view.nodata, view.read(index, window=window), values)
         return np.asarray(values)
-
-
-class CogWriter:
-    """Collects blocks of one uint8 band, then becomes a COG."""
-
-    def __init__(self, path: Path, grid: Grid) -> None:
-        """Start a plain GeoTIFF at `path`."""
-        self._plain = rasterio.open(
-            path,
-            "w",
-            driver="GTiff",
-            dtype="uint8",
-            count=1,
-            width=grid.width,
-            height=grid.height,
-            crs=grid.crs,
-            transform=grid.transform,
-            nodata=NODATA,
-            tiled=True,
-            blockxsize=BLOCK,
-            blockysize=BLOCK,
-            compress="deflate",
-            BIGTIFF="IF_SAFER",
-        )
-
-    def write(self, values: np.ndarray, window: Window) -> None:
-        """Write a block (H, W)."""
-        self._plain.write(values, 1, window=window)
-
-    def finish(self, target: Path, resampling: str) -> None:
-        """Write the COG with its overviews."""
-        path = self._plain.name
-        self._plain.close()
-        rasterio.shutil.copy(
-            path,
-            target,
-            driver="COG",
-            COMPRESS="DEFLATE",
-            OVERVIEW_RESAMPLING=resampling,
-            BIGTIFF="IF_SAFER",
-        )
-        Path(path).unlink()
-
-    def describe(self, name: str, legend: Legend | None, tags: Mapping[str, Any]) -> None:
-        """Give the band its name and, to a map, its legend and colours."""
-        self._plain.set_band_description(1, name)
-        self._plain.update_tags(**tags)
-        if legend is not None:
-            self._plain.update_tags(**{LEGEND_TAG: legend.to_tag()})
-            self._plain.write_colormap(1, legend.colormap())
-
-
-@contextmanager
-def writing_cog(
-    target: Path,
-    grid: Grid,
-    name: str,
-    legend: Legend | None = None,
-    tags: Mapping[str, Any] | None = None,
-) -> Iterator[CogWriter]:
-    """Write a uint8 COG with nodata 255, block by block, beside `target`.
-
-    Args:
-        target: where it appears, whole, when the block ends well.
-        grid: where its pixels lie.
-        name: description of the band.
-        legend: classes of a map; a raster of quantities has none.
-        tags: further dataset tags.
-    """
-    with rasterio.Env(**RASTER_ENV), written_beside(target) as beside:
-        plain = beside.with_suffix(".blocks.tif")
-        try:
-            writer = CogWriter(plain, grid)
-            writer.describe(name, legend, tags or {})
-            yield writer
-            writer.finish(beside, "mode" if legend else "average")
-        finally:
-            plain.unlink(missing_ok=True)

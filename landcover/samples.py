@@ -30,6 +30,7 @@ from landcover.labels import NO_FEATURE
 from landcover.legend import MAX_CODE, Legend
 from landcover.operation import Folder
 from landcover.rasters import Band
+from landcover.sensors import UNKNOWN, Measured
 from landcover.writing import write_json, written_beside
 
 UNLABELLED = 255
@@ -105,6 +106,7 @@ class SamplesWriter:
         chip_size: int,
         bands: Sequence[Band],
         legend: Legend,
+        measured: Measured = UNKNOWN,
     ) -> None:
         """Give each class its folder, and write samples.json."""
         self.close()
@@ -131,6 +133,7 @@ class SamplesWriter:
                 "bands": [asdict(band) for band in bands],
                 "legend": legend.to_list(),
                 "classes": {name: code for code, name in folders.items()},
+                **asdict(measured),
             },
         )
 
@@ -246,6 +249,7 @@ class Samples:
         nodata: value of invalid pixels, None if there is none.
         chip_size: side of a chip in pixels; 0 if the folder does not say.
         scene: name of the scene they were cut from, "" if unknown.
+        measured: sensor, processing level and unit of that scene, where known.
         containers: in the order of class folder, then file name.
     """
 
@@ -255,6 +259,7 @@ class Samples:
     nodata: float | None
     chip_size: int
     scene: str
+    measured: Measured
     containers: tuple[Container, ...]
 
     def __len__(self) -> int:
@@ -304,6 +309,7 @@ def read_samples(folder: Folder) -> Samples:
         nodata=described.nodata,
         chip_size=described.chip_size,
         scene=described.scene,
+        measured=described.measured,
         containers=containers,
     )
 
@@ -327,6 +333,7 @@ class _Description:
     bands: tuple[Band, ...] | None = None
     legend: Legend | None = None
     classes: dict[str, int] | None = None
+    measured: Measured = UNKNOWN
 
 
 def _read_description(root: Path) -> _Description:
@@ -354,7 +361,7 @@ def _read_description(root: Path) -> _Description:
                 read[key] = parse(described[key])
             except (TypeError, KeyError, ValueError, AttributeError, OverflowError) as error:
                 raise InputError(f"samples.json has {key} in a form that does not do") from error
-    return _Description(**read)
+    return _Description(**read, measured=Measured.declared(described))
 
 
 def _whole(value: Any, low: int, high: int) -> int:

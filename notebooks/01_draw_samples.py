@@ -64,7 +64,7 @@ m.samples
 # ## Samples that others drew
 #
 # Good training data takes days. To go on at once, we use polygons that volunteers drew in
-# OpenStreetMap. Every third polygon of a class was set aside as a *reference* (page 5), before
+# OpenStreetMap. Every third polygon of a class was set aside as a *reference* (page 6), before
 # anything was trained: what checks a map must never have taught it.
 
 # %%

@@ -20,8 +20,9 @@ PAGES = [
     "01_draw_samples.ipynb",
     "02_balance.ipynb",
     "03_train.ipynb",
-    "04_classify.ipynb",
-    "05_assess.ipynb",
+    "04_check_radiometry.ipynb",
+    "05_classify.ipynb",
+    "06_assess.ipynb",
 ]
 
 
@@ -131,7 +132,7 @@ def test_course_runs_from_the_first_page_to_the_last(server: Server, geoportal: 
     assert "application/vnd.jupyter.widget-view+json" in kinds["01_draw_samples.ipynb"]
     assert all("image/png" in found for found in kinds.values())
     # page 4 compares the map of the notebook with the one that the WPS made
-    assert "the map is the same" in pages["04_classify.ipynb"][-1].text
+    assert "the map is the same" in pages["05_classify.ipynb"][-1].text
     work = geoportal.storage / "users" / READER / "course" / "work"
     statistics = json.loads((work / "assess" / "statistics.json").read_text())
     assert 0.5 < statistics["overall"]["Overall ACC"] < 0.8  # more would be a leak

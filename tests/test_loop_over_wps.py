@@ -54,6 +54,9 @@ def loop(geoportal):
     done["train"] = run(
         wps, "train-classifier", samples=samples, selection=done["balance"]["selection"]
     )
+    done["check"] = run(
+        wps, "check-radiometry", mode=SYNC, scene=scene, model=done["train"]["model"]
+    )
     done["classify"] = run(wps, "classify-scene", scene=scene, model=done["train"]["model"])
     done["assess"] = run(
         wps, "assess-quality", map=done["classify"]["map"],
@@ -85,6 +88,8 @@ def test_the_loop_makes_an_honest_map_of_the_demo_scene(geoportal, loop):
     assert int(loop["balance"]["after"]) < int(loop["balance"]["before"]) == 2500
     assert 0.45 < float(loop["train"]["accuracy"]) < 0.75  # much more would mean leakage
     assert 0.5 < float(loop["assess"]["accuracy"]) < 0.8
+    assert loop["check"]["verdict"] == "ok"
+    assert loop["check"]["bands"].endswith("/bands.csv")
     assert int(loop["classify"]["classified"]) == 1536 * 768
     with rasterio.open(in_home(geoportal, loop["classify"]["map"])) as dataset:
         names = [c["name"] for c in json.loads(dataset.tags()["LANDCOVER_LEGEND"])]

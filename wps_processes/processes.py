@@ -1,11 +1,13 @@
 """Every published process, three lines each; all else follows from the operation."""
 
 from landcover.balancing import balance_samples
-from landcover.classification import classify_scene, train_classifier
+from landcover.classification.mapping import classify_scene
+from landcover.classification.training import train_classifier
 from landcover.extraction import extract_samples
 from landcover.quality.assessment import assess_quality
 from landcover.quality.comparison import compare_maps
 from landcover.quality.reference_sample import draw_reference_sample
+from landcover.radiometry import check_radiometry
 from wps_processes.adapter import OperationProcess
 
 
@@ -27,6 +29,13 @@ class TrainClassifier(OperationProcess):
     """Train a classifier and measure it on places it has not seen."""
 
     function = train_classifier
+    version = "1.0"
+
+
+class CheckRadiometry(OperationProcess):
+    """Tell whether a model can be trusted with a scene."""
+
+    function = check_radiometry
     version = "1.0"
 
 
@@ -62,6 +71,7 @@ PROCESSES: tuple[type[OperationProcess], ...] = (
     ExtractSamples,
     BalanceSamples,
     TrainClassifier,
+    CheckRadiometry,
     ClassifyScene,
     DrawReferenceSample,
     AssessQuality,

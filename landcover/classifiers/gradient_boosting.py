@@ -4,8 +4,11 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from landcover.classifiers.tree_ensemble import Transform, Tree, TreeEnsemble, joined, round_down
+
+FEW_PIXELS = 20_000
 
 
 def fit(pixels: np.ndarray, codes: np.ndarray, seed: int) -> TreeEnsemble:
@@ -21,7 +24,9 @@ def fit(pixels: np.ndarray, codes: np.ndarray, seed: int) -> TreeEnsemble:
     boosted = HistGradientBoostingClassifier(
         max_iter=100, class_weight="balanced", early_stopping=False, random_state=seed
     )
-    boosted.fit(pixels, codes)
+    # threads that wait for each other cost more than they save where there is little to do
+    with threadpool_limits(1 if len(pixels) < FEW_PIXELS else None, user_api="openmp"):
+        boosted.fit(pixels, codes)
     # of two classes, one tree a round speaks for both
     scores = len(boosted._predictors[0])
     trees = [

@@ -2,7 +2,7 @@
 
 A forest leaves as an ONNX TreeEnsembleClassifier, which other systems can load. We evaluate its
 arrays ourselves, because ONNX Runtime is slow on forests. The kernels check no bounds, so nothing
-reaches them that `from_node` has not checked: a model is hostile until then.
+reaches them from a file that `tree_reading` has not checked.
 
 Kept from the trainer: for x of float32, x <= t of float64 is x <= t rounded down to
 float32.
@@ -19,12 +19,10 @@ from onnx import TensorProto, helper
 
 from landcover.classifiers.kernels import Kernel, kernel_of
 from landcover.classifiers.ranked_trees import RankedTrees, rank_trees
-from landcover.errors import ModelError
 from landcover.legend import NODATA
 
 Transform = Literal["NONE", "SOFTMAX", "LOGISTIC"]
 
-MAX_NODES = 50_000_000
 AT_ONCE = 16384
 """Pixels that a kernel is given at once: what they need in between fits into a cache."""
 _BRANCH, _LEAF = b"BRANCH_LEQ", b"LEAF"
@@ -238,55 +236,6 @@ def joined(
     )
 
 
-def from_node(node: onnx.NodeProto, codes: Sequence[int], bands: int) -> TreeEnsemble:
-    """Read and check a TreeEnsembleClassifier.
-
-    Args:
-        node: the operator, from anybody.
-        codes: the legend's codes; every class of the node must be one.
-        bands: number of bands of the model's card.
-
-    Raises:
-        ModelError: anything in it could lead the kernel astray.
-    """
-    found = {a.name: helper.get_attribute_value(a) for a in node.attribute}
-    tree, nodes = _ints(found, "nodes_treeids"), _ints(found, "nodes_nodeids")
-    feature = _ints(found, "nodes_featureids")
-    threshold = np.array(found.get("nodes_values", ()), np.float32)
-    yes, no = _ints(found, "nodes_truenodeids"), _ints(found, "nodes_falsenodeids")
-    modes = np.array(found.get("nodes_modes", ()), "S16")
-    arrays = (tree, nodes, feature, threshold, yes, no, modes)
-    _need(0 < len(tree) <= MAX_NODES, f"has {len(tree)} nodes, at most {MAX_NODES} are run")
-    _need(len({len(a) for a in arrays}) == 1, "has node lists of different lengths")
-    labels = _ints(found, "classlabels_int64s")
-    _need(not found.get("base_values"), "adds base values, which are not run here")
-    _need(
-        len(labels) >= 2 and set(labels.tolist()) <= set(codes), "names classes outside its legend"
-    )
-    _need(len(set(labels.tolist())) == len(labels), "names a class twice")
-    roots = _roots(tree, nodes)
-    leaf = modes == _LEAF
-    _need(bool((leaf | (modes == _BRANCH)).all()), "compares in another way than <=")
-    offset = roots[tree]
-    size = np.diff(np.append(roots, len(tree)))[tree]
-    for children in (yes, no):
-        inside = (children > nodes) & (children < size)
-        _need(bool((leaf | inside).all()), "has a child outside its tree or before its parent")
-    _need(bool((leaf | ((feature >= 0) & (feature < bands))).all()), "compares a band it lacks")
-    _need(bool(np.isfinite(threshold).all()), "has a threshold that is no number")
-    return TreeEnsemble(
-        roots=roots.astype(np.int32),
-        feature=np.where(leaf, 0, feature).astype(np.int32),
-        threshold=threshold,
-        left=np.where(leaf, -1, yes + offset).astype(np.int32),
-        right=np.where(leaf, -1, no + offset).astype(np.int32),
-        values=_leaf_values(found, roots, size[roots], leaf, labels),
-        codes=labels.astype(np.uint8),
-        transform=_transform(found),
-        bands=bands,
-    )
-
-
 def round_down(thresholds: np.ndarray) -> np.ndarray:
     """Round float64 to the next float32 that is not greater."""
     with np.errstate(over="ignore"):
@@ -294,59 +243,6 @@ def round_down(thresholds: np.ndarray) -> np.ndarray:
     lower = np.where(nearest > thresholds, np.nextafter(nearest, np.float32(-np.inf)), nearest)
     limit = np.finfo(np.float32)
     return np.clip(lower, limit.min, limit.max).astype(np.float32)
-
-
-def _roots(tree: np.ndarray, nodes: np.ndarray) -> np.ndarray:
-    """Return the first node of each tree; trees and nodes must be numbered 0, 1, 2 ..."""
-    roots = np.flatnonzero(nodes == 0)
-    _need(roots.size > 0 and roots[0] == 0, "has no first node")
-    sizes = np.diff(np.append(roots, len(nodes)))
-    in_order = np.array_equal(tree, np.repeat(np.arange(len(roots)), sizes))
-    in_order &= np.array_equal(nodes, np.arange(len(nodes)) - np.repeat(roots, sizes))
-    _need(in_order, "does not number its trees and nodes 0, 1, 2 and so on")
-    return roots
-
-
-def _leaf_values(
-    found: dict[str, object],
-    roots: np.ndarray,
-    sizes: np.ndarray,
-    leaf: np.ndarray,
-    labels: np.ndarray,
-) -> np.ndarray:
-    tree, node = _ints(found, "class_treeids"), _ints(found, "class_nodeids")
-    scores = 1 if len(labels) == 2 else len(labels)
-    column = _ints(found, "class_ids")
-    weight = np.array(found.get("class_weights", ()), np.float32)
-    _need(len({len(a) for a in (tree, node, column, weight)}) == 1,
-          "has class lists of different lengths")  # fmt: skip
-    _need(bool(((tree >= 0) & (tree < len(roots))).all()), "has a class in a tree it lacks")
-    _need(bool(((node >= 0) & (node < sizes[tree])).all()), "has a class at a node it lacks")
-    _need(bool(((column >= 0) & (column < scores)).all()), "has a class outside its legend")
-    _need(bool(np.isfinite(weight).all()), "has a class weight that is no number")
-    _need(scores * len(leaf) <= 4 * MAX_NODES, "has too many nodes for its classes")
-    where = roots[tree] + node
-    _need(bool(leaf[where].all()), "has a class at a branch")
-    values = np.zeros((len(leaf), scores), np.float32)
-    np.add.at(values, (where, column), weight)
-    return values
-
-
-def _transform(found: dict[str, object]) -> Transform:
-    name = found.get("post_transform", b"NONE")
-    known = next((key for key in _TRANSFORMS if key.encode() == name), None)
-    if known is None:
-        raise ModelError("the model ends in a transform that is not run here")
-    return known
-
-
-def _ints(found: dict[str, object], name: str) -> np.ndarray:
-    return np.array(found.get(name, ()), np.int64)
-
-
-def _need(holds: bool, fault: str) -> None:
-    if not holds:
-        raise ModelError(f"the model {fault}")
 
 
 def _none(sums: np.ndarray) -> np.ndarray:

@@ -7,10 +7,10 @@ import onnxruntime
 import pytest
 import rasterio
 from onnx import helper
-from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier
 
 from landcover import balance_samples, classify_scene, extract_samples, train_classifier
-from landcover.classifiers import CLASSIFIERS
+from landcover.classifiers import CLASSIFIERS, random_forest
 from landcover.classifiers.tree_ensemble import round_down
 from landcover.errors import InputError, ModelError
 from landcover.models import CARD_KEY, load_model
@@ -113,7 +113,7 @@ def test_labels_from_the_file_equal_the_trainers(method, classes, campaign, tmp_
     session = onnxruntime.InferenceSession(proto.SerializeToString())
     label, probability = session.run(None, {"pixels": x})
     reference = {
-        "random-forest": RandomForestClassifier(100, class_weight="balanced", random_state=0),
+        "random-forest": random_forest.trainer(y[:1500], 0),
         "gradient-boosting": HistGradientBoostingClassifier(
             max_iter=100, class_weight="balanced", early_stopping=False, random_state=0
         ),
@@ -207,18 +207,48 @@ def test_a_missing_band_is_named(campaign, tmp_path):
         classify_scene(scene, campaign["training"].model, workdir=tmp_path)
 
 
-def test_foreign_spectra_are_refused_and_nothing_is_written(campaign, tmp_path):
+@pytest.fixture
+def reflectance(campaign, tmp_path):
+    """The campaign's scene as reflectance, where the model knows counts."""
     with rasterio.open(campaign["scene"]) as dataset:
-        values = dataset.read().astype(np.float32) / 10_000  # reflectance instead of counts
-    scene = write_raster(tmp_path / "s.tif", values, names=NAMES)
+        values = dataset.read().astype(np.float32) / 10_000
+    return write_raster(tmp_path / "s.tif", values, names=NAMES)
+
+
+def test_a_shifted_scene_is_refused_and_nothing_is_written(campaign, reflectance, tmp_path):
+    with pytest.raises(InputError, match=r"was not classified: .*multiplying by 10000"):
+        classify_scene(reflectance, campaign["training"].model, workdir=tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["s.tif"]
+
+
+def test_a_harmonised_scene_is_mapped_as_the_clean_one(campaign, reflectance, tmp_path):
     model = campaign["training"].model
-    for way in ("refuse", "harmonise"):
-        with pytest.raises(InputError, match="was not classified"):
-            classify_scene(scene, model, radiometry=way, workdir=tmp_path)
-        assert [path.name for path in tmp_path.iterdir()] == ["s.tif"]
-    result = classify_scene(scene, model, radiometry="ignore", workdir=tmp_path)
+    result = classify_scene(reflectance, model, radiometry="harmonise", workdir=tmp_path)
     with rasterio.open(result.map) as dataset:
-        assert dataset.tags()["RADIOMETRY"] == "ignored:foreign"
+        np.testing.assert_array_equal(dataset.read(1), campaign["codes"])
+        assert "RADIOMETRY" not in dataset.tags()
+    said = json.loads(result.coverage.read_text())["radiometry"]
+    assert said["corrected"] is True
+    assert said["verdict"] == "shifted"
+    assert [(band["name"], band["gain"]) for band in said["bands"]] == [
+        (name, pytest.approx(10_000)) for name in NAMES
+    ]
+
+
+def test_an_ignored_check_is_written_on_the_map(campaign, reflectance, tmp_path):
+    model = campaign["training"].model
+    result = classify_scene(reflectance, model, radiometry="ignore", workdir=tmp_path)
+    with rasterio.open(result.map) as dataset:
+        assert dataset.tags()["RADIOMETRY"] == "ignored:shifted"
+
+
+@pytest.mark.parametrize("way", ["refuse", "harmonise"])
+def test_foreign_spectra_are_refused_whatever_is_asked(campaign, tmp_path, way):
+    values = np.random.default_rng(0).integers(5000, 9000, (3, 40, 40)).astype(np.uint16)
+    scene = write_raster(tmp_path / "s.tif", values, names=NAMES)
+    with pytest.raises(InputError, match="was not classified"):
+        classify_scene(scene, campaign["training"].model, radiometry=way, workdir=tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["s.tif"]
 
 
 def test_a_selection_decides_what_is_learned_from(campaign, tmp_path):

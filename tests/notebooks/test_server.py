@@ -33,8 +33,9 @@ def test_course_that_the_environment_names_is_installed(app, home, monkeypatch):
         "01_draw_samples.ipynb",
         "02_balance.ipynb",
         "03_train.ipynb",
-        "04_classify.ipynb",
-        "05_assess.ipynb",
+        "04_check_radiometry.ipynb",
+        "05_classify.ipynb",
+        "06_assess.ipynb",
     ]
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier
 from threadpoolctl import threadpool_limits
 
 from landcover.classifiers import (
@@ -242,7 +242,7 @@ def learned(method: str, classes: int) -> tuple[TreeEnsemble, np.ndarray, np.nda
     pixels = (codes[:, None] * 40 + rng.normal(0, 60, (1500, 4))).round().astype(np.float32)
     if method == "forest":
         trees = random_forest.fit(pixels[:500], codes[:500], 0)
-        theirs = RandomForestClassifier(100, class_weight="balanced", random_state=0)
+        theirs = random_forest.trainer(codes[:500], 0)
     else:
         trees = gradient_boosting.fit(pixels[:500], codes[:500], 0)
         theirs = HistGradientBoostingClassifier(

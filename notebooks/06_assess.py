@@ -1,5 +1,5 @@
 # %% [markdown]
-# # 5. Assess the map
+# # 6. Assess the map
 #
 # Page 3 estimated how good the model is; this page measures the *map*, against polygons that were
 # set aside before anything was trained. Pixels without a reference do not count.

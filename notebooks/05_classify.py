@@ -1,10 +1,8 @@
 # %% [markdown]
-# # 4. Classify the scene
+# # 5. Classify the scene
 #
-# Now the model looks at every pixel. Before it does, it checks that the scene looks like the one
-# it was trained on: the same bands, and values in the range it knows. A scene with another offset
-# (Sentinel-2 changed its own in 2022) would be classified without complaint and wrongly; here it
-# is refused, with advice.
+# Now the model looks at every pixel. Before it does, it runs the check of page 4 by itself: a
+# scene whose values it does not know is refused, with advice, unless you ask otherwise.
 
 # %%
 import json

@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import os
+import re
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -30,6 +31,11 @@ def written_beside(target: Path) -> Iterator[Path]:
             shutil.rmtree(beside)
         else:
             beside.unlink(missing_ok=True)
+
+
+def is_unfinished(name: str) -> bool:
+    """Tell whether a file or folder of this name is what an interrupted run left behind."""
+    return re.fullmatch(r"\.([0-9a-f]{8}-.+|[a-z]+\.tif\.tiles)", name) is not None
 
 
 def write_json(target: Path, value: object) -> None:

@@ -7,6 +7,7 @@ kill, and PyWPS's fork of the server hangs once scikit-learn has computed in it.
 import json
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from landcover.errors import LandcoverError
 from landcover.storage import Storage
+from landcover.writing import is_unfinished
 from wps_processes.jobs import Job, Ledger, to_request
 
 LOGGER = logging.getLogger(__name__)
@@ -51,6 +53,7 @@ class ProcessRunner:
         if "outputs" in answer and status == 0:
             ledger.succeed(job.id, answer["outputs"])
         else:
+            _tidy(job, self._root)  # failed or dismissed, it will not go on
             ledger.fail(job.id, answer.get("error") or _how_it_ended(status))
 
     def stop(self, job_id: str) -> None:
@@ -228,6 +231,26 @@ def _log_of(job: Job, root: Path) -> Iterator[int]:
         yield log
     finally:
         os.close(log)
+
+
+def _tidy(job: Job, root: Path) -> None:
+    """Remove what a killed operation had begun to write; all else in the folder stays."""
+    storage = Storage(root, job.folder, tuple(job.groups), bool(job.administrator))
+    try:
+        folder = storage.make_folder(f"home/jobs/{job.id}")
+    except (LandcoverError, OSError):
+        return  # its owner has put something else there
+    try:
+        with os.scandir(folder) as entries:
+            unfinished = [entry for entry in entries if is_unfinished(entry.name)]
+        for entry in unfinished:
+            with suppress(OSError):
+                if entry.is_dir(follow_symlinks=False):
+                    shutil.rmtree(entry.name, dir_fd=folder)
+                else:
+                    os.unlink(entry.name, dir_fd=folder)
+    finally:
+        os.close(folder)
 
 
 def _how_it_ended(status: int) -> str:

@@ -273,3 +273,19 @@ def test_a_job_sees_none_of_the_services_secrets(start, monkeypatch, tmp_path):
     assert "JUPYTERHUB_API_TOKEN" not in seen
     assert "secret" not in " ".join(process.cmdline())
     wps.dispatcher.dismiss(running.id, "enough")
+
+
+def test_a_failed_job_leaves_its_log_and_no_half_file(ledger, tmp_path):
+    failing = job()
+    folder = tmp_path / "storage/users/anna/jobs" / failing.id
+    (folder / ".0123abcd-samples").mkdir(parents=True)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (folder / ".4567abcd-samples").symlink_to(elsewhere)
+    for name in (".map.tif.tiles", ".0123abcd-map.tif", ".hidden", "notes.txt"):
+        (folder / name).write_text("x")
+    ledger.add(failing)
+    ProcessRunner(tmp_path / "storage").run(ledger.claim(), ledger)
+    assert ledger.get(failing.id).state == "failed"
+    assert {path.name for path in folder.iterdir()} == {"job.log", ".hidden", "notes.txt"}
+    assert elsewhere.is_dir()

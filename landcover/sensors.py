@@ -161,7 +161,9 @@ def measured_by(dataset: DatasetReader) -> Measured:
 
 
 def _text(value: Any) -> str | None:
-    return value[:_LONGEST] if isinstance(value, str) and value else None
+    words = value.split() if isinstance(value, str) else []
+    printable = "".join(c for c in " ".join(words) if c.isprintable())
+    return printable[:_LONGEST] or None
 
 
 def _number(value: Any) -> float | None:

@@ -134,6 +134,14 @@ def test_another_sensor_is_foreign_and_its_own_words_are_quoted(check):
     assert "Landsat 7 ETM+ not Sentinel-2A MSI" in found.advice
 
 
+def test_what_a_hostile_scene_says_of_itself_stays_one_short_sentence(check):
+    values = np.full((3, 40, 40), 9000, np.uint16)
+    found, _ = check(values, SENSOR="a\n\x1b[2J<b>" + 500 * "x", SCALE="1e999", OFFSET="nan")
+    assert found.verdict == "foreign"
+    assert found.advice.isprintable()
+    assert len(found.advice) < 500
+
+
 def test_new_land_in_half_of_a_scene_is_no_shift_but_said(check):
     values = other_scene().astype(float)
     values[:, :48] = np.random.default_rng(1).normal(4000, 50, (3, 48, 96))

@@ -192,7 +192,8 @@ def test_the_description_follows_from_the_operation(wps):
 def test_capabilities_name_every_process_and_this_address(wps):
     answer = wps.get(service="WPS", request="GetCapabilities")
     assert texts(answer, "//wps:Process/ows:Identifier/text()") == [
-        "extract-samples", "balance-samples", "train-classifier", "classify-scene",
+        "extract-samples", "balance-samples", "train-classifier", "check-radiometry",
+        "classify-scene",
         "draw-reference-sample", "assess-quality", "compare-maps",
     ]  # fmt: skip
     assert b"http://localhost/services/wps/" in answer.data

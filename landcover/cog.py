@@ -14,6 +14,7 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
 from threading import Lock
@@ -91,6 +92,21 @@ class CogWriter:
         return found[::-1]
 
 
+@dataclass(frozen=True)
+class _Piece:
+    """A part of a tile that waits for the others: packed, so that wide rasters need little."""
+
+    row: int
+    column: int
+    shape: tuple[int, ...]
+    packed: bytes
+
+    def put_into(self, tile: np.ndarray) -> None:
+        height, width = self.shape
+        pixels = np.frombuffer(zlib.decompress(self.packed), np.uint8).reshape(self.shape)
+        tile[self.row : self.row + height, self.column : self.column + width] = pixels
+
+
 class _Level:
     """One level of the pyramid: tiles that fill, and where the finished ones are on the spool."""
 
@@ -102,7 +118,7 @@ class _Level:
         shape = (-(-height // TILE), -(-width // TILE))
         self.sizes = np.zeros(shape, np.uint32)  # 0: not finished
         self._places = np.zeros(shape, np.int64)
-        self._begun: dict[tuple[int, int], tuple[np.ndarray, int]] = {}
+        self._begun: dict[tuple[int, int], tuple[list[_Piece], int]] = {}
         self._lock = Lock()
 
     @property
@@ -148,17 +164,28 @@ class _Level:
         top, left = row * TILE - window.row_off, column * TILE - window.col_off
         first, start = max(-top, 0), max(-left, 0)
         part = values[max(top, 0) : top + height, max(left, 0) : left + width]
+        tile = np.full((TILE, TILE), NODATA, np.uint8)
+        if part.size == height * width:
+            tile[:height, :width] = part
+            return None if self.sizes[row, column] else tile
+        piece = _Piece(first, start, part.shape, _packed(np.ascontiguousarray(part)))
+        pieces = self._complete(row, column, piece, height * width)
+        for known in pieces:
+            known.put_into(tile)
+        return tile if pieces else None
+
+    def _complete(self, row: int, column: int, piece: "_Piece", size: int) -> list["_Piece"]:
+        """Add a piece to its tile; return all if it was the last, else none."""
         with self._lock:
             if self.sizes[row, column]:
-                return None
-            tile, missing = self._begun.pop((row, column), (None, height * width))
-            if tile is None:
-                tile = np.full((TILE, TILE), NODATA, np.uint8)
-            tile[first : first + part.shape[0], start : start + part.shape[1]] = part
-            missing -= part.size
+                return []
+            pieces, missing = self._begun.pop((row, column), ([], size))
+            pieces.append(piece)
+            missing -= piece.shape[0] * piece.shape[1]
             if missing:
-                self._begun[row, column] = (tile, missing)
-        return None if missing else tile
+                self._begun[row, column] = (pieces, missing)
+                return []
+            return pieces
 
     def _keep(self, row: int, column: int, tile: np.ndarray) -> None:
         packed = _packed(tile)

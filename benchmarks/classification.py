@@ -19,12 +19,14 @@ import rasterio
 from sklearn.ensemble import RandomForestClassifier
 
 from benchmarks import forests, made
-from benchmarks.measure import LANDCOVER, PEERS, ROUNDS, Row, Usage, compare
+from benchmarks.measure import LANDCOVER, PEERS, ROUNDS, Row, Usage, compare, run
 from landcover.classifiers.compiled import library
 from landcover.classifiers.tree_ensemble import TreeEnsemble
 from landcover.models import load_model
 
 PIXELS = 262_144
+SHALLOW_SIDE = 2048
+SMALL_SIDE = 2000
 DEEP_SIDE = 1024
 """Orfeo ToolBox takes a minute for so small a scene."""
 DEPTHS = {"shallow": 5, "deep": 25}
@@ -32,7 +34,8 @@ DEPTHS = {"shallow": 5, "deep": 25}
 
 def rows(side: int) -> list[Row]:
     """Compare on 100 trees of depth 5 and of depth 25, and on boosting of 800 trees."""
-    return [*_kernels(), *_scenes("shallow", side), *_scenes("deep", DEEP_SIDE)]
+    found = [*_kernels(), *_scenes("shallow", SHALLOW_SIDE), *_scenes("deep", DEEP_SIDE)]
+    return [*found, _memory(side)] if side else found
 
 
 def _kernels() -> list[Row]:
@@ -70,9 +73,9 @@ def _against(
         runs[kernel] = lambda ours=ours: ours.classify(values, valid)  # type: ignore[misc]
     taken: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(ROUNDS + 1):
-        for name, run in runs.items():
+        for name, predicted in runs.items():
             start = time.process_time()
-            run()
+            predicted()
             taken[name].append(time.process_time() - start)
     usage = {name: Usage(statistics.median(times[1:]), None) for name, times in taken.items()}
     return [Row(f"{what}, kernel {name}", usage[name], peer, usage[peer], gates[name])
@@ -105,6 +108,24 @@ def _scenes(name: str, side: int) -> list[Row]:
         what = f"classify-scene, {side}², {name} forest"
         found = _scene_against_otb(folder, scene, what, DEPTHS[name])
         return found + _scene_against_sklearn(folder, scene, what, DEPTHS[name])
+
+
+def _memory(side: int) -> Row:
+    """Compare the memory of a large scene with that of a small one; strips are the harder form."""
+    with tempfile.TemporaryDirectory() as folder_name:
+        folder = Path(folder_name)
+        forest = RandomForestClassifier(100, max_depth=DEPTHS["shallow"], random_state=0)
+        forest.fit(*made.spectra(20_000, 1))
+        made.model(folder / "model.onnx", forests.of_sklearn(forest))
+        small, large = (
+            run(_ours(folder, made.spectral_scene(folder / "scene.tif", s, tiled=False)))
+            for s in (SMALL_SIDE, side)
+        )
+        assert small.mib is not None
+        assert large.mib is not None
+        more = f"memory {large.mib / small.mib - 1:+.0%}"
+        what = f"classify-scene, {side}² in strips, shallow forest"
+        return Row(what, large, f"the same, {SMALL_SIDE}²", small, more)
 
 
 def _ours(folder: Path, scene: Path) -> tuple[str | Path, ...]:

@@ -13,6 +13,7 @@ from shapely.geometry import box
 from landcover.classifiers.tree_ensemble import TreeEnsemble
 from landcover.legend import Legend
 from landcover.models import QUANTILES, Card, CardBand, Model, save_model
+from landcover.rasters import Grid
 
 CRS = "EPSG:32648"
 TRANSFORM = Affine(10, 0, 500_000, 0, -10, 5_800_000)
@@ -138,15 +139,15 @@ def spectra(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return pixels.round().clip(1, 10_000).astype(np.float32), (classes + 1).astype(np.uint8)
 
 
-def spectral_scene(path: Path, side: int) -> Path:
+def spectral_scene(path: Path, side: int, tiled: bool = True) -> Path:
     """Write fields of 16 x 16 pixels of the classes of `spectra`, in the form of `scene`."""
     rng = np.random.default_rng(6)
+    layout = {"tiled": True, "blockxsize": BLOCK, "blockysize": BLOCK} if tiled else {}
     with rasterio.open(
         path, "w", driver="GTiff", count=BANDS, width=side, height=side, dtype="uint16", crs=CRS,
-        transform=TRANSFORM, tiled=True, blockxsize=BLOCK, blockysize=BLOCK, compress="deflate",
-        predictor=2, interleave="pixel",
+        transform=TRANSFORM, compress="deflate", predictor=2, interleave="pixel", **layout,
     ) as dataset:  # fmt: skip
-        for _, window in dataset.block_windows(1):
+        for window in Grid.of(dataset).windows(BLOCK, BLOCK):
             classes = rng.integers(0, CLASSES, (BLOCK // 16, BLOCK // 16))
             coarse = _centres()[classes] + rng.normal(0, 350, (*classes.shape, BANDS))
             fields = np.kron(coarse.transpose(2, 0, 1), np.ones((1, 16, 16)))

@@ -17,7 +17,9 @@ import numpy as np
 MOST_PIXELS = 2000
 """Of a class, to find its clusters."""
 MOST_CLUSTERS = 4
-"""Of a class."""
+"""Of a class; fewer, or none, where many bands would make the card too long."""
+MOST_NUMBERS = 100_000
+"""Of all covariances on a card, some 2 MB."""
 _ITERATIONS = 15
 _LEAST_SHARE = 1e-4
 _WIDER = 3.0  # the wide component's spread, in spreads of all training pixels
@@ -153,10 +155,13 @@ def find_clusters(pixels: np.ndarray, codes: np.ndarray, seed: int) -> tuple[Clu
     classes = [values[codes == code] for code in np.unique(codes)]
     within = sum((v - v.mean(axis=0)).T @ (v - v.mean(axis=0)) for v in classes) / len(values)
     found = []
+    most = min(MOST_CLUSTERS, MOST_NUMBERS // (len(classes) * values.shape[1] ** 2))
+    if not most:
+        return ()
     for code, of_class in zip(np.unique(codes), classes, strict=True):
         if len(of_class) > MOST_PIXELS:
             of_class = of_class[rng.choice(len(of_class), MOST_PIXELS, replace=False)]
-        for members in _grouped(of_class / spread, seed):
+        for members in _grouped(of_class / spread, most, seed):
             cluster = of_class[members]
             covariance = _shrunk(cluster, within) + np.diag((_FINENESS * spread) ** 2 + rounded)
             found.append(
@@ -169,12 +174,12 @@ def find_clusters(pixels: np.ndarray, codes: np.ndarray, seed: int) -> tuple[Clu
     return tuple(found)
 
 
-def _grouped(scaled: np.ndarray, seed: int) -> list[np.ndarray]:
+def _grouped(scaled: np.ndarray, most: int, seed: int) -> list[np.ndarray]:
     """Return the members of each cluster of a class."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.mixture import GaussianMixture
 
-    count = min(max(len(scaled) // (10 * scaled.shape[1]), 1), MOST_CLUSTERS)
+    count = min(max(len(scaled) // (10 * scaled.shape[1]), 1), most)
     count = min(count, len(np.unique(scaled, axis=0)))
     if count == 1:
         return [np.arange(len(scaled))]

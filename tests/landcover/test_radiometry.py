@@ -10,6 +10,7 @@ from landcover.errors import InputError
 from landcover.models import load_model
 from landcover.radiometry import sample_pixels
 from landcover.rasters import open_raster
+from landcover.spectra import MOST_NUMBERS, find_clusters
 from tests.scenes import pixels, quarters, write_labels, write_raster
 
 NAMES = ("B02", "B03", "B04")
@@ -182,6 +183,16 @@ def test_the_card_keeps_what_the_scene_said_of_itself(model):
     assert (card.sensor, card.level, card.scale, card.offset) == (
         "Sentinel-2A MSI", "L2A", 1e-4, 0.0)  # fmt: skip
     assert {cluster.code for cluster in card.clusters} == {1, 2, 3, 4}
+
+
+@pytest.mark.parametrize(("bands", "each"), [(20, 4), (130, 1), (300, 0)])
+def test_many_bands_do_not_make_the_card_too_long(bands, each):
+    rng = np.random.default_rng(0)
+    codes = np.repeat([1, 2], 900).astype(np.uint8)
+    values = rng.normal(codes[:, None] * 1000.0, 50, (1800, bands)).astype(np.float32)
+    clusters = find_clusters(values, codes, 0)
+    assert each * 2 >= len(clusters) >= min(each, 1) * 2
+    assert len(clusters) * bands**2 <= MOST_NUMBERS
 
 
 def test_a_card_without_clusters_still_tells_a_wrong_unit(model, tmp_path):

@@ -183,7 +183,7 @@ def sample_pixels(dataset: DatasetReader, indexes: Sequence[int]) -> np.ndarray:
         InputError: no pixel is valid.
     """
     windows = list(windows_of(dataset, _SIDE))
-    # a stride that is no divisor leads through all windows, the first ones far from each other
+    # evenly over the scene first; then anywhere, until enough valid pixels are found
     order = np.random.default_rng(0).permutation(len(windows))
     spread = np.linspace(0, len(windows) - 1, min(_WINDOWS, len(windows))).round().astype(int)
     parts: list[np.ndarray] = []

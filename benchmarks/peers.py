@@ -89,6 +89,7 @@ def pycm_of_vectors(first: str, reference: str, target: str) -> None:
 
 def classify_whole(scene: str, forest: str, target: str) -> None:
     """Read the whole scene, give it to scikit-learn, and write classes and confidence."""
+    # as scikit-learn's users keep models; the file is our own of a moment ago, never another's
     trees = pickle.loads(Path(forest).read_bytes())
     with rasterio.open(scene) as dataset:
         values, profile = dataset.read(), dataset.profile

@@ -37,13 +37,15 @@ Verdict = Literal["ok", "shifted", "foreign"]
 BETTER = 1.0
 """By so many nats a pixel another unit must fit better than the scene as it is.
 
-Unshifted windows stay below 0.9 (benchmarks/radiometry.csv); clouds and haze come closest.
+With it no unshifted window of three classes is suspected (benchmarks/radiometry.csv); clouds and
+haze come closest.
 """
 BETTER_ORDER = 0.25
-"""The same for bands exchanged; unshifted windows lose by 0.4 or more."""
+"""The same for bands exchanged, where unshifted windows fit worse, not better."""
 LEAST_KNOWN = 0.2
 """Of the pixels must resemble a cluster. A wrong unit leaves none, a new kind of land many."""
 KNOWN_WELL = 0.95
+"""Where so many resemble a cluster, no other order is tried, and no advice given."""
 LEAST_CUT = 0.01
 """Of the pixels are 0 in a band, if values below were cut off."""
 MOST_PIXELS = 1000
@@ -239,7 +241,6 @@ class _Comparison:
         if cut:
             return self._foreign(as_is.known, _advice_on_cut(cut))
         best, fit = self._best_conversion()
-        # where nearly all is known, no other order can be better
         plain = list(range(self.pixels.shape[1]))
         order, of_order = (plain, -np.inf) if as_is.known > KNOWN_WELL else self._best_order()
         gain = fit.likelihood - as_is.likelihood
@@ -286,10 +287,8 @@ class _Comparison:
         found = []
         for band, values in zip(self.card.bands, self.pixels.T, strict=True):
             near = 0.01 * (band.quantiles[-1] - band.quantiles[0])
-            at_0, close = (
-                float((values == 0).mean()),
-                float(((values > 0) & (values <= near)).mean()),
-            )
+            at_0 = float((values == 0).mean())
+            close = float(((values > 0) & (values <= near)).mean())
             piled = at_0 >= LEAST_CUT and at_0 > 2 * close
             if values.min() == 0 < band.quantiles[0] and piled:
                 found.append((band.name, at_0))

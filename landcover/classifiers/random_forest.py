@@ -1,4 +1,7 @@
-"""Random forest over the bands of single pixels (Breiman 2001), trained by scikit-learn."""
+"""Random forest of extremely randomised trees over the bands of single pixels.
+
+Breiman (2001) with the splits of Geurts, Ernst and Wehenkel (2006), trained by scikit-learn.
+"""
 
 from typing import TYPE_CHECKING
 
@@ -7,18 +10,19 @@ import numpy as np
 from landcover.classifiers.tree_ensemble import Tree, TreeEnsemble, joined, round_down
 
 if TYPE_CHECKING:
-    from sklearn.ensemble import RandomForestClassifier
+    from sklearn.ensemble import ExtraTreesClassifier
 
-LEAF_PIXELS = 5
+TREES = 150
+LEAF_PIXELS = 3
 
 
 def fit(pixels: np.ndarray, codes: np.ndarray, seed: int) -> TreeEnsemble:
-    """Train 100 trees; classes weigh the same however many samples they have.
+    """Train 150 trees; a class weighs as the square root of the number of its samples.
 
     Args:
         pixels: float32 (N, bands).
         codes: uint8 (N,), legend codes.
-        seed: of bootstrap and splits.
+        seed: of splits.
     """
     forest = trainer(codes, seed).fit(pixels, codes)
     share = 1.0 / len(forest.estimators_)
@@ -26,25 +30,26 @@ def fit(pixels: np.ndarray, codes: np.ndarray, seed: int) -> TreeEnsemble:
     return joined(trees, forest.classes_, transform="NONE", bands=pixels.shape[1])
 
 
-def trainer(codes: np.ndarray, seed: int, threads: int = -1) -> "RandomForestClassifier":
+def trainer(codes: np.ndarray, seed: int, threads: int = -1) -> "ExtraTreesClassifier":
     """Return what trains, still empty.
 
-    A leaf holds about five pixels at least, for what tells one pixel from its neighbours is noise;
-    by weight, so that fewer can make a leaf of a rare class. In new places this gains up to five
-    points where polygons are few, and the trees are smaller and faster.
+    Thresholds are drawn at random too, so that trees follow single polygons less, and a leaf
+    holds about three pixels at least, by weight, so that fewer can make a leaf of a rare class.
+    Both, and class weights between none and equal ones, raise the accuracy in places not trained
+    on, most where polygons are few.
 
     Args:
         codes: uint8 (N,), legend codes of what it will be trained on.
-        seed: of bootstrap and splits.
+        seed: of splits.
         threads: -1 is all cores.
     """
-    from sklearn.ensemble import RandomForestClassifier
+    from sklearn.ensemble import ExtraTreesClassifier
 
-    smallest_leaf = min(LEAF_PIXELS / len(codes), 0.1 / len(np.unique(codes)))
-    return RandomForestClassifier(
-        n_estimators=100,
-        class_weight="balanced",
-        min_weight_fraction_leaf=smallest_leaf,
+    classes, counts = np.unique(codes, return_counts=True)
+    return ExtraTreesClassifier(
+        n_estimators=TREES,
+        class_weight=dict(zip(classes.tolist(), (counts**-0.5).tolist(), strict=True)),
+        min_weight_fraction_leaf=min(LEAF_PIXELS / len(codes), 0.1 / len(classes)),
         n_jobs=threads,
         random_state=seed,
     )

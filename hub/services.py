@@ -28,6 +28,9 @@ class Wps(Strict):
     )
     token: Secret | None = Field(default=None, description="the token that such a WPS holds")
     jobs_at_once: int = Field(default_factory=lambda: os.cpu_count() or 1, gt=0)
+    jobs_per_user: int = Field(default=1_000, gt=0, description="so many wait or run at a time")
+    jobs_in_total: int = Field(default=10_000, gt=0, description="the same for all users together")
+    jobs_kept_days: int = Field(default=30, gt=0, description="finished ones are then forgotten")
 
     @property
     def environment(self) -> dict[str, str]:
@@ -36,6 +39,9 @@ class Wps(Strict):
             "GEOPORTAL_PUBLIC_URL": self.public_url,
             "GEOPORTAL_SYNC_SECONDS": str(self.sync_seconds),
             "GEOPORTAL_JOBS_AT_ONCE": str(self.jobs_at_once),
+            "GEOPORTAL_JOBS_PER_USER": str(self.jobs_per_user),
+            "GEOPORTAL_JOBS_IN_TOTAL": str(self.jobs_in_total),
+            "GEOPORTAL_JOBS_KEPT_DAYS": str(self.jobs_kept_days),
         }
 
 

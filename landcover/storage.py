@@ -82,6 +82,14 @@ class Storage:
         with _in_words(name), _opened(base) as top:
             return make_beneath(top, parts)
 
+    def roots(self) -> tuple[Path, ...]:
+        """Return the folders in which all lies that the user may read."""
+        named = (
+            group for group in self.groups if "/" not in group and group not in ("", ".", "..")
+        )
+        teams = (self.root / "team" / group for group in named)
+        return (self.root / "users" / self.folder, *teams, self.root / "shared")
+
     def names(self, name: str) -> list[str]:
         """List a folder, sorted, hidden files left out, folders with a trailing slash."""
         descriptor = self.open(name)

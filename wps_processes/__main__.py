@@ -4,45 +4,101 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from types import FrameType
 from urllib.parse import urlsplit
 
 import waitress
+from pythonjsonlogger.json import JsonFormatter
 
+from wps_processes.dispatcher import Dispatcher
+from wps_processes.forkserver import ForkServer
 from wps_processes.identity import HubIdentity
-from wps_processes.service import Places, create_app
+from wps_processes.jobs import Ledger, Limits
+from wps_processes.runners import ProcessRunner
+from wps_processes.sandbox import is_supported
+from wps_processes.service import Application, Places
 
-THREADS = 16  # synchronous calls wait in them
+LOGGER = logging.getLogger(__name__)
+THREADS = 32
+WAITING_THREADS = 16  # of these, so many synchronous calls may wait in
 MAX_BODY = 4 << 20
+CONNECTIONS = 1_000
+SLOW_SECONDS = 60
+"""A connection on which nothing has moved for so long is closed."""
 
 
 def main() -> int:
     """Serve until told to stop."""
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s"
-    )
-    logging.getLogger("PYWPS").setLevel(logging.CRITICAL)  # it logs a traceback per refusal
+    _log_as_json()
+    if not is_supported():
+        LOGGER.warning(
+            "this kernel has no Landlock: jobs are not confined to their user's folders"
+        )
+    address = urlsplit(os.environ["JUPYTERHUB_SERVICE_URL"])
+    signal.signal(signal.SIGTERM, _stop)
+    with _application() as application:
+        waitress.serve(
+            application, host=address.hostname, port=address.port, threads=THREADS,
+            max_request_body_size=MAX_BODY, connection_limit=CONNECTIONS,
+            channel_timeout=SLOW_SECONDS, ident=None, _quiet=True,
+        )  # fmt: skip
+    return 0
+
+
+@contextmanager
+def _application() -> Iterator[Application]:
+    """Assemble the service from its environment, and run its jobs."""
     state = Path(os.environ["GEOPORTAL_STATE"])
     places = Places(
         storage=Path(os.environ.get("GEOPORTAL_STORAGE") or state / "storage"),
         prefix=os.environ["JUPYTERHUB_SERVICE_PREFIX"],
         public_url=os.environ.get("GEOPORTAL_PUBLIC_URL", ""),
-        sync_seconds=float(os.environ.get("GEOPORTAL_SYNC_SECONDS", "60")),
+        sync_seconds=_setting("SYNC_SECONDS", 60),
+        sync_at_once=WAITING_THREADS,
     )
-    at_once = int(os.environ.get("GEOPORTAL_JOBS_AT_ONCE") or os.cpu_count() or 1)
-    application = create_app(places, state, HubIdentity(state, places.prefix), at_once)
-    address = urlsplit(os.environ["JUPYTERHUB_SERVICE_URL"])
-    signal.signal(signal.SIGTERM, _stop)
-    application.dispatcher.start()
+    forks = ForkServer(os.environ)
+    ledger = Ledger(state / "jobs.sqlite")
+    dispatcher = Dispatcher(
+        ledger,
+        ProcessRunner(places.storage, forks),
+        at_once=int(_setting("JOBS_AT_ONCE", os.cpu_count() or 1)),
+        limits=Limits(
+            per_user=int(_setting("JOBS_PER_USER", Limits.per_user)),
+            in_total=int(_setting("JOBS_IN_TOTAL", Limits.in_total)),
+        ),
+        retention=timedelta(days=_setting("JOBS_KEPT_DAYS", 30)),
+    )
+    identity = HubIdentity(state, places.prefix)
+    forks.start()
+    dispatcher.start()
     try:
-        waitress.serve(
-            application, host=address.hostname, port=address.port, threads=THREADS,
-            max_request_body_size=MAX_BODY, ident=None, _quiet=True,
-        )  # fmt: skip
+        yield Application(places, ledger, dispatcher, identity)
     finally:
-        application.dispatcher.stop()
-    return 0
+        dispatcher.stop()
+        forks.close()
+
+
+def _setting(name: str, default: float) -> float:
+    return float(os.environ.get(f"GEOPORTAL_{name}") or default)
+
+
+def _log_as_json() -> None:
+    """Log one object of JSON a line: time, level, logger, message, and job and user."""
+    handler = logging.StreamHandler()
+    names = {"asctime": "time", "levelname": "level", "name": "logger"}
+    handler.setFormatter(
+        JsonFormatter(
+            "%(asctime)s %(levelname)s %(name)s %(message)s",
+            rename_fields=names,
+            datefmt="%Y-%m-%dT%H:%M:%S%z",
+        )
+    )
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    logging.getLogger("PYWPS").setLevel(logging.CRITICAL)  # it logs a traceback per refusal
 
 
 def _stop(number: int, frame: FrameType | None) -> None:

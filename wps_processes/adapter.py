@@ -1,67 +1,60 @@
 """From an operation to a WPS process: descriptions, inputs, outputs, and execution as a job.
 
-PyWPS speaks the protocol. What it computes, queues or counts itself is not used: an Execute
-becomes a row in the ledger, and every document is rendered from such a row.
+PyWPS speaks the protocol: it reads requests, and describes. What it computes, queues or counts
+itself is not used: an Execute becomes a row in the ledger, and is answered from that row.
 """
 
-import copy
-import json
-import math
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from importlib import import_module
 from typing import Any, ClassVar, Protocol
+from urllib.parse import unquote
 
 from pywps import ComplexOutput, Format, LiteralInput, LiteralOutput, Process
 from pywps.app.Service import Service
 from pywps.app.WPSRequest import WPSRequest
 from pywps.exceptions import InvalidParameterValue, MissingParameterValue
-from pywps.inout.literaltypes import AllowedValue
+from pywps.inout.literaltypes import AllowedValue, AnyValue
+from pywps.response import RelEnvironment
 from pywps.response.capabilities import CapabilitiesResponse
-from pywps.response.execute import ExecuteResponse
-from pywps.response.status import WPS_STATUS
+from werkzeug.wrappers import Request, Response
 
 from landcover.errors import InputError
 from landcover.operation import Input, Operation, Output
 from landcover.operations import OPERATIONS
-from wps_processes.jobs import ACCEPTED, DISMISSED, FAILED, RUNNING, SUCCESSFUL, Job
+from wps_processes.documents import DATA_TYPES, VERSION, Form, titled
 
-BASE = "http://geoportal.invalid/"
-"""Stands in every document where the service's address belongs; the web layer puts it in, which
-alone knows under which address the client came."""
+BODY = "geoportal.body"
+"""Where the parsed body of a request is in its environment."""
 
-VERSION = "1.0.0"
-_DATA_TYPES = {
-    "bool": "boolean",
-    "int": "integer",
-    "float": "float",
-    "str": "string",
-    "file": "string",
-    "folder": "string",
-}
-_STATUS = {
-    ACCEPTED: WPS_STATUS.ACCEPTED,
-    RUNNING: WPS_STATUS.STARTED,
-    SUCCESSFUL: WPS_STATUS.SUCCEEDED,
-    FAILED: WPS_STATUS.FAILED,
-    DISMISSED: WPS_STATUS.FAILED,
-}
+_WPS = "{http://www.opengis.net/wps/1.0.0}"
+_OWS = "{http://www.opengis.net/ows/1.1}"
 _SECOND_VERSION = "<ows:ServiceTypeVersion>2.0.0</ows:ServiceTypeVersion>"
 _BY_FUNCTION = {operation.function: operation for operation in OPERATIONS}
+# names may hold an @ too
+_ATTRIBUTES = re.compile(
+    "@(?=(?:mimetype|encoding|schema|datatype|uom|asreference|(?:xlink:)?href)=)", re.IGNORECASE
+)
 
 
 class Execution(Protocol):
     """What the service does with a checked call."""
 
-    def submit(
-        self, operation: Operation, inputs: Mapping[str, Any], wps_request: WPSRequest
-    ) -> Job:
-        """Write a job for the caller of this request; it is durable on return."""
+    def execute(
+        self,
+        operation: Operation,
+        inputs: Mapping[str, Any],
+        form: Form,
+        request: Request,
+        asynchronously: bool,
+    ) -> Response:
+        """Make a job of a call and answer with its document; wait for its end before, or not."""
 
-    def wait(self, job: Job) -> Job:
-        """Wait for a job, as long as a synchronous call may take."""
-
-    def content(self, job: Job, name: str) -> bytes:
-        """Return the content of a written output."""
+    def execute_raw(
+        self, operation: Operation, inputs: Mapping[str, Any], output: str, request: Request
+    ) -> Response:
+        """Make a job of a call, wait for its end, and answer with one output and nothing else."""
 
 
 class OperationProcess(Process):
@@ -70,9 +63,8 @@ class OperationProcess(Process):
     function: ClassVar[Callable[..., Any]]
     version: ClassVar[str]
 
-    def __init__(self, execution: Execution) -> None:
+    def __init__(self) -> None:
         """Describe the process."""
-        self._execution = execution
         self.operation = _BY_FUNCTION[type(self).__dict__["function"]]
         super().__init__(
             handler=None,
@@ -86,64 +78,6 @@ class OperationProcess(Process):
             status_supported=True,
         )
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> "OperationProcess":
-        """Copy what a request changes; the service stays one."""
-        duplicate = copy.copy(self)
-        duplicate.inputs = copy.deepcopy(self.inputs, memo)
-        duplicate.outputs = copy.deepcopy(self.outputs, memo)
-        return duplicate
-
-    @property
-    def status_location(self) -> str:
-        """PyWPS writes a status URL if this is true."""
-        return self.status_url
-
-    @property
-    def status_url(self) -> str:
-        """Where a job's status document is."""
-        return f"{BASE}status/{self.uuid}.xml"
-
-    def _setup_status_storage(self) -> None:
-        """Keep no status files: the ledger is the truth."""
-
-    def _execute_process(
-        self, async_: bool, wps_request: WPSRequest, wps_response: ExecuteResponse
-    ) -> ExecuteResponse:
-        inputs = {name: values[0].data for name, values in wps_request.inputs.items()}
-        job = self._execution.submit(self.operation, inputs, wps_request)
-        if not async_:
-            job = self._execution.wait(job)
-        self._set_uuid(job.id)
-        self.fill(wps_response, job)
-        if not wps_request.raw:
-            wps_response.doc, wps_response.content_type = wps_response._construct_doc()
-        return wps_response
-
-    def fill(self, response: ExecuteResponse, job: Job) -> None:
-        """Make a response say what the ledger says of a job."""
-        response.uuid = job.id
-        response.status = _STATUS[job.state]
-        response.message = job.error or job.message
-        response.status_percentage = job.progress
-        asked = response.wps_request.outputs
-        if asked:  # PyWPS would show all the same
-            response.outputs = {name: response.outputs[name] for name in asked}
-        if job.state == SUCCESSFUL and job.outputs is not None:
-            for declared in self.operation.outputs:
-                if declared.name in response.outputs:
-                    self._fill_output(response, declared, job)
-
-    def _fill_output(self, response: ExecuteResponse, declared: Output, job: Job) -> None:
-        output = response.outputs[declared.name]
-        value = (job.outputs or {})[declared.name]
-        if declared.kind != "file":
-            output.data = math.nan if value is None else value
-        elif response.wps_request.raw:
-            output.data = self._execution.content(job, value)
-        else:
-            output.as_reference = True
-            output.url = f"{BASE}outputs/{job.id}/{declared.filename}"
-
 
 class Capabilities(CapabilitiesResponse):
     """What is offered, in the one version that is spoken; PyWPS's template claims two."""
@@ -154,7 +88,12 @@ class Capabilities(CapabilitiesResponse):
 
 
 class OperationService(Service):
-    """PyWPS's service without its database, its temporary folders and its input downloads."""
+    """PyWPS's service, whose Execute makes jobs; it converts, downloads and stores nothing."""
+
+    def __init__(self, processes: Sequence[type[OperationProcess]], execution: Execution) -> None:
+        """Publish processes whose calls go to `execution`."""
+        super().__init__([process() for process in processes])
+        self._execution = execution
 
     def get_capabilities(self, wps_request: WPSRequest, uuid: str) -> Capabilities:
         """Return what is offered."""
@@ -162,62 +101,86 @@ class OperationService(Service):
             wps_request, uuid, version=wps_request.version, processes=self.processes
         )
 
-    def prepare_process_for_execution(self, identifier: str | None) -> OperationProcess:
-        """Return a copy of a process for one request."""
+    def execute(self, identifier: str | None, wps_request: WPSRequest, uuid: str) -> Response:
+        """Make a job of a request, and answer."""
         if identifier is None:
             raise MissingParameterValue("the identifier of a process is needed", "Identifier")
         if identifier not in self.processes:
             known = ", ".join(self.processes)
             raise InvalidParameterValue(f"there is no process {identifier}, only {known}",
                                         "Identifier")  # fmt: skip
-        process = copy.deepcopy(self.processes[identifier])
-        process.service = self
-        return process
-
-    def _parse_and_execute(
-        self, process: OperationProcess, wps_request: WPSRequest, uuid: str
-    ) -> ExecuteResponse:
-        _check_given(process.operation, wps_request.inputs)
-        # the value alone: types are the operation's, whatever a client says of them
-        wps_request.inputs = {
-            name: [{"data": values[0]["data"]}] for name, values in wps_request.inputs.items()
-        }
-        wps_request.outputs = _asked_outputs(process.operation, wps_request)
-        return super()._parse_and_execute(process, wps_request, uuid)
-
-    def status_document(self, job: Job) -> str:
-        """Render the ExecuteResponse of a job from its row."""
-        wps_request = WPSRequest()
-        wps_request.restore_json(json.loads(job.request))
-        process = self.prepare_process_for_execution(job.operation)
-        process.setup_outputs_from_wps_request(wps_request)
-        process._set_uuid(job.id)
-        response = ExecuteResponse(wps_request, uuid=job.id, process=process)
-        response.store_status_file = True
-        process.fill(response, job)
-        document, _ = response._construct_doc()
-        return str(document)
+        operation: Operation = self.processes[identifier].operation
+        inputs = _checked(operation, wps_request.inputs)
+        form = _form(operation, wps_request)
+        request = wps_request.http_request
+        if wps_request.raw:
+            (output,) = form.outputs
+            return self._execution.execute_raw(operation, inputs, output, request)
+        asynchronously = wps_request.store_execute == wps_request.status == "true"
+        return self._execution.execute(operation, inputs, form, request, asynchronously)
 
 
 def tame_pywps() -> None:
-    """Stop PyWPS from keeping requests in a database of its own and from speaking WPS 2.0.0.
+    """Mend from outside what PyWPS does for every request.
 
-    It writes each request several times, never deletes any, and its counters are not asked here.
-    Of 2.0.0 it knows the capabilities, and ignores the inputs of an Execute.
+    It writes each into a database of its own, several times, never deletes any, and its counters
+    are not asked here; it compiles its templates anew; it drops what stands behind a second =.
+    Of WPS 2.0.0 it knows the capabilities, and ignores the inputs of an Execute.
     """
     for name in ("pywps.app.Service", "pywps.response.basic"):
         module = import_module(name)  # the package hides the first one behind its class
         module.log_request = module.store_status = _forget  # type: ignore[attr-defined]
-    import_module("pywps.app.WPSRequest")._check_version = VERSION.__eq__  # type: ignore[attr-defined]
+    import_module("pywps.response.basic").RelEnvironment = _templates  # type: ignore[attr-defined]
+    requests = import_module("pywps.app.WPSRequest")
+    requests._check_version = VERSION.__eq__  # type: ignore[attr-defined]
+    requests.get_data_from_kvp = _read_pairs  # type: ignore[attr-defined]
+
+
+@cache
+def _only_templates() -> RelEnvironment:
+    from jinja2 import PackageLoader
+
+    return RelEnvironment(
+        loader=PackageLoader("pywps", "templates"),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=True,
+    )
+
+
+def _templates(**options: object) -> RelEnvironment:
+    return _only_templates()
+
+
+def _read_pairs(data: str | None, part: str | None = None) -> dict[str, Any] | None:
+    """Read the name=value@attribute=value;... of a key-value request (OGC 05-007r7, 10.2.2)."""
+    if data is None:
+        return None
+    found: dict[str, Any] = {}
+    for pair in filter(None, data.split(";")):
+        named, *attributes = _ATTRIBUTES.split(pair)
+        name, is_pair, value = named.partition("=")
+        read = {"identifier": name, "data": unquote(value)} if is_pair else {"identifier": name}
+        for attribute in attributes:
+            kind, _, said = attribute.partition("=")
+            read[kind.lower().removeprefix("xlink:")] = unquote(said)
+        if part == "DataInputs":
+            found.setdefault(name, []).append(read)
+        else:
+            found[name] = read
+    return found
 
 
 def _forget(*values: object) -> None:
     pass
 
 
-def _check_given(operation: Operation, given: Mapping[str, Any]) -> None:
-    """Check the inputs as they came, before PyWPS converts, fetches or drops any."""
+def _checked(operation: Operation, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the inputs in the operation's types, whatever a client says of them."""
     declared = {i.name: i for i in operation.inputs}
+    checked = {
+        name: known.default for name, known in declared.items() if known.default is not None
+    }
     for name, values in given.items():
         if name not in declared:
             known = ", ".join(declared)
@@ -231,19 +194,32 @@ def _check_given(operation: Operation, given: Mapping[str, Any]) -> None:
                 f"{name} is a reference, needs the value itself: nothing is fetched from URLs",
                 name,
             )
+        value = values[0]["data"]
         try:
-            declared[name].check(values[0]["data"])
+            converted = declared[name].check(value)
         except InputError as error:
             raise InvalidParameterValue(str(error), name) from error
+        # storage names are no paths of this machine
+        checked[name] = value if declared[name].kind in ("file", "folder") else converted
     for name, missing in declared.items():
         if missing.required and name not in given:
             raise MissingParameterValue(f"{operation.identifier} needs {name}", name)
+    return checked
 
 
-def _asked_outputs(operation: Operation, wps_request: WPSRequest) -> dict[str, Any]:
-    """Return the outputs a client names; none means all, raw data is one."""
-    # in KVP PyWPS leaves the attributes with the name: counts@asReference=true
-    asked = {name.partition("@")[0]: how for name, how in (wps_request.outputs or {}).items()}
+def _form(operation: Operation, wps_request: WPSRequest) -> Form:
+    """Return how a client wants its answer."""
+    body = wps_request.http_request.environ.get(BODY)
+    asked = {
+        name: how.get("asreference", "").lower() == "false"
+        for name, how in (wps_request.outputs or {}).items()
+    }
+    if body is not None:  # PyWPS does not tell a missing attribute from false
+        asked |= {
+            (element.findtext(f"{_OWS}Identifier") or "").strip():
+            element.get("asReference", "").lower() in ("false", "0")
+            for element in body.iter(f"{_WPS}Output")
+        }  # fmt: skip
     known = [declared.name for declared in operation.outputs]
     for name in asked:
         if name not in known:
@@ -254,7 +230,7 @@ def _asked_outputs(operation: Operation, wps_request: WPSRequest) -> dict[str, A
         raise InvalidParameterValue(
             f"raw data is one output, {len(asked)} are named", "RawDataOutput"
         )
-    return asked
+    return Form(asked, wps_request.lineage == "true")
 
 
 def _literal_input(declared: Input) -> LiteralInput:
@@ -265,8 +241,8 @@ def _literal_input(declared: Input) -> LiteralInput:
         )
     return LiteralInput(
         declared.name,
-        declared.name.replace("_", " ").capitalize(),
-        data_type=_DATA_TYPES[declared.kind],
+        titled(declared.name),
+        data_type=DATA_TYPES[declared.kind],
         abstract=described,
         min_occurs=1 if declared.required else 0,
         max_occurs=1,
@@ -275,11 +251,11 @@ def _literal_input(declared: Input) -> LiteralInput:
     )
 
 
-def _allowed(declared: Input) -> list[Any] | None:
+def _allowed(declared: Input) -> Any:
     if declared.choices:
         return list(declared.choices)
     if declared.range is None:
-        return None
+        return [AnyValue()]
     low, high = declared.range.low, declared.range.high
     return [
         AllowedValue(allowed_type="range", minval=low, maxval=2**31 - 1 if high is None else high)
@@ -287,7 +263,7 @@ def _allowed(declared: Input) -> list[Any] | None:
 
 
 def _output(declared: Output) -> ComplexOutput | LiteralOutput:
-    title = declared.name.replace("_", " ").capitalize()
+    title = titled(declared.name)
     if declared.kind == "file":
         kind = Format(declared.media_type, extension=f".{declared.extension}")
         return ComplexOutput(
@@ -295,5 +271,5 @@ def _output(declared: Output) -> ComplexOutput | LiteralOutput:
             as_reference=True,
         )  # fmt: skip
     return LiteralOutput(
-        declared.name, title, abstract=declared.description, data_type=_DATA_TYPES[declared.kind]
+        declared.name, title, abstract=declared.description, data_type=DATA_TYPES[declared.kind]
     )

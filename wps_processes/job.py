@@ -1,27 +1,28 @@
-"""The process of one job: `python -m wps_processes.job`, told what to do on standard input.
+"""What the process of one job does: hear its orders, keep to its user's folders, compute, and say.
 
-Says on standard output, in lines of JSON, how far it is and how it ended. Standard error is the
-job's log. Ends when its standard input closes: then the service is gone.
+It is told what to do in one line of JSON, and says in such lines how far it is and how it ended.
 """
 
 import json
 import math
-import os
+import shutil
 import sys
-import threading
+import tempfile
 import time
 import traceback
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from socket import socket
 from typing import Any, TextIO
+from uuid import uuid4
 
-from landcover.drivers import restrict_process
 from landcover.errors import LandcoverError
 from landcover.operation import Operation
 from landcover.operations import by_identifier
 from landcover.progress import progress_to
 from landcover.storage import Storage
+from wps_processes.sandbox import confine
 
 OUR_FAULT = "the operation failed by our fault, its log says more: home/jobs/{id}/job.log"
 SECONDS_BETWEEN_REPORTS = 0.2
@@ -47,15 +48,15 @@ class Voice:
         self._stream.flush()
 
 
-def main() -> int:
-    """Run the one job and return the exit status."""
-    with os.fdopen(os.dup(1), "w", encoding="utf-8") as answers:
-        os.dup2(2, 1)  # what libraries print belongs to the log
-        voice = Voice(answers)
-        request = json.loads(sys.stdin.readline())
-        threading.Thread(target=_end_with_the_service, daemon=True).start()
+def main(conversation: socket) -> int:
+    """Run the one job that is ordered there and return the exit status."""
+    with conversation.makefile("rw", encoding="utf-8", newline="\n") as stream:
+        voice = Voice(stream)
+        orders = stream.readline()
+        if not orders:
+            return 1  # the service is gone
+        request = json.loads(orders)
         try:
-            restrict_process()
             with progress_to(voice.progress):
                 voice.say(outputs=_run(request))
         except LandcoverError as error:
@@ -64,7 +65,7 @@ def main() -> int:
         except BaseException:
             traceback.print_exc()
             voice.say(error=OUR_FAULT.format(id=request["id"]))
-            raise
+            return 1
     return 0
 
 
@@ -78,17 +79,32 @@ def _run(request: Mapping[str, Any]) -> dict[str, Any]:
         request["administrator"],
     )
     folder = f"home/jobs/{request['id']}"
-    workdir = storage.make_folder(folder)
+    # the folder's descriptor, not its name: a link put in its place changes nothing
+    workdir = Path(f"/proc/self/fd/{storage.make_folder(folder)}")
+    confine(readable=storage.roots(), writable=[workdir])
     with ExitStack() as stack:
+        # a name that the runner tidies away if this process is killed
+        stack.enter_context(_temporary_files_in(workdir / f".{uuid4().hex[:8]}-temporary"))
         inputs = _open_inputs(operation, request["inputs"], storage, stack)
-        # the folder's descriptor, not its name: a link put in its place changes nothing
-        outputs = operation(inputs, Path(f"/proc/self/fd/{workdir}"))
+        outputs = operation(inputs, workdir)
     return {
         declared.name: f"{folder}/{declared.filename}"
         if declared.kind in ("file", "folder")
         else _plain(outputs[declared.name])
         for declared in operation.outputs
     }
+
+
+@contextmanager
+def _temporary_files_in(folder: Path) -> Iterator[None]:
+    """Let all temporary files be made in a folder of its own."""
+    folder.mkdir(mode=0o700)
+    tempfile.tempdir = str(folder)
+    try:
+        yield
+    finally:
+        tempfile.tempdir = None
+        shutil.rmtree(folder)
 
 
 def _open_inputs(
@@ -104,13 +120,3 @@ def _open_inputs(
 def _plain(value: Any) -> Any:
     """Return a value for JSON, which has no NaN."""
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _end_with_the_service() -> None:
-    while os.read(0, 1024):  # not sys.stdin: a lock held there would crash an orderly end
-        pass
-    os._exit(1)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

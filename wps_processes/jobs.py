@@ -2,10 +2,11 @@
 
 A job stands here, durably, before anybody is told that it was accepted. Its state goes from
 accepted to running to successful, failed or dismissed; a service that died while it ran finds it
-running at the next start and takes it up again.
+running at the next start and takes it up again. Every change names the states it may change, so
+that what is over stays as it is, whoever comes late.
 """
 
-import json
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
@@ -17,18 +18,23 @@ from sqlalchemy import (
     JSON,
     Column,
     Float,
+    Index,
     Integer,
     MetaData,
     String,
     Table,
     Text,
     create_engine,
+    delete,
     event,
     func,
     insert,
+    literal,
+    or_,
     select,
     update,
 )
+from sqlalchemy.dialects.sqlite import insert as insert_or
 from sqlalchemy.engine import Engine
 
 ACCEPTED, RUNNING = "accepted", "running"
@@ -37,9 +43,12 @@ STATES = (ACCEPTED, RUNNING, SUCCESSFUL, FAILED, DISMISSED)
 ATTEMPTS = 3
 """A job whose process died with the service this often is not tried again."""
 
+WAITING = "waiting for a free processor"
+
+_tables = MetaData()
 _jobs = Table(
     "jobs",
-    MetaData(),
+    _tables,
     Column("id", String(36), primary_key=True),
     Column("user", String(255), nullable=False, index=True),
     Column("folder", String(255), nullable=False),
@@ -60,6 +69,39 @@ _jobs = Table(
     Column("outputs", JSON),
     Column("error", Text),
 )
+_INDEXES = (
+    Index("jobs_in_turn", _jobs.c.state, _jobs.c.user, _jobs.c.created),
+    Index("jobs_served", _jobs.c.user, _jobs.c.started),
+    Index("jobs_of_user", _jobs.c.user, _jobs.c.created),
+)
+_switches = Table("switches", _tables, Column("name", String(32), primary_key=True))
+PAUSED = "paused"
+
+
+class Busy(Exception):
+    """So many jobs are waiting that no more are taken.
+
+    Attributes:
+        sentence: whose limit is reached, and what it is.
+    """
+
+    def __init__(self, sentence: str) -> None:
+        """Say which limit is reached."""
+        super().__init__(sentence)
+        self.sentence = sentence
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How many jobs may wait or run at a time.
+
+    Attributes:
+        per_user: of one user.
+        in_total: of all users.
+    """
+
+    per_user: int = 1_000
+    in_total: int = 10_000
 
 
 @dataclass(frozen=True)
@@ -73,10 +115,11 @@ class Job:
         groups: the owner's groups when the job was accepted.
         operation: its identifier.
         inputs: values by name, files as storage names.
-        request: the WPS request as PyWPS restores it.
+        request: JSON of what an Execute asked for besides (`landcover` knows nothing of it).
         state: one of STATES.
         progress: 0..100.
-        pid: of the process while it runs; process_started tells it from a later one of this pid.
+        pid: of the process that computes it, until what it left behind is tidied;
+            process_started tells it from a later one of this pid.
         outputs: values by name, written ones as storage names; None until successful.
         error: the sentence why it failed.
     """
@@ -91,7 +134,7 @@ class Job:
     id: str = field(default_factory=lambda: str(uuid4()))
     state: str = ACCEPTED
     progress: int = 0
-    message: str = "waiting for a free processor"
+    message: str = WAITING
     attempt: int = 0
     pid: int | None = None
     process_started: float | None = None
@@ -107,21 +150,59 @@ class Job:
         return self.state not in (ACCEPTED, RUNNING)
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """How an attempt at a job ended: well if there are outputs, badly if there is an error.
+
+    Attributes:
+        outputs: values by name, written ones as storage names.
+        error: the sentence why it failed.
+        again: the job had no part in its end, and is to be tried again.
+    """
+
+    outputs: Mapping[str, Any] | None = None
+    error: str | None = None
+    again: bool = False
+
+
 class Ledger:
     """Jobs in one SQLite file; every method is one transaction."""
 
     def __init__(self, path: Path) -> None:
         """Open or make the file."""
         path.touch(mode=0o600)  # whatever the umask: it names users and their files
-        self._engine: Engine = create_engine(f"sqlite:///{path}")
+        # as many connections as there are threads, which the web server bounds
+        self._engine: Engine = create_engine(f"sqlite:///{path}", pool_size=0)
         event.listen(self._engine, "connect", _prepare_connection)
-        _jobs.metadata.create_all(self._engine)
+        self._writing = threading.Lock()  # SQLite lets writers wait by sleeping
+        _tables.create_all(self._engine)
+        for index in _INDEXES:  # a ledger of an earlier version has none
+            index.create(self._engine, checkfirst=True)
 
-    def add(self, job: Job) -> None:
-        """Write a new job durably."""
+    def add(self, job: Job, limits: Limits | None = None) -> None:
+        """Write a new job durably.
+
+        Raises:
+            Busy: as many jobs as the limits allow are waiting or running; nothing is written.
+        """
+        limits = limits or Limits()
         row = {f.name: getattr(job, f.name) for f in fields(Job)}
-        with self._engine.begin() as connection:
-            connection.execute(insert(_jobs).values(**row))
+        values = [literal(value, _jobs.c[name].type) for name, value in row.items()]
+        busy = select(func.count()).where(_jobs.c.state.in_((ACCEPTED, RUNNING)))
+        in_total, of_user = busy.scalar_subquery(), busy.where(_jobs.c.user == job.user)
+        # one statement counts and writes, so that no two callers take the last place
+        allowed = select(*values).where(
+            in_total < limits.in_total, of_user.scalar_subquery() < limits.per_user
+        )
+        with self._writing, self._engine.begin() as connection:
+            if connection.execute(insert(_jobs).from_select(list(row), allowed)).rowcount:
+                return
+            yours = int(connection.execute(of_user).scalar_one())
+        if yours >= limits.per_user:
+            raise Busy(f"{yours} of your jobs are waiting or running, and no more may: "
+                       "try again when some are over")  # fmt: skip
+        raise Busy(f"{limits.in_total} jobs are waiting or running, and no more may: "
+                   "try again later")  # fmt: skip
 
     def get(self, job_id: str) -> Job | None:
         """Return a job, None if there is none of this id."""
@@ -133,31 +214,44 @@ class Ledger:
         self, user: str, limit: int = 100, offset: int = 0, state: str | None = None
     ) -> list[Job]:
         """Return a user's jobs, newest first."""
-        query = select(_jobs).where(_jobs.c.user == user)
-        if state is not None:
-            query = query.where(_jobs.c.state == state)
-        query = query.order_by(_jobs.c.created.desc(), _jobs.c.id).limit(limit).offset(offset)
+        return self._listed(select(_jobs).where(_jobs.c.user == user), limit, offset, state)
+
+    def of_everybody(
+        self, limit: int = 100, offset: int = 0, state: str | None = None
+    ) -> list[Job]:
+        """Return all users' jobs, newest first."""
+        return self._listed(select(_jobs), limit, offset, state)
+
+    def unsettled(self) -> list[Job]:
+        """Return the jobs that run, or whose process may have left something behind."""
+        query = select(_jobs).where(or_(_jobs.c.state == RUNNING, _jobs.c.pid.is_not(None)))
         with self._engine.connect() as connection:
             return [Job(**row._mapping) for row in connection.execute(query)]
 
-    def running(self) -> list[Job]:
-        """Return the jobs that are said to run."""
-        with self._engine.connect() as connection:
-            rows = connection.execute(select(_jobs).where(_jobs.c.state == RUNNING))
-            return [Job(**row._mapping) for row in rows]
-
     def position(self, job: Job) -> int | None:
-        """Return a waiting job's place in its owner's queue, from 1; None if it does not wait."""
+        """Return a waiting job's place in the queue, from 1; None if it does not wait."""
         if job.state != ACCEPTED:
             return None
-        query = select(func.count()).where(
-            _jobs.c.user == job.user, _jobs.c.state == ACCEPTED, _jobs.c.created <= job.created
-        )
         with self._engine.connect() as connection:
-            return int(connection.execute(query).scalar_one())
+            turns = connection.execute(_TURNS).all()
+            own = select(func.count()).where(
+                _jobs.c.user == job.user, _jobs.c.state == ACCEPTED, _jobs.c.created <= job.created
+            )
+            place = int(connection.execute(own).scalar_one())
+        users = [turn.user for turn in turns]
+        if job.user not in users:  # it was started just now
+            return 1
+        turn = users.index(job.user)
+        # one job of each user in each round
+        before = sum(min(user.waiting, place) for user in turns[:turn])
+        return place + before + sum(min(user.waiting, place - 1) for user in turns[turn + 1 :])
 
     def claim(self) -> Job | None:
-        """Take the next job to run: of the user with fewest running ones, the oldest."""
+        """Take the next job to run, None if none waits or the queue is paused.
+
+        It is the oldest of the user with fewest running ones; among such users, of the one who
+        has not been served for longest.
+        """
         while (chosen := self._next()) is not None:
             taken = self._change(
                 chosen,
@@ -167,9 +261,25 @@ class Ledger:
                 message="starting",
                 attempt=_jobs.c.attempt + 1,
             )
-            if taken:  # else another dispatcher was faster
+            if taken:  # else it was dismissed meanwhile
                 return self.get(chosen)
         return None
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether waiting jobs are held back."""
+        with self._engine.connect() as connection:
+            return connection.execute(select(_switches)).first() is not None
+
+    def pause(self) -> None:
+        """Hold waiting jobs back, also after a restart; running ones go on."""
+        with self._writing, self._engine.begin() as connection:
+            connection.execute(insert_or(_switches).values(name=PAUSED).on_conflict_do_nothing())
+
+    def resume(self) -> None:
+        """Let waiting jobs start again."""
+        with self._writing, self._engine.begin() as connection:
+            connection.execute(delete(_switches))
 
     def started(self, job_id: str, pid: int, process_started: float) -> None:
         """Note which process computes a job."""
@@ -189,6 +299,8 @@ class Ledger:
             message="done",
             outputs=dict(outputs),
             finished=now(),
+            pid=None,
+            process_started=None,
         )
 
     def fail(self, job_id: str, sentence: str) -> bool:
@@ -197,33 +309,62 @@ class Ledger:
             job_id, (RUNNING,), state=FAILED, message=sentence, error=sentence, finished=now()
         )
 
+    def settled(self, job_id: str) -> None:
+        """Note that no process of this job is left, and nothing half written."""
+        self._change(job_id, STATES, pid=None, process_started=None)
+
     def dismiss(self, job_id: str, sentence: str = "dismissed by its owner") -> bool:
         """End a waiting or running job; False if it was over."""
         return self._change(
             job_id, (ACCEPTED, RUNNING), state=DISMISSED, message=sentence, finished=now()
         )
 
-    def requeue(self, job: Job) -> None:
-        """Put a job whose process died with the service back in its place, or give it up."""
+    def requeue(self, job: Job) -> bool:
+        """Put a job whose process died with the service back in its place, or give it up.
+
+        Returns:
+            Whether it will run again.
+        """
         if job.attempt >= ATTEMPTS:
             self.fail(job.id, f"the service stopped {ATTEMPTS} times while this job ran")
-            return
-        self._change(
+            return False
+        return self._change(
             job.id, (RUNNING,), state=ACCEPTED, pid=None, process_started=None, progress=0,
             message="waiting to start again, the service was restarted",
         )  # fmt: skip
 
-    def _next(self) -> str | None:
-        busy = select(_jobs.c.user, func.count()).where(_jobs.c.state == RUNNING)
-        waiting = select(_jobs.c.user, _jobs.c.id).where(_jobs.c.state == ACCEPTED)
+    def forget(self, before: str) -> int:
+        """Remove the jobs that were over before a time; what they wrote belongs to their users.
+
+        Args:
+            before: RFC 3339, UTC, as `now` writes it.
+        """
+        over = _jobs.c.state.in_((SUCCESSFUL, FAILED, DISMISSED))
+        with self._writing, self._engine.begin() as connection:
+            gone = connection.execute(delete(_jobs).where(over, _jobs.c.finished < before))
+        return int(gone.rowcount)
+
+    def _listed(self, query: Any, limit: int, offset: int, state: str | None) -> list[Job]:
+        if state is not None:
+            query = query.where(_jobs.c.state == state)
+        query = query.order_by(_jobs.c.created.desc(), _jobs.c.id).limit(limit).offset(offset)
         with self._engine.connect() as connection:
-            running = {user: n for user, n in connection.execute(busy.group_by(_jobs.c.user))}
-            queue = connection.execute(waiting.order_by(_jobs.c.created)).all()
-        # min takes the first of equals, and the queue is in order of arrival
-        return min(queue, key=lambda row: running.get(row[0], 0))[1] if queue else None
+            return [Job(**row._mapping) for row in connection.execute(query)]
+
+    def _next(self) -> str | None:
+        with self._engine.connect() as connection:
+            paused = connection.execute(select(_switches)).first()
+            turn = None if paused else connection.execute(_TURNS.limit(1)).one_or_none()
+            if turn is None:
+                return None
+            waiting = select(_jobs.c.id).where(
+                _jobs.c.state == ACCEPTED, _jobs.c.user == turn.user
+            )
+            oldest = waiting.order_by(_jobs.c.created, _jobs.c.id).limit(1)
+            return connection.execute(oldest).scalar_one_or_none()
 
     def _change(self, job_id: str, states: Sequence[str], **values: Any) -> bool:
-        with self._engine.begin() as connection:
+        with self._writing, self._engine.begin() as connection:
             changed = connection.execute(
                 update(_jobs)
                 .where(_jobs.c.id == job_id, _jobs.c.state.in_(states))
@@ -232,27 +373,37 @@ class Ledger:
         return bool(changed.rowcount)
 
 
+def _users_in_turn() -> Any:
+    """Return the query for users with waiting jobs, and how many, in the order of their turns."""
+    other = _jobs.alias()
+    running = select(func.count()).where(other.c.state == RUNNING, other.c.user == _jobs.c.user)
+    served = select(func.max(other.c.started)).where(other.c.user == _jobs.c.user)
+    return (
+        select(_jobs.c.user, func.count().label("waiting"))
+        .where(_jobs.c.state == ACCEPTED)
+        .group_by(_jobs.c.user)
+        .order_by(
+            running.scalar_subquery(),
+            func.coalesce(served.scalar_subquery(), ""),
+            func.min(_jobs.c.created),
+        )
+    )
+
+
+_TURNS = _users_in_turn()
+
+
 def now() -> str:
-    """Return the time as RFC 3339 in UTC, so fine that jobs sort by it."""
-    return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    """Return the time as the ledger writes it."""
+    return rfc3339(datetime.now(UTC))
+
+
+def rfc3339(time: datetime) -> str:
+    """Return a time of UTC, so fine that jobs sort by it."""
+    return time.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def _prepare_connection(connection: Any, _: object) -> None:
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")  # accepted means written to the disk
     connection.execute("PRAGMA busy_timeout = 30000")
-
-
-def to_request(job: Job, root: Path) -> str:
-    """Return what the job's process is told, as one line of JSON."""
-    return json.dumps(
-        {
-            "id": job.id,
-            "operation": job.operation,
-            "inputs": dict(job.inputs),
-            "root": str(root),
-            "folder": job.folder,
-            "groups": list(job.groups),
-            "administrator": bool(job.administrator),
-        }
-    )

@@ -2,11 +2,13 @@
 
 import hashlib
 import json
+import logging
 import mimetypes
 import os
 import re
+import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,9 +18,14 @@ import pywps.configuration
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from lxml.etree import XMLSyntaxError
 from markupsafe import escape
-from pywps.app.WPSRequest import WPSRequest
-from pywps.exceptions import InvalidParameterValue, VersionNegotiationFailed
+from pywps.exceptions import (
+    InvalidParameterValue,
+    NoApplicableCode,
+    ServerBusy,
+    VersionNegotiationFailed,
+)
 from pywps.xml_util import fromstring
+from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import (
     BadRequest,
     Conflict,
@@ -38,12 +45,21 @@ from werkzeug.wrappers import Request, Response
 from landcover.errors import NameRefused
 from landcover.operation import Operation
 from landcover.storage import Storage
-from wps_processes.adapter import BASE, VERSION, OperationService, tame_pywps
+from wps_processes.adapter import BODY, OperationService, tame_pywps
+from wps_processes.dispatcher import Dispatcher
+from wps_processes.documents import (
+    BASE,
+    MOST_EMBEDDED,
+    VERSION,
+    Form,
+    as_text,
+    execute_response,
+)
 from wps_processes.identity import Caller, Identity
-from wps_processes.jobs import STATES, SUCCESSFUL, Job, Ledger
+from wps_processes.jobs import STATES, SUCCESSFUL, Busy, Job, Ledger
 from wps_processes.processes import PROCESSES
-from wps_processes.runners import Dispatcher, ProcessRunner
 
+LOGGER = logging.getLogger(__name__)
 MAX_BODY = 1 << 20
 CALLER = "geoportal.caller"
 _OUTPUT_HEADERS = {
@@ -62,7 +78,11 @@ _PAGE_HEADERS = {
 _SHOWN = (".html", ".png", ".json", ".csv")
 _WPS, _WPS_2 = "{http://www.opengis.net/wps/1.0.0}", "{http://www.opengis.net/wps/2.0}"
 ONLY_ONE = f"only version {VERSION} is spoken here"
+_DESCRIPTIONS = ("getcapabilities", "describeprocess")
+_WITH_ADDRESS = ("text/xml", "application/xml", "application/json")
 _REQUESTS = {f"{_WPS}{name}" for name in ("GetCapabilities", "DescribeProcess", "Execute")}
+_RETRY_SECONDS = 30
+_MOST_CACHED = 256
 _HOST = re.compile(r"[A-Za-z0-9.\-]+(:\d{1,5})?|\[[0-9A-Fa-f:]+\](:\d{1,5})?")
 
 
@@ -75,12 +95,28 @@ class Places:
         prefix: path under which it is reached, with a slash at both ends.
         public_url: address of the geoportal for people; "" takes it from each request.
         sync_seconds: a synchronous call waits so long.
+        sync_at_once: so many synchronous calls may wait; each takes a thread of the web server.
     """
 
     storage: Path
     prefix: str = "/services/wps/"
     public_url: str = ""
     sync_seconds: float = 60.0
+    sync_at_once: int = 16
+
+
+class TooBusy(ServerBusy):  # type: ignore[misc]  # PyWPS has no types
+    """A call that is not taken now; nothing is lost by trying again."""
+
+    def __init__(self, sentence: str) -> None:
+        """Say why."""
+        super().__init__(sentence, "", 503)
+
+    def get_response(self, *arguments: Any, **more: Any) -> Response:
+        """Return the exception report, with the time after which to try again."""
+        answer: Response = super().get_response(*arguments, **more)
+        answer.headers["Retry-After"] = str(_RETRY_SECONDS)
+        return answer
 
 
 @dataclass
@@ -99,7 +135,9 @@ class Application:
         pywps.configuration.load_configuration(str(Path(__file__).with_name("pywps.cfg")))
         pywps.configuration.CONFIG.set("server", "url", BASE)
         pywps.configuration.CONFIG.set("metadata:main", "provider_url", BASE)
-        self.service = OperationService([process(self) for process in PROCESSES])
+        self.service = OperationService(PROCESSES, self)
+        self._may_wait = threading.Semaphore(self.places.sync_at_once)
+        self._descriptions: dict[Any, tuple[bytes, str]] = {}
         self._pages = Environment(
             loader=PackageLoader("wps_processes"), autoescape=True, undefined=StrictUndefined
         )
@@ -124,10 +162,13 @@ class Application:
         return answer(environ, start_response)
 
     def submit(
-        self, operation: Operation, inputs: Mapping[str, Any], wps_request: WPSRequest
+        self, operation: Operation, inputs: Mapping[str, Any], caller: Caller, form: Form
     ) -> Job:
-        """Write a job for the caller of this request."""
-        caller: Caller = wps_request.http_request.environ[CALLER]
+        """Make a job of a caller's inputs, whose types are checked; it is durable on return.
+
+        Raises:
+            HTTPException: a file is not there for the caller, or no more jobs are taken now.
+        """
         self._check_names(operation, inputs, caller)
         job = Job(
             user=caller.name,
@@ -136,15 +177,61 @@ class Application:
             administrator=caller.administrator,
             operation=operation.identifier,
             inputs=dict(inputs),
-            request=wps_request.json,
+            request=json.dumps(asdict(form)),
         )
-        self.dispatcher.submit(job)
+        try:
+            self.dispatcher.submit(job)
+        except Busy as error:
+            raise TooBusy(error.sentence) from error
+        except SQLAlchemyError as error:
+            LOGGER.exception("the ledger of jobs cannot be written")
+            raise TooBusy("no job can be taken now by our fault, try again later") from error
         return job
 
-    def wait(self, job: Job) -> Job:
-        """Wait for a job, as long as a synchronous call may take."""
-        seconds = self.places.sync_seconds
-        known = self.dispatcher.wait(job.id, seconds) or job
+    def execute(
+        self,
+        operation: Operation,
+        inputs: Mapping[str, Any],
+        form: Form,
+        request: Request,
+        asynchronously: bool,
+    ) -> Response:
+        """Make a job of a call and answer with its document; wait for its end before, or not."""
+        if asynchronously:
+            job = self.submit(operation, inputs, request.environ[CALLER], form)
+        else:
+            job = self._waited_for(operation, inputs, request.environ[CALLER], form)
+        return Response(self._document(job), mimetype="text/xml")
+
+    def execute_raw(
+        self, operation: Operation, inputs: Mapping[str, Any], output: str, request: Request
+    ) -> Response:
+        """Make a job of a call, wait for its end, and answer with one output and nothing else."""
+        job = self._waited_for(operation, inputs, request.environ[CALLER], Form({output: False}))
+        if job.state != SUCCESSFUL:
+            raise NoApplicableCode(job.error or job.message)
+        value = (job.outputs or {})[output]
+        (declared,) = (each for each in operation.outputs if each.name == output)
+        if declared.kind != "file":
+            return Response(as_text(value), mimetype="text/plain")
+        file = os.fdopen(self._storage_of_job(job).open(value), "rb")
+        return self._sent(file, declared.filename, request)
+
+    def _waited_for(
+        self, operation: Operation, inputs: Mapping[str, Any], caller: Caller, form: Form
+    ) -> Job:
+        """Make a job and wait for it, as long as a synchronous call may take."""
+        if not self._may_wait.acquire(blocking=False):
+            raise TooBusy(
+                f"{self.places.sync_at_once} synchronous calls are being waited for, and no more "
+                "may: try again later, or call asynchronously"
+            )
+        try:
+            job = self.submit(operation, inputs, caller, form)
+            seconds = self.places.sync_seconds
+            known = self.dispatcher.wait(job.id, seconds) or job
+        finally:
+            self._may_wait.release()
         if not known.is_over:
             self.dispatcher.dismiss(job.id, "dismissed, the synchronous call took too long")
             known = self.ledger.get(job.id) or known
@@ -155,10 +242,27 @@ class Application:
             )
         return known
 
-    def content(self, job: Job, name: str) -> bytes:
-        """Return the content of a written output."""
-        with os.fdopen(self._storage_of_job(job).open(name), "rb") as file:
-            return file.read()
+    def _document(self, job: Job) -> bytes:
+        """Render the ExecuteResponse of a job from its row."""
+        process = self.service.processes[job.operation]
+        form = json.loads(job.request)
+        return execute_response(
+            job,
+            process.operation,
+            process.version,
+            Form(form["outputs"], form["lineage"]),
+            self.ledger.position(job),
+            lambda name: self._embeddable(job, name),
+        )
+
+    def _embeddable(self, job: Job, name: str) -> bytes | None:
+        """Return the content of a written output, None if it is gone or too large."""
+        try:
+            with os.fdopen(self._storage_of_job(job).open(name), "rb") as file:
+                content = file.read(MOST_EMBEDDED + 1)
+        except NameRefused:
+            return None
+        return content if len(content) <= MOST_EMBEDDED else None
 
     def _answer(self, request: Request) -> Response:
         if request.path == f"{self.places.prefix}health":
@@ -190,9 +294,25 @@ class Application:
         _refuse_bodies(request)
         _refuse_versions(asked)
         request.path = "/"  # PyWPS would read the name of a process out of it
-        answer = Response.from_app(self.service.call(request), request.environ)
+        if request.method == "GET" and asked.get("request", "").lower() in _DESCRIPTIONS:
+            answer = self._description(request, asked)
+        else:
+            answer = Response.from_app(self.service.call(request), request.environ)
         answer.headers.update(_OUTPUT_HEADERS)  # raw data is an output too
-        return self._with_address(answer, request)
+        if answer.mimetype in _WITH_ADDRESS and not answer.direct_passthrough:
+            self._put_address(answer, request)
+        return answer
+
+    def _description(self, request: Request, asked: Mapping[str, str]) -> Response:
+        """Return capabilities or descriptions, rendered once: they are the same for everybody."""
+        key = (frozenset(asked.items()), request.headers.get("Accept"))
+        if key not in self._descriptions:
+            answer = Response.from_app(self.service.call(request), request.environ)
+            if answer.status_code != 200 or len(self._descriptions) >= _MOST_CACHED:
+                return answer
+            self._descriptions[key] = answer.get_data(), answer.content_type
+        content, content_type = self._descriptions[key]
+        return Response(content, content_type=content_type)
 
     def _jobs(self, request: Request, caller: Caller) -> Response:
         limit, offset = _number(request, "limit", 100, 1000), _number(request, "offset", 0, 10**9)
@@ -215,9 +335,9 @@ class Application:
         return _json(self._described(job, request))
 
     def _status(self, request: Request, caller: Caller, job_id: str) -> Response:
-        document = self.service.status_document(self._own(job_id, caller))
+        document = self._document(self._own(job_id, caller))
         answer = Response(document, mimetype="text/xml", headers={"Cache-Control": "no-store"})
-        return self._with_address(answer, request)
+        return self._put_address(answer, request)
 
     def _output(self, request: Request, caller: Caller, job_id: str, name: str) -> Response:
         job = self._own(job_id, caller)
@@ -311,7 +431,7 @@ class Application:
         href = f"{self._address(request)}outputs/{job.id}/{quote(file)}" if "." in file else None
         return {"name": value, "href": href, "value": None}
 
-    def _with_address(self, answer: Response, request: Request) -> Response:
+    def _put_address(self, answer: Response, request: Request) -> Response:
         address = str(escape(self._address(request))).encode()
         answer.set_data(answer.get_data().replace(BASE.encode(), address))
         return answer
@@ -325,16 +445,6 @@ class Application:
             raise BadRequest("the request names no valid host")
         scheme = "https" if request.headers.get("X-Forwarded-Proto") == "https" else "http"
         return f"{scheme}://{host}{self.places.prefix}"
-
-
-def create_app(places: Places, state: Path, identity: Identity, at_once: int) -> Application:
-    """Return the service on the ledger of a state folder.
-
-    Its dispatcher runs at most `at_once` jobs; who serves it starts and stops the dispatcher.
-    """
-    ledger = Ledger(state / "jobs.sqlite")
-    dispatcher = Dispatcher(ledger, ProcessRunner(places.storage), at_once)
-    return Application(places, ledger, dispatcher, identity)
 
 
 def _refuse_bodies(request: Request) -> None:
@@ -351,6 +461,7 @@ def _refuse_bodies(request: Request) -> None:
     root = _parsed(request.get_data())
     if next(root.iter(f"{_WPS}Reference"), None) is not None:
         raise _invalid("inputs are given by value: nothing is fetched from URLs", "Reference")
+    request.environ[BODY] = root
 
 
 def _parsed(body: bytes) -> Any:

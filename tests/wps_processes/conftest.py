@@ -1,5 +1,6 @@
 """A service with real jobs, and callers who need no hub."""
 
+import os
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
@@ -8,9 +9,11 @@ from werkzeug.exceptions import Forbidden
 from werkzeug.test import Client
 
 from tests.scenes import pixels, quarters, write_labels, write_raster
+from wps_processes.dispatcher import Dispatcher
+from wps_processes.forkserver import ForkServer
 from wps_processes.identity import Caller
 from wps_processes.jobs import Ledger
-from wps_processes.runners import Dispatcher, ProcessRunner
+from wps_processes.runners import ProcessRunner
 from wps_processes.service import Application, Places
 
 EXECUTE = """<?xml version="1.0"?>
@@ -50,6 +53,7 @@ class Wps:
     root: object
     ledger: Ledger
     dispatcher: Dispatcher
+    runner: ProcessRunner
 
     def get(self, path="", user="anna", **parameters):
         query = f"?{urlencode(parameters)}" if parameters else ""
@@ -74,8 +78,15 @@ class Wps:
         return self.get("jobs", user).get_json()["jobs"]
 
 
+@pytest.fixture(scope="session")
+def forks():
+    server = ForkServer(os.environ | {"JUPYTERHUB_API_TOKEN": "secret"})
+    yield server
+    server.close()
+
+
 @pytest.fixture
-def start(tmp_path):
+def start(tmp_path, forks):
     """A function that starts a service; all are stopped at the end."""
     root = tmp_path / "storage"
     for folder in ("users/anna", "users/boris", "shared"):
@@ -87,15 +98,16 @@ def start(tmp_path):
     write_labels(root / "users/anna/labels.gpkg", shapes)
     started = []
 
-    def starter(running=True, at_once=2, sync_seconds=60.0, runner=None):
+    def starter(running=True, at_once=2, runner=ProcessRunner, limits=None, **places):
         ledger = Ledger(tmp_path / "jobs.sqlite")
-        dispatcher = Dispatcher(ledger, runner or ProcessRunner(root), at_once)
-        places = Places(root, sync_seconds=sync_seconds)
+        running_on = runner(root, forks)
+        dispatcher = Dispatcher(ledger, running_on, at_once, limits)
+        places = Places(root, **places)
         application = Application(places, ledger, dispatcher, KnownTokens())
         if running:
             dispatcher.start()
             started.append(dispatcher)
-        return Wps(Client(application), root, ledger, dispatcher)
+        return Wps(Client(application), root, ledger, dispatcher, running_on)
 
     yield starter
     for dispatcher in started:

@@ -1,15 +1,19 @@
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
+from contextlib import suppress
+from unittest.mock import patch
 
 import psutil
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from wps_processes.jobs import ATTEMPTS, Job, Ledger, to_request
-from wps_processes.runners import Dispatcher, ProcessRunner
+from wps_processes.dispatcher import Dispatcher
+from wps_processes.jobs import ATTEMPTS, Busy, Job, Ledger, Limits
+from wps_processes.runners import ProcessRunner
 
 EXTRACT = {"scene": "shared/scene.tif", "labels": "home/labels.gpkg"}
 
@@ -43,7 +47,7 @@ def test_first_come_first_served_within_a_user_fair_between_users(ledger):
         ledger.add(each)
     late = job("boris")
     ledger.add(late)
-    assert [ledger.position(each) for each in many] == [1, 2, 3, 4, 5]
+    assert [ledger.position(each) for each in (*many, late)] == [1, 3, 4, 5, 6, 2]
     claimed = [ledger.claim() for _ in range(4)]
     assert [each.id for each in claimed] == [many[0].id, late.id, many[1].id, many[2].id]
 
@@ -89,7 +93,7 @@ def test_a_service_that_died_takes_its_jobs_up_again(start, ledger):
     wps = start()
     over = wps.dispatcher.wait(each.id, 60)
     assert (over.state, over.attempt) == ("successful", 2)
-    assert leftover.wait(10) == -signal.SIGKILL
+    assert leftover.wait(10) is not None
 
 
 def test_a_process_that_only_has_the_number_is_left_alone(start, ledger):
@@ -116,27 +120,25 @@ def test_a_job_that_dies_with_every_service_is_given_up(ledger):
 class Killed(ProcessRunner):
     """Kills each job's process as soon as there is one."""
 
-    def __init__(self, root, number):
-        super().__init__(root)
-        self._number = number
+    number: int
 
     def run(self, job, ledger):
         noted = ledger.started
 
         def kill(job_id, pid, process_started):
             noted(job_id, pid, process_started)
-            os.kill(pid, self._number)
+            os.kill(pid, self.number)
 
         ledger.started = kill
-        super().run(job, ledger)
+        return super().run(job, ledger)
 
 
 @pytest.mark.parametrize(
     ("number", "words"),
     [(signal.SIGKILL, "memory was full"), (signal.SIGSEGV, "crashed with signal SIGSEGV")],
 )
-def test_a_killed_job_fails_alone_and_in_words(start, tmp_path, number, words):
-    wps = start(runner=Killed(tmp_path / "storage", number))
+def test_a_killed_job_fails_alone_and_in_words(start, number, words):
+    wps = start(runner=type("KilledSo", (Killed,), {"number": number}))
     answer = wps.execute("extract-samples", **EXTRACT)
     assert words in answer.get_data(as_text=True)
     assert [each["state"] for each in wps.jobs()] == ["failed"]
@@ -146,8 +148,8 @@ def test_a_killed_job_fails_alone_and_in_words(start, tmp_path, number, words):
 class Slow(ProcessRunner):
     """Says when a job's process runs, and holds it until it is killed."""
 
-    def __init__(self, root):
-        super().__init__(root)
+    def __init__(self, root, forks):
+        super().__init__(root, forks)
         self.began = threading.Event()
 
     def run(self, job, ledger):
@@ -159,15 +161,14 @@ class Slow(ProcessRunner):
             self.began.set()
 
         ledger.started = hold
-        super().run(job, ledger)
+        return super().run(job, ledger)
 
 
-def test_dismissing_a_running_job_kills_its_process(start, tmp_path):
-    runner = Slow(tmp_path / "storage")
-    wps = start(runner=runner)
+def test_dismissing_a_running_job_kills_its_process(start):
+    wps = start(runner=Slow)
     wps.execute("extract-samples", asynchronous=True, **EXTRACT)
-    assert runner.began.wait(30)
-    (running,) = wps.ledger.running()
+    assert wps.runner.began.wait(30)
+    (running,) = wps.ledger.unsettled()
     process = psutil.Process(running.pid)
     header = {"Authorization": "token anna"}
     answer = wps.client.delete(f"/services/wps/jobs/{running.id}", headers=header)
@@ -178,16 +179,15 @@ def test_dismissing_a_running_job_kills_its_process(start, tmp_path):
     assert not (wps.root / f"users/anna/jobs/{running.id}/samples").exists()
 
 
-def test_stopping_the_service_leaves_jobs_for_the_next_start(start, tmp_path):
-    runner = Slow(tmp_path / "storage")
-    wps = start(runner=runner)
+def test_stopping_the_service_leaves_jobs_for_the_next_start(start, tmp_path, forks):
+    wps = start(runner=Slow)
     wps.execute("extract-samples", asynchronous=True, **EXTRACT)
-    assert runner.began.wait(30)
-    (running,) = wps.ledger.running()
+    assert wps.runner.began.wait(30)
+    (running,) = wps.ledger.unsettled()
     wps.dispatcher.stop()
     psutil.wait_procs([p for p in psutil.process_iter() if p.pid == running.pid], timeout=10)
     assert wps.ledger.get(running.id).state == "running"
-    second = Dispatcher(Ledger(tmp_path / "jobs.sqlite"), ProcessRunner(tmp_path / "storage"), 1)
+    second = Dispatcher(Ledger(tmp_path / "jobs.sqlite"), ProcessRunner(wps.root, forks), 1)
     second.start()
     try:
         assert second.wait(running.id, 60).state == "successful"
@@ -195,36 +195,34 @@ def test_stopping_the_service_leaves_jobs_for_the_next_start(start, tmp_path):
         second.stop()
 
 
-def test_a_service_with_no_free_processor_stops_at_once(start, tmp_path):
-    runner = Slow(tmp_path / "storage")
-    wps = start(runner=runner, at_once=1)
+def test_a_service_with_no_free_processor_stops_at_once(start):
+    wps = start(runner=Slow, at_once=1)
     wps.execute("extract-samples", asynchronous=True, **EXTRACT)
-    assert runner.began.wait(30)
+    assert wps.runner.began.wait(30)
     stopping = threading.Thread(target=wps.dispatcher.stop, daemon=True)
     stopping.start()
     stopping.join(10)
     stopped = not stopping.is_alive()
-    runner.stop_all()  # else a failure here would hang the fixture too
+    wps.runner.stop_all()  # else a failure here would hang the fixture too
     assert stopped
 
 
 class Broken(ProcessRunner):
     """Has a fault of its own with the first job."""
 
-    def __init__(self, root):
-        super().__init__(root)
+    def __init__(self, root, forks):
+        super().__init__(root, forks)
         self._broken = True
 
     def run(self, job, ledger):
         if self._broken:
             self._broken = False
             raise RuntimeError("a fault of the service")
-        super().run(job, ledger)
+        return super().run(job, ledger)
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_a_fault_of_the_runner_leaves_no_job_running_for_ever(start, tmp_path):
-    wps = start(runner=Broken(tmp_path / "storage"), at_once=1)
+def test_a_fault_of_the_runner_leaves_no_job_running_for_ever(start):
+    wps = start(runner=Broken, at_once=1)
     answer = wps.execute("extract-samples", **EXTRACT)
     assert "by our fault" in answer.get_data(as_text=True)
     wps.execute("extract-samples", **EXTRACT)
@@ -232,7 +230,7 @@ def test_a_fault_of_the_runner_leaves_no_job_running_for_ever(start, tmp_path):
 
 
 def test_a_ledger_that_fails_once_does_not_end_the_dispatcher(start, monkeypatch):
-    monkeypatch.setattr("wps_processes.runners.IDLE_SECONDS", 0.1)
+    monkeypatch.setattr("wps_processes.dispatcher.IDLE_SECONDS", 0.1)
     wps = start(running=False)
     claim, failures = wps.ledger.claim, [OperationalError("", {}, OSError("disk is full"))]
     wps.ledger.claim = lambda: claim() if not failures else throw(failures.pop())
@@ -249,25 +247,11 @@ def throw(error):
     raise error
 
 
-def test_a_job_ends_when_its_service_is_gone(start, tmp_path):
-    wps = start(running=False)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "wps_processes.job"],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    # it finds its orders, and behind them that nobody listens any more
-    said, _ = process.communicate(to_request(job(), wps.root) + "\n", timeout=60)
-    assert process.returncode == 1
-    assert "outputs" not in said
-
-
-def test_a_job_sees_none_of_the_services_secrets(start, monkeypatch, tmp_path):
-    monkeypatch.setenv("JUPYTERHUB_API_TOKEN", "secret")
-    runner = Slow(tmp_path / "storage")
-    wps = start(runner=runner)
+def test_a_job_sees_none_of_the_services_secrets(start):
+    wps = start(runner=Slow)
     wps.execute("extract-samples", asynchronous=True, **EXTRACT)
-    assert runner.began.wait(30)
-    (running,) = wps.ledger.running()
+    assert wps.runner.began.wait(30)
+    (running,) = wps.ledger.unsettled()
     process = psutil.Process(running.pid)
     seen = process.environ()
     assert "JUPYTERHUB_API_TOKEN" not in seen
@@ -275,17 +259,202 @@ def test_a_job_sees_none_of_the_services_secrets(start, monkeypatch, tmp_path):
     wps.dispatcher.dismiss(running.id, "enough")
 
 
-def test_a_failed_job_leaves_its_log_and_no_half_file(ledger, tmp_path):
-    failing = job()
-    folder = tmp_path / "storage/users/anna/jobs" / failing.id
+def test_a_failed_job_leaves_its_log_and_no_half_file(start, tmp_path):
+    wps = start(running=False)
+    failing = job(inputs=EXTRACT | {"class_field": "none"})
+    folder = wps.root / "users/anna/jobs" / failing.id
     (folder / ".0123abcd-samples").mkdir(parents=True)
+    (folder / "samples").mkdir()
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     (folder / ".4567abcd-samples").symlink_to(elsewhere)
-    for name in (".map.tif.tiles", ".0123abcd-map.tif", ".hidden", "notes.txt"):
+    for name in (".map.tif.tiles", ".0123abcd-map.tif", ".hidden", "notes.txt", "counts.csv"):
         (folder / name).write_text("x")
-    ledger.add(failing)
-    ProcessRunner(tmp_path / "storage").run(ledger.claim(), ledger)
-    assert ledger.get(failing.id).state == "failed"
+    wps.dispatcher.start()
+    wps.dispatcher.submit(failing)
+    assert wps.dispatcher.wait(failing.id, 60).state == "failed"
+    wps.dispatcher.stop()
     assert {path.name for path in folder.iterdir()} == {"job.log", ".hidden", "notes.txt"}
     assert elsewhere.is_dir()
+
+
+def test_one_users_five_hundred_jobs_do_not_hold_up_anothers_first(ledger):
+    for _ in range(500):
+        ledger.add(job("anna"))
+    ledger.claim()
+    first, second = job("boris"), job("boris")
+    ledger.add(first)
+    ledger.add(second)
+    assert (ledger.position(first), ledger.position(second)) == (1, 3)
+    served = []
+    for _ in range(4):  # on one processor: each is over before the next is taken
+        claimed = ledger.claim()
+        served.append(claimed.user)
+        ledger.succeed(claimed.id, {})
+    assert served[0] == "boris"
+    assert served.count("boris") == 2
+
+
+def test_users_take_turns_even_on_one_processor(ledger):
+    for user in ("anna", "anna", "anna", "boris", "boris", "clara"):
+        ledger.add(job(user))
+    served = []
+    while (claimed := ledger.claim()) is not None:
+        served.append(claimed.user)
+        ledger.succeed(claimed.id, {})
+    assert served == ["anna", "boris", "clara", "anna", "boris", "anna"]
+
+
+def test_limits_are_kept_and_named(ledger):
+    limits = Limits(per_user=2, in_total=3)
+    over = job("anna", state="failed")
+    ledger.add(over, limits)
+    for user in ("anna", "anna", "boris"):
+        ledger.add(job(user), limits)
+    with pytest.raises(Busy, match="2 of your jobs"):
+        ledger.add(job("anna"), limits)
+    with pytest.raises(Busy, match="3 jobs are waiting"):
+        ledger.add(job("clara"), limits)
+    assert len(ledger.of_everybody()) == 4
+
+
+def test_the_last_place_is_given_once(ledger):
+    taken, lock = [], threading.Lock()
+
+    def add():
+        try:
+            ledger.add(job(), Limits(per_user=5))
+        except Busy:
+            return
+        with lock:
+            taken.append(1)
+
+    threads = [threading.Thread(target=add) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(taken) == 5
+
+
+def test_a_paused_queue_keeps_its_jobs_also_over_a_restart(ledger, tmp_path):
+    ledger.add(job())
+    ledger.pause()
+    ledger.pause()
+    again = Ledger(tmp_path / "jobs.sqlite")
+    assert again.is_paused
+    assert again.claim() is None
+    again.resume()
+    assert ledger.claim() is not None
+
+
+def test_what_was_over_long_ago_is_forgotten_and_its_files_stay(start):
+    wps = start()
+    wps.execute("extract-samples", **EXTRACT)
+    (recent,) = wps.ledger.of_user("anna")
+    old = job(state="successful", finished="2020-01-01T00:00:00.000000Z")
+    waiting = job("boris", created="2020-01-01T00:00:00.000000Z")
+    for each in (old, waiting):
+        wps.ledger.add(each)
+    assert wps.ledger.forget("2020-06-01T00:00:00.000000Z") == 1
+    assert wps.ledger.get(old.id) is None
+    assert wps.ledger.get(waiting.id) is not None
+    assert wps.ledger.forget(recent.finished + "Z") == 1
+    assert (wps.root / "users/anna/jobs" / recent.id / "counts.csv").exists()
+
+
+def test_jobs_go_on_after_the_fork_server_was_killed(start, forks):
+    wps = start(runner=Slow)
+    wps.execute("extract-samples", asynchronous=True, **EXTRACT)
+    assert wps.runner.began.wait(30)
+    (running,) = wps.ledger.unsettled()
+    (server,) = {psutil.Process(running.pid).ppid()}
+    wps.runner.began.clear()
+    os.kill(server, signal.SIGKILL)
+    assert wps.runner.began.wait(30)  # the kernel killed the job too, and it began again
+    (again,) = wps.ledger.unsettled()
+    assert (again.id, again.attempt) == (running.id, 2)
+    assert again.pid != running.pid
+    assert not psutil.pid_exists(running.pid)
+    assert wps.dispatcher.dismiss(again.id, "enough")
+
+
+def test_a_job_dismissed_before_its_second_attempt_leaves_no_half_output(start, ledger, tmp_path):
+    waiting = job()
+    ledger.add(waiting)
+    ledger.requeue(ledger.claim())
+    wps = start(running=False)
+    folder = tmp_path / "storage/users/anna/jobs" / waiting.id
+    (folder / ".map.tif.tiles").mkdir(parents=True)
+    (folder / "samples").mkdir()
+    (folder / "job.log").write_text("x")
+    assert wps.dispatcher.dismiss(waiting.id, "enough")
+    assert [path.name for path in folder.iterdir()] == ["job.log"]
+
+
+def test_what_a_service_could_not_tidy_is_tidied_at_the_next_start(start, ledger, tmp_path):
+    ledger.add(dismissed := job())
+    ledger.claim()
+    leftover = subprocess.Popen(["sleep", "600"], start_new_session=True)
+    ledger.started(dismissed.id, leftover.pid, psutil.Process(leftover.pid).create_time())
+    ledger.dismiss(dismissed.id)
+    folder = tmp_path / "storage/users/anna/jobs" / dismissed.id
+    (folder / "samples").mkdir(parents=True)
+    start()
+    assert leftover.wait(10) is not None
+    assert list(folder.iterdir()) == []
+    assert ledger.unsettled() == []
+
+
+def test_a_full_disk_at_a_jobs_end_delays_its_end(start, monkeypatch):
+    monkeypatch.setattr("wps_processes.dispatcher.IDLE_SECONDS", 0.1)
+    wps = start(running=False)
+    succeed, fail = wps.ledger.succeed, wps.ledger.fail
+    failures = [OperationalError("", {}, OSError("disk is full")) for _ in range(3)]
+    for name, real in (("succeed", succeed), ("fail", fail)):
+        setattr(
+            wps.ledger, name,
+            lambda *given, real=real: real(*given) if not failures else throw(failures.pop()),
+        )  # fmt: skip
+    wps.dispatcher.start()
+    try:
+        wps.execute("extract-samples", **EXTRACT)
+    finally:
+        wps.dispatcher.stop()
+    (over,) = wps.ledger.of_user("anna")
+    assert not failures
+    assert over.state == "successful"
+
+
+NONSENSE = [
+    b"no json\n", b"[1]\n", b'{"progress": "much", "message": "x"}\n', b"[" * 100_000 + b"\n",
+    b'{"outputs": {"x": ["y"]}}\n', b"x" * (2 << 20),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("said", NONSENSE, ids=range(len(NONSENSE)))
+def test_a_job_that_talks_nonsense_fails_alone(start, said):
+    class Turned(ProcessRunner):
+        """Lets a job's process say what it should not."""
+
+        def _compute(self, job, ledger):
+            fork = self._forks.fork
+
+            def turned(log):
+                forked = fork(log)
+                forked.conversation.close()
+                forked.conversation, theirs = socket.socketpair()
+                threading.Thread(target=say, args=(theirs,)).start()
+                return forked
+
+            def say(theirs):
+                with theirs, suppress(OSError):
+                    theirs.sendall(said)
+
+            with patch.object(self._forks, "fork", turned):
+                return super()._compute(job, ledger)
+
+    wps = start(runner=Turned)
+    answer = wps.execute("extract-samples", **EXTRACT)
+    assert "without a result" in answer.get_data(as_text=True)
+    assert [each["state"] for each in wps.jobs()] == ["failed"]

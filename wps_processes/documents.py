@@ -1,0 +1,178 @@
+"""The ExecuteResponse of WPS 1.0.0, rendered from a job's row; PyWPS's own does not validate."""
+
+import base64
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from lxml import etree
+from lxml.builder import ElementMaker
+
+from landcover.operation import Operation, Output
+from wps_processes.jobs import ACCEPTED, RUNNING, SUCCESSFUL, Job, now
+
+BASE = "http://geoportal.invalid/"
+"""Stands in every document where the service's address belongs; the web layer puts it in, which
+alone knows under which address the client came."""
+
+VERSION = "1.0.0"
+LANGUAGE = "en-US"
+MOST_EMBEDDED = 8 << 20
+"""Larger outputs are given by reference even if they are asked for by value."""
+
+DATA_TYPES = {
+    "bool": "boolean",
+    "int": "integer",
+    "float": "float",
+    "str": "string",
+    "file": "string",
+    "folder": "string",
+}
+_NAMES = {
+    "wps": "http://www.opengis.net/wps/1.0.0",
+    "ows": "http://www.opengis.net/ows/1.1",
+    "xlink": "http://www.w3.org/1999/xlink",
+}
+_WPS = ElementMaker(namespace=_NAMES["wps"], nsmap=_NAMES)
+_OWS = ElementMaker(namespace=_NAMES["ows"], nsmap=_NAMES)
+_LANG = "{http://www.w3.org/XML/1998/namespace}lang"
+
+Content = Callable[[str], bytes | None]
+"""Returns the content of an output by its storage name, None if it is too large to embed."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """How a client wants its answer.
+
+    Attributes:
+        outputs: names, each with whether it is to be embedded; none are all, by reference.
+        lineage: whether inputs and the outputs asked for are repeated.
+    """
+
+    outputs: Mapping[str, bool]
+    lineage: bool = False
+
+
+def execute_response(
+    job: Job, operation: Operation, version: str, form: Form, waiting: int | None, content: Content
+) -> bytes:
+    """Return the document of a job.
+
+    Args:
+        job: as the ledger has it.
+        operation: what it computes.
+        version: of the process.
+        form: how its client wants the answer.
+        waiting: its place in the queue while it waits.
+        content: reads what is to be embedded.
+    """
+    root = _WPS.ExecuteResponse(
+        _described(_WPS.Process, operation.identifier, operation.title, operation.abstract),
+        _WPS.Status(_state(job, waiting), creationTime=_to_the_second(job.finished or now())),
+        service="WPS",
+        version=VERSION,
+        serviceInstance=f"{BASE}?service=WPS&request=GetCapabilities",
+        statusLocation=f"{BASE}status/{job.id}.xml",
+    )
+    root.set(_LANG, LANGUAGE)
+    root[0].set(f"{{{_NAMES['wps']}}}processVersion", version)
+    outputs = [o for o in operation.outputs if o.name in form.outputs or not form.outputs]
+    if form.lineage:
+        root.append(_WPS.DataInputs(*(_input(job, i.name, i.description) for i in operation.inputs
+                                      if i.name in job.inputs)))  # fmt: skip
+        root.append(_WPS.OutputDefinitions(*(_definition(o, form) for o in outputs)))
+    if job.state == SUCCESSFUL:
+        root.append(_WPS.ProcessOutputs(*(_output(job, o, form, content) for o in outputs)))
+    return bytes(etree.tostring(root, xml_declaration=True, encoding="UTF-8"))
+
+
+def _described(element: Any, name: str, title: str, abstract: str) -> Any:
+    texts = (_OWS.Identifier(name), _OWS.Title(title), _OWS.Abstract(" ".join(abstract.split())))
+    return element(*texts)
+
+
+def _state(job: Job, waiting: int | None) -> Any:
+    message = legal(job.message)
+    if job.state == ACCEPTED:
+        place = "" if waiting is None else f", place {waiting} in the queue"
+        return _WPS.ProcessAccepted(message + place)
+    if job.state == RUNNING:
+        return _WPS.ProcessStarted(message, percentCompleted=str(min(job.progress, 99)))
+    if job.state == SUCCESSFUL:
+        return _WPS.ProcessSucceeded(message)
+    fault = _OWS.Exception(
+        _OWS.ExceptionText(legal(job.error or job.message)), exceptionCode="NoApplicableCode"
+    )
+    return _WPS.ProcessFailed(_OWS.ExceptionReport(fault, version="1.0.0"))
+
+
+def _input(job: Job, name: str, description: str) -> Any:
+    element = _described(_WPS.Input, name, titled(name), description)
+    value = _WPS.LiteralData(as_text(job.inputs[name]))
+    element.append(_WPS.Data(value))
+    return element
+
+
+def _definition(output: Output, form: Form) -> Any:
+    element = _described(_WPS.Output, output.name, titled(output.name), output.description)
+    if output.kind == "file":
+        element.set("asReference", as_text(not form.outputs.get(output.name, False)))
+        element.set("mimeType", output.media_type)
+    return element
+
+
+def _output(job: Job, output: Output, form: Form, content: Content) -> Any:
+    element = _described(_WPS.Output, output.name, titled(output.name), output.description)
+    value = (job.outputs or {}).get(output.name)
+    if output.kind != "file":
+        data_type = DATA_TYPES[output.kind]
+        element.append(_WPS.Data(_WPS.LiteralData(as_text(value), dataType=data_type)))
+        return element
+    embedded = content(str(value)) if form.outputs.get(output.name) else None
+    if embedded is None:
+        href = f"{BASE}outputs/{job.id}/{output.filename}"
+        element.append(_WPS.Reference(href=href, mimeType=output.media_type))
+    else:
+        element.append(_WPS.Data(_embedded(embedded, output.media_type)))
+    return element
+
+
+def _embedded(content: bytes, media_type: str) -> Any:
+    """Return a text as it is, all else in base 64."""
+    try:
+        return _WPS.ComplexData(content.decode("utf-8"), mimeType=media_type, encoding="UTF-8")
+    except ValueError:  # no text, or signs that XML has not
+        coded = base64.b64encode(content).decode("ascii")
+        return _WPS.ComplexData(coded, mimeType=media_type, encoding="base64")
+
+
+def titled(name: str) -> str:
+    """Return the title of an input or output."""
+    return name.replace("_", " ").capitalize()
+
+
+def legal(text: str) -> str:
+    """Return a text without the signs that XML has not; file names may hold some."""
+    return "".join(
+        sign if sign in "\t\n" or " " <= sign < "\ud800" or "\ue000" <= sign <= "\ufffd" or
+        sign > "\uffff" else "\ufffd" for sign in text
+    )  # fmt: skip
+
+
+def as_text(value: object) -> str:
+    """Return a value as XML Schema writes it; what cannot be told is no number."""
+    if value is None:
+        return "NaN"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "INF" if value > 0 else "-INF"
+    return legal(str(value))
+
+
+def _to_the_second(time: str) -> str:
+    moment = datetime.fromisoformat(time)
+    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")

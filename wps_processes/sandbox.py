@@ -1,0 +1,59 @@
+"""What the process of a job may touch: its user's folders, what is shared, and Python.
+
+Everything in there works on files from outside; whatever a crafted one makes of the process, the
+kernel refuses it other users' folders, the ledger, the hub's secrets, the network, and other
+processes. By Landlock (man 7 landlock, Linux 5.13 or newer); where a kernel has it not, operating
+system users or containers must keep users apart.
+"""
+
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from landlockpy import AccessFS, Ruleset, Scope, supported
+
+import landcover
+import wps_processes
+
+_READ = AccessFS.READ_FILE | AccessFS.READ_DIR
+_WRITE = (
+    _READ
+    | AccessFS.WRITE_FILE
+    | AccessFS.TRUNCATE
+    | AccessFS.MAKE_REG
+    | AccessFS.MAKE_DIR
+    | AccessFS.MAKE_SYM
+    | AccessFS.REMOVE_FILE
+    | AccessFS.REMOVE_DIR
+    | AccessFS.REFER
+)
+_SYSTEM = ("/bin", "/lib", "/lib64", "/usr", "/etc", "/sys", "/proc/cpuinfo", "/proc/meminfo")
+_PYTHON = (sys.prefix, sys.base_prefix)
+_OURS = (*landcover.__path__, *wps_processes.__path__)
+
+
+def is_supported() -> bool:
+    """Whether this kernel can confine a process."""
+    return bool(supported())
+
+
+def confine(readable: Iterable[Path], writable: Iterable[Path]) -> None:
+    """Refuse this process all but these folders, for ever; it starts no program either.
+
+    Args:
+        readable: besides Python's own and the system's; those that are not there are left out.
+        writable: read, write, make, rename and remove.
+    """
+    if not is_supported():
+        return
+    with Ruleset(scoped=Scope.SIGNAL | Scope.ABSTRACT_UNIX_SOCKET) as rules:
+        # of processes its own: a privileged one could read the environment of others
+        own = Path("/proc", str(os.getpid()))
+        for path in (own, *map(Path, (*_SYSTEM, *_PYTHON, *_OURS)), *readable):
+            if path.exists():
+                rules.allow_path(path, _READ if path.is_dir() else AccessFS.READ_FILE)
+        rules.allow_path("/dev", _READ | AccessFS.WRITE_FILE)
+        for path in writable:
+            rules.allow_path(path, _WRITE)
+        rules.restrict()

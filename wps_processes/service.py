@@ -108,6 +108,8 @@ class Places:
 class TooBusy(ServerBusy):  # type: ignore[misc]  # PyWPS has no types
     """A call that is not taken now; nothing is lost by trying again."""
 
+    name = "ServerBusy"
+
     def __init__(self, sentence: str) -> None:
         """Say why."""
         super().__init__(sentence, "", 503)

@@ -1,10 +1,16 @@
+import base64
 import json
+import threading
+import time
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from lxml import etree
+from sqlalchemy.exc import OperationalError
 
 from tests.wps_processes.conftest import EXECUTE, LITERAL
+from wps_processes.jobs import Limits
 
 NS = {"wps": "http://www.opengis.net/wps/1.0.0", "ows": "http://www.opengis.net/ows/1.1"}
 KVP = {"service": "WPS", "version": "1.0.0", "request": "Execute", "identifier": "extract-samples"}
@@ -135,6 +141,134 @@ def test_the_document_shows_the_outputs_asked_for_now_and_later(wps):
     assert texts(answer, "//wps:Output/ows:Identifier/text()") == ["counts"]
     again = wps.get(f"status/{wps.jobs()[0]['id']}.xml")
     assert texts(again, "//wps:Output/ows:Identifier/text()") == ["counts"]
+
+
+def test_an_output_is_embedded_if_it_is_asked_for_by_value(wps):
+    for asked in ("counts@asReference=false", "counts@mimeType=text/csv@asReference=false"):
+        answer = by_kvp(wps, responsedocument=asked)
+        (text,) = texts(answer, "//wps:ComplexData/text()")
+        assert text.startswith("class,code,samples")
+    form = (
+        '<wps:ResponseDocument><wps:Output asReference="{}"><ows:Identifier>counts'
+        "</ows:Identifier></wps:Output></wps:ResponseDocument>"
+    )
+    inputs = "".join(LITERAL.format(*pair) for pair in EXTRACT.items())
+    for said, embedded in (("false", 1), ("true", 0)):
+        body = EXECUTE.format(identifier="extract-samples", inputs=inputs, form=form.format(said))
+        answer = wps.post(body)
+        assert len(texts(answer, "//wps:ComplexData")) == embedded
+        assert len(texts(answer, "//wps:Reference")) == 1 - embedded
+
+
+def test_a_picture_is_embedded_in_base_64(wps):
+    job, _ = started(wps)
+    samples = wait(wps, job)["outputs"]["samples"]["name"]
+    answer = wps.get(
+        **(KVP | {"identifier": "balance-samples"}), datainputs=f"samples={samples}",
+        responsedocument="diagram@asReference=false",
+    )  # fmt: skip
+    (text,) = texts(answer, "//wps:ComplexData[@encoding='base64']/text()")
+    assert base64.b64decode(text).startswith(b"\x89PNG")
+
+
+def test_a_literal_is_raw_data_too(wps):
+    assert by_kvp(wps, rawdataoutput="total").data == b"150"
+
+
+@pytest.mark.parametrize("name", ["a=b.gpkg", "a@b.gpkg", "a b+c.gpkg", "ä;ö.gpkg", "50%.gpkg"])
+def test_names_keep_their_signs_in_key_value_pairs(start, name):
+    wps = start(running=False)
+    (wps.root / "users/anna" / name).touch()
+    value = quote(f"home/{name}") if set(name) & set(";%") else f"home/{name}"
+    wps.get(
+        **KVP, datainputs=f"scene=shared/scene.tif;labels={value}",
+        storeexecuteresponse="true", status="true",
+    )  # fmt: skip
+    assert wps.jobs()[0]["inputs"]["labels"] == f"home/{name}"
+
+
+def test_a_document_tells_its_time_in_utc_and_how_to_reach_the_service(wps):
+    answer = by_kvp(wps)
+    (job,) = wps.jobs()
+    (created,) = texts(answer, "//wps:Status/@creationTime")
+    assert created == job["finished"][:19] + "Z"
+    (instance,) = texts(answer, "/wps:ExecuteResponse/@serviceInstance")
+    assert instance == "http://localhost/services/wps/?service=WPS&request=GetCapabilities"
+
+
+def test_a_waiting_job_tells_its_place(start):
+    wps = start(running=False)
+    started(wps)
+    job, answer = started(wps)
+    assert texts(answer, "//wps:ProcessAccepted/text()") == [
+        "waiting for a free processor, place 2 in the queue"
+    ]
+    assert wps.get(f"jobs/{job}").get_json()["position"] == 2
+
+
+def busy(answer):
+    assert answer.status_code == 503
+    assert int(answer.headers["Retry-After"]) > 0
+    assert texts(answer, "//@exceptionCode") == ["ServerBusy"]
+    return sentence(answer)
+
+
+def test_over_the_limit_a_call_is_refused_and_nothing_lost(start):
+    wps = start(running=False, limits=Limits(per_user=2, in_total=3))
+    for user in ("anna", "anna", "boris"):
+        wps.execute("draw-reference-sample", user, asynchronous=True, map="shared/scene.tif")
+    assert "2 of your jobs" in busy(started_anyhow(wps, "anna"))
+    assert "3 jobs are waiting" in busy(started_anyhow(wps, "boris"))
+    assert len(wps.jobs()) == 2
+
+
+def started_anyhow(wps, user):
+    return wps.execute("draw-reference-sample", user, asynchronous=True, map="shared/scene.tif")
+
+
+def test_synchronous_calls_leave_threads_for_others(start):
+    wps = start(running=False, sync_at_once=1, sync_seconds=30)
+    waiting = threading.Thread(target=wps.execute, args=("extract-samples",), kwargs=EXTRACT)
+    waiting.start()
+    deadline = time.monotonic() + 30
+    while not wps.jobs():
+        assert time.monotonic() < deadline
+    assert "call asynchronously" in busy(wps.execute("extract-samples", **EXTRACT))
+    (job,) = wps.jobs()
+    wps.dispatcher.dismiss(job["id"], "enough")
+    waiting.join(30)
+    assert not waiting.is_alive()
+
+
+def test_a_ledger_that_cannot_be_written_takes_no_job(start, monkeypatch):
+    wps = start(running=False)
+
+    def full(*given):
+        raise OperationalError("", {}, OSError("disk is full"))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(wps.ledger, "add", full)
+        assert "no job can be taken now" in busy(wps.execute("extract-samples", **EXTRACT))
+    assert wps.jobs() == []
+
+
+def test_descriptions_are_rendered_once_but_for_each_address(wps):
+    asked = "/services/wps/?service=WPS&request=GetCapabilities"
+    header = {"Authorization": "token anna"}
+    for host in ("a.example.org", "b.example.org"):
+        for _ in range(2):
+            answer = wps.client.get(asked, headers=header | {"X-Forwarded-Host": host})
+            assert f"http://{host}/services/wps/".encode() in answer.data
+            assert answer.data.count(b"example.org") == answer.data.count(host.encode())
+
+
+def test_thousands_of_inputs_are_refused(wps):
+    inputs = "".join(LITERAL.format(f"x{i}", i) for i in range(5_000))
+    answer = wps.post(EXECUTE.format(identifier="extract-samples", inputs=inputs, form=""))
+    assert sentence(answer).startswith("extract-samples has no input x0")
+    scenes = LITERAL.format("scene", "shared/scene.tif") * 5_000
+    answer = wps.post(EXECUTE.format(identifier="extract-samples", inputs=scenes, form=""))
+    assert sentence(answer) == "scene is given 5000 times, needs one"
 
 
 def test_lineage_is_kept_in_the_status_document(wps):

@@ -23,6 +23,7 @@ from pywps.response.status import WPS_STATUS
 from landcover.errors import InputError
 from landcover.operation import Input, Operation, Output
 from landcover.operations import OPERATIONS
+from wps_processes.identity import CALLER, Caller
 from wps_processes.jobs import ACCEPTED, DISMISSED, FAILED, RUNNING, SUCCESSFUL, Job
 
 BASE = "http://geoportal.invalid/"
@@ -45,6 +46,8 @@ _STATUS = {
     FAILED: WPS_STATUS.FAILED,
     DISMISSED: WPS_STATUS.FAILED,
 }
+ASKED_BY_A_PAGE = json.dumps({"operation": "execute", "outputs": {}, "status": True})
+"""The request of a job that was started by no WPS client: its status shows all outputs."""
 _SECOND_VERSION = "<ows:ServiceTypeVersion>2.0.0</ows:ServiceTypeVersion>"
 _BY_FUNCTION = {operation.function: operation for operation in OPERATIONS}
 
@@ -53,9 +56,9 @@ class Execution(Protocol):
     """What the service does with a checked call."""
 
     def submit(
-        self, operation: Operation, inputs: Mapping[str, Any], wps_request: WPSRequest
+        self, operation: Operation, inputs: Mapping[str, Any], caller: Caller, form: str
     ) -> Job:
-        """Write a job for the caller of this request; it is durable on return."""
+        """Write a job for a caller; it is durable on return."""
 
     def wait(self, job: Job) -> Job:
         """Wait for a job, as long as a synchronous call may take."""
@@ -110,7 +113,8 @@ class OperationProcess(Process):
         self, async_: bool, wps_request: WPSRequest, wps_response: ExecuteResponse
     ) -> ExecuteResponse:
         inputs = {name: values[0].data for name, values in wps_request.inputs.items()}
-        job = self._execution.submit(self.operation, inputs, wps_request)
+        caller = wps_request.http_request.environ[CALLER]
+        job = self._execution.submit(self.operation, inputs, caller, wps_request.json)
         if not async_:
             job = self._execution.wait(job)
         self._set_uuid(job.id)

@@ -19,6 +19,7 @@ from sqlalchemy import (
     Float,
     Integer,
     MetaData,
+    Select,
     String,
     Table,
     Text,
@@ -133,7 +134,15 @@ class Ledger:
         self, user: str, limit: int = 100, offset: int = 0, state: str | None = None
     ) -> list[Job]:
         """Return a user's jobs, newest first."""
-        query = select(_jobs).where(_jobs.c.user == user)
+        return self._newest(select(_jobs).where(_jobs.c.user == user), limit, offset, state)
+
+    def of_everybody(
+        self, limit: int = 100, offset: int = 0, state: str | None = None
+    ) -> list[Job]:
+        """Return all users' jobs, newest first."""
+        return self._newest(select(_jobs), limit, offset, state)
+
+    def _newest(self, query: Select[Any], limit: int, offset: int, state: str | None) -> list[Job]:
         if state is not None:
             query = query.where(_jobs.c.state == state)
         query = query.order_by(_jobs.c.created.desc(), _jobs.c.id).limit(limit).offset(offset)

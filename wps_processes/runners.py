@@ -93,6 +93,7 @@ class Dispatcher:
         self._wake = threading.Event()
         self._changed = threading.Condition()
         self._stopping = False
+        self.paused = False
         self._thread = threading.Thread(target=self._dispatch, name="dispatcher", daemon=True)
 
     def start(self) -> None:
@@ -123,6 +124,15 @@ class Dispatcher:
             self._tell()
         return dismissed
 
+    def pause(self, by: str) -> None:
+        """Start no waiting job any more; those that run go on."""
+        self.paused = True
+
+    def resume(self, by: str) -> None:
+        """Start waiting jobs again."""
+        self.paused = False
+        self._wake.set()
+
     def wait(self, job_id: str, seconds: float) -> Job | None:
         """Wait until a job is over; return it as it then is, or after so many seconds."""
         with self._changed:
@@ -146,7 +156,7 @@ class Dispatcher:
 
     def _claim(self) -> Job | None:
         """Take the next job; if the ledger cannot be written now, it is asked again later."""
-        if self._stopping:
+        if self._stopping or self.paused:
             return None
         try:
             return self._ledger.claim()

@@ -46,7 +46,7 @@ _STATUS = {
     FAILED: WPS_STATUS.FAILED,
     DISMISSED: WPS_STATUS.FAILED,
 }
-ASKED_BY_A_PAGE = json.dumps({"operation": "execute", "outputs": {}, "status": True})
+ASKED_BY_A_PAGE = json.dumps({"operation": "execute", "language": "en-US", "outputs": {}})
 """The request of a job that was started by no WPS client: its status shows all outputs."""
 _SECOND_VERSION = "<ows:ServiceTypeVersion>2.0.0</ows:ServiceTypeVersion>"
 _BY_FUNCTION = {operation.function: operation for operation in OPERATIONS}

@@ -56,8 +56,6 @@ class Field:
         said = []
         if self.input.range is not None:
             said.append(str(self.input.range))
-        if self.control == "name":
-            said.append(f"name of a {self.input.kind}, such as home/... or shared/...")
         if not self.input.required and self.control in ("name", "number", "text"):
             default = self.input.default
             said.append("may be left empty" if default in (None, "") else f"empty means {default}")

@@ -111,7 +111,9 @@ class Pages:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._templates.filters |= {"in_words": in_words, "moment": _moment}
+        self._templates.filters |= {
+            "in_words": in_words, "typed": as_typed, "capital": _capital, "moment": _moment,
+        }  # fmt: skip
         self._templates.globals |= {
             "prefix": prefix,
             "hub": f"{prefix.removesuffix('services/wps/')}hub/home",
@@ -368,6 +370,10 @@ def _who(caller: Caller, job: Job | None = None) -> dict[str, str | None]:
         "user": job.user if job else None,
         "by": caller.name,
     }
+
+
+def _capital(sentence: str) -> str:
+    return sentence[:1].upper() + sentence[1:]
 
 
 def _moment(time: str) -> str:

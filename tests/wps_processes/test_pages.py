@@ -221,7 +221,7 @@ def test_jobs_are_listed_newest_first_a_page_at_a_time(start):
     wps.ledger.add(job(user="boris", id="his"))
     anna, links = Browser(wps, "anna").open(), "//ul[@class='jobs']//h3/a/@href"
     seen = anna.page.xpath(links)
-    assert "number 41 in the queue of anna: waiting" in anna.texts("//p[@class='message']")[0]
+    assert "Number 41 in the queue of anna: waiting" in anna.texts("//p[@class='message']")[0]
     assert anna.page.xpath("//a[@rel='prev']") == []
     while older := anna.page.xpath("//a[@rel='next']/@href"):
         anna.open(PREFIX + older[0])

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import islice, takewhile
 from pathlib import PurePosixPath
 from typing import Any
+from urllib.parse import quote, urlencode
 
 from landcover.errors import InputError
 from landcover.operation import Input, Operation
@@ -103,6 +104,12 @@ def entries_in(storage: Storage) -> list[Entry]:
         in_time = takewhile(lambda _: time.monotonic() < deadline, walk)
         found = list(islice(in_time, NAMES_LOOKED_AT))
     return sorted(found, key=lambda entry: entry.modified, reverse=True)
+
+
+def form_with(identifier: str, inputs: Mapping[str, Any]) -> str:
+    """Return where an operation's form is, below the service's prefix, with inputs filled in."""
+    typed = {name: as_typed(value) for name, value in inputs.items()}
+    return f"processes/{quote(identifier)}?{urlencode(typed)}"
 
 
 def in_words(name: str) -> str:

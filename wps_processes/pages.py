@@ -8,23 +8,23 @@ import hmac
 import logging
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from werkzeug.exceptions import BadRequest, Forbidden, HTTPException, MethodNotAllowed, NotFound
 from werkzeug.wrappers import Request, Response
 
 from landcover.errors import NameRefused
-from landcover.operation import Operation, Output
+from landcover.operation import Operation
 from landcover.storage import Storage
-from wps_processes.forms import as_typed, entries_in, fields_of, in_words, read
+from wps_processes.forms import as_typed, entries_in, fields_of, form_with, in_words, read
 from wps_processes.identity import Caller, Identity
 from wps_processes.jobs import STATES, Job, Ledger
+from wps_processes.results import results_of
 from wps_processes.runners import Dispatcher
 
 LOGGER = logging.getLogger(__name__)
@@ -44,37 +44,6 @@ _HEADERS = {
 }
 
 View = Callable[..., Response]
-
-
-@dataclass(frozen=True)
-class Use:
-    """Another operation that takes a result: its form, with the result filled in."""
-
-    operation: str
-    href: str
-
-
-@dataclass(frozen=True)
-class Result:
-    """One output of a successful job.
-
-    Attributes:
-        name: of the output.
-        description: what it is.
-        value: the value itself, or the storage name of what was written.
-        href: where a written file is served; "" for folders and values.
-        is_written: whether it is a file or a folder.
-        is_image: whether the file can be shown on a page.
-        uses: the forms that take it.
-    """
-
-    name: str
-    description: str
-    value: Any
-    href: str
-    is_written: bool
-    is_image: bool
-    uses: tuple[Use, ...]
 
 
 class Pages:
@@ -118,7 +87,7 @@ class Pages:
             "prefix": prefix,
             "hub": f"{prefix.removesuffix('services/wps/')}hub/home",
             "position": ledger.position,
-            "results": self._results,
+            "results": lambda job: results_of(job, operations, prefix),
             "refresh_seconds": REFRESH_SECONDS,
         }
 
@@ -205,7 +174,7 @@ class Pages:
             operation=self._operations.get(job.operation),
             log=log,
             is_whole=is_whole,
-            again=self._form_of(job.operation, job.inputs),
+            again=self._prefix + form_with(job.operation, job.inputs),
             refreshes=_refreshes(request, [job]),
         )  # fmt: skip
 
@@ -261,35 +230,6 @@ class Pages:
             "older": page_at(offset + JOBS_ON_A_PAGE) if has_older else "",
         }
 
-    def _results(self, job: Job) -> list[Result]:
-        operation = self._operations.get(job.operation)
-        if operation is None or job.outputs is None:
-            return []
-        given = job.outputs
-        return [self._result(job, o, given[o.name]) for o in operation.outputs if o.name in given]
-
-    def _result(self, job: Job, output: Output, value: Any) -> Result:
-        is_file = output.kind == "file"
-        return Result(
-            name=output.name,
-            description=output.description,
-            value=value,
-            href=f"{self._prefix}outputs/{job.id}/{output.filename}" if is_file else "",
-            is_written=output.kind in ("file", "folder"),
-            is_image=output.media_type == "image/png",
-            uses=tuple(self._uses(output, value)),
-        )
-
-    def _uses(self, output: Output, value: Any) -> list[Use]:
-        """Return the forms for a written output: of operations with an input of its name."""
-        return [
-            Use(identifier, self._form_of(identifier, {declared.name: value}))
-            for identifier, operation in self._operations.items()
-            for declared in operation.inputs
-            if (declared.name, declared.kind) == (output.name, output.kind)
-            and output.kind in ("file", "folder")
-        ]
-
     def _end_of_log(self, job: Job) -> tuple[str, bool]:
         """Return the last part of a job's log, and whether that is all of it."""
         try:
@@ -329,11 +269,6 @@ class Pages:
     def _rendered(self, template: str, status: int, **shown: Any) -> Response:
         page = self._templates.get_template(template).render(**shown)
         return Response(page, status, mimetype="text/html", headers=_HEADERS)
-
-    def _form_of(self, identifier: str, inputs: Mapping[str, Any]) -> str:
-        """Return the address of a form with some inputs filled in."""
-        typed = {name: as_typed(value) for name, value in inputs.items()}
-        return f"{self._prefix}processes/{quote(identifier)}?{urlencode(typed)}"
 
     def _address_of(self, job: Job) -> str:
         return f"{self._prefix}jobs/{job.id}.html"

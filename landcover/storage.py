@@ -12,7 +12,7 @@ import errno
 import os
 import stat
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -113,7 +113,7 @@ class Storage:
         finally:
             os.close(descriptor)
 
-    def walk(self, depth: int = DEPTH) -> Iterator[Entry]:
+    def walk(self, depth: int = DEPTH) -> Generator[Entry, None, None]:
         """Come by the caller's files and folders, those nearest to the roots first.
 
         No link is followed; hidden names and those that no page can show are left out. A tree may

@@ -165,6 +165,8 @@ def test_what_does_not_do_is_said_beside_its_field_and_what_was_typed_is_kept(wp
     anna.submit("Run", 400, scene="", labels="home/<b>.gpkg", chip_size="many", masks="true")
     assert anna.texts("//*[@id='wrong-scene']") == ["scene is needed"]
     assert anna.texts("//*[@id='wrong-chip_size']") == ["chip_size is many, needs a whole number"]
+    assert anna.texts("//*[@role='alert']") == ["Nothing was started, look at: Scene, Chip size"]
+    assert anna.page.xpath("//*[@role='alert']/a/@href") == ["#scene", "#chip_size"]
     assert anna.page.xpath("//input[@name='labels']/@value") == ["home/<b>.gpkg"]
     assert anna.page.xpath("//input[@name='chip_size']/@value") == ["many"]
     assert anna.page.xpath("//input[@name='masks']/@checked") == ["checked"]

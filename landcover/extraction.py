@@ -18,7 +18,7 @@ from landcover.containers import valid_pixels
 from landcover.errors import InputError
 from landcover.labels import Labels, Points, open_labels
 from landcover.legend import Legend
-from landcover.operation import CSV, AnyPath, File, Range, Seed, WrittenFolder
+from landcover.operation import CSV, AnyPath, LabelFile, Range, RasterFile, Seed, WrittenFolder
 from landcover.progress import report_progress
 from landcover.rasters import BlockReader, Grid, bands_of, open_raster
 from landcover.samples import UNLABELLED, Chips, SamplesWriter, writing_samples
@@ -45,8 +45,8 @@ class Extraction:
 
 
 def extract_samples(
-    scene: File,
-    labels: File,
+    scene: RasterFile,
+    labels: LabelFile,
     class_field: str = "class",
     chip_size: Annotated[int, Range(1, 1024)] = 1,
     max_per_class: Annotated[int, Range(0)] = 0,

@@ -1,8 +1,8 @@
 """What an operation is: an ordinary function that keeps four conventions.
 
-1. Its parameters are bool, int, float, str, `Literal[...]`, `File` or `Folder` (paths that are
-   read, never written), optional ones with `| None = None`; numbers may carry a `Range`. Each is
-   described under `Args:`.
+1. Its parameters are bool, int, float, str, `Literal[...]`, or paths that are read, never written
+   (`File`, `RasterFile`, ... or `Folder`), optional ones with `| None = None`; numbers may carry a
+   `Range`. Each is described under `Args:`.
 2. It takes `workdir`, and writes nowhere else.
 3. It returns a frozen dataclass whose fields are described under `Attributes:`. A field of a
    written kind (`GeoTIFF`, `CSV`, ... or `Folder`) is the path `workdir/FIELD.EXTENSION`.
@@ -37,6 +37,8 @@ class Given:
     """Marks a path that an operation reads."""
 
     kind: Literal["file", "folder"]
+    endings: tuple[str, ...] = ()
+    """Of the names worth offering; others are read too, for what a file is its content says."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,12 @@ class Range:
 
 Seed = Annotated[int, Range(0, 2**32 - 1)]
 File = Annotated[AnyPath, Given("file")]
+RasterFile = Annotated[AnyPath, Given("file", (".tif", ".tiff"))]
+LabelFile = Annotated[
+    AnyPath, Given("file", (".gpkg", ".geojson", ".json", ".shp", ".fgb", ".tif", ".tiff"))
+]
+TableFile = Annotated[AnyPath, Given("file", (".csv",))]
+ModelFile = Annotated[AnyPath, Given("file", (".onnx",))]
 Folder = Annotated[AnyPath, Given("folder")]
 GeoTIFF = Annotated[Path, Written("tif", "image/tiff; application=geotiff")]
 CSV = Annotated[Path, Written("csv", "text/csv")]
@@ -101,6 +109,7 @@ class Input:
     default: bool | int | float | str | None
     choices: tuple[str, ...] = ()
     range: Range | None = None
+    endings: tuple[str, ...] = ()
 
     def check(self, value: object) -> Any:
         """Return the value in this input's type, or say what is needed.
@@ -249,6 +258,7 @@ def _input(owner: str, parameter: inspect.Parameter, hint: Any, description: str
         default=None if required else parameter.default,
         choices=choices,
         range=next((mark for mark in marks if isinstance(mark, Range)), None),
+        endings=next((mark.endings for mark in marks if isinstance(mark, Given)), ()),
     )
 
 

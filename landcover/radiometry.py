@@ -26,7 +26,7 @@ from rasterio.io import DatasetReader
 
 from landcover.errors import InputError
 from landcover.models import Card, load_model
-from landcover.operation import CSV, AnyPath, File
+from landcover.operation import CSV, AnyPath, ModelFile, RasterFile
 from landcover.rasters import bands_of, open_raster, read_valid, windows_of
 from landcover.sensors import CONVERSIONS, Conversion, Measured, measured_by
 from landcover.spectra import Fit, Spectra
@@ -117,7 +117,9 @@ class RadiometryCheck:
     advice: str
 
 
-def check_radiometry(scene: File, model: File, workdir: AnyPath = "") -> RadiometryCheck:
+def check_radiometry(
+    scene: RasterFile, model: ModelFile, workdir: AnyPath = ""
+) -> RadiometryCheck:
     """Tell whether a model can be trusted with a scene, before anything is classified.
 
     Args:

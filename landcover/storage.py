@@ -10,8 +10,10 @@ three roots (`landcover.beneath`), and that descriptor is what the library reads
 
 import errno
 import os
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+import stat
+from collections import deque
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
@@ -22,6 +24,25 @@ from landcover.errors import NameRefused
 NAMES = "home/..., shared/..., team/GROUP/... or received/ID/NAME"
 # a shapefile is several files of one stem
 _SHAPEFILE_PARTS = (".dbf", ".shx", ".prj", ".cpg")
+
+
+DEPTH = 8
+"""So many folders deep a walk goes."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file or folder that a walk comes by.
+
+    Attributes:
+        name: its storage name.
+        is_folder: whether it is a folder.
+        modified: when, in seconds since 1970.
+    """
+
+    name: str
+    is_folder: bool
+    modified: float
 
 
 @dataclass(frozen=True)
@@ -100,6 +121,37 @@ class Storage:
         finally:
             os.close(descriptor)
 
+    def walk(self, depth: int = DEPTH) -> Generator[Entry, None, None]:
+        """Come by the caller's files and folders, those nearest to the roots first.
+
+        No link is followed; hidden names and those that no page can show are left out. A tree may
+        be large: whoever walks stops when there is enough.
+        """
+        roots = ("home", *(f"team/{group}" for group in self.groups), "shared")
+        folders = deque((root, 1) for root in roots)
+        while folders:
+            folder, level = folders.popleft()
+            for entry in self._entries(folder):
+                yield entry
+                if entry.is_folder and level < depth:
+                    folders.append((entry.name, level + 1))
+
+    def _entries(self, folder: str) -> Iterator[Entry]:
+        try:
+            descriptor = self.open(folder)
+        except NameRefused:
+            return  # not made yet, or gone since its parent was read
+        try:
+            with suppress(OSError), os.scandir(descriptor) as entries:
+                for entry in entries:
+                    with suppress(FileNotFoundError):
+                        known = entry.stat(follow_symlinks=False)
+                        if _is_shown(entry.name, known.st_mode):
+                            is_folder = stat.S_ISDIR(known.st_mode)
+                            yield Entry(f"{folder}/{entry.name}", is_folder, known.st_mtime)
+        finally:
+            os.close(descriptor)
+
     def _split(self, name: str) -> tuple[Path, tuple[str, ...]]:
         """Return the root that a name lies under, and its components below it."""
         parts = tuple(name.split("/"))
@@ -140,6 +192,11 @@ def home_path(name: str) -> Path:
     if root not in below or ".." in rest:
         raise NameRefused(f"{name} is no storage name, needs {NAMES}")
     return below[root].joinpath(*rest)
+
+
+def _is_shown(name: str, mode: int) -> bool:
+    is_plain = stat.S_ISREG(mode) or stat.S_ISDIR(mode)
+    return is_plain and not name.startswith(".") and name.isprintable()
 
 
 @contextmanager

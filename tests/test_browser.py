@@ -1,4 +1,4 @@
-"""A person at a browser: signs in, opens the first page of the course, and draws on the map.
+"""A person at a browser: signs in, draws on the map of the course, and runs processes.
 
 The screenshots are kept in test-artifacts/: look at them.
 """
@@ -113,14 +113,63 @@ def test_the_report_is_read_in_both_languages_where_no_script_may_run(
     page.screenshot(path=ARTIFACTS / "8-report-ru.png", full_page=True)
 
 
+def test_a_person_runs_processes_by_their_forms_where_no_script_runs(
+    page: Page, geoportal: Geoportal
+) -> None:
+    assert page.context.browser is not None
+    window = {"width": 1280, "height": 900}
+    with page.context.browser.new_context(java_script_enabled=False, viewport=window) as context:
+        plain = context.new_page()
+        plain.set_default_timeout(PATIENCE)
+        plain.goto(geoportal.wps)
+        give_password(plain, geoportal)  # to the hub, which one is sent to
+        expect(plain.get_by_role("heading", name="My jobs")).to_be_visible()
+        samples = extract_by_the_form(plain)
+        folder = geoportal.storage / "users" / geoportal.user
+        assert (folder / samples.removeprefix("home/") / "samples.json").is_file()
+        with plain.expect_download() as download:
+            plain.get_by_role("link", name="counts.csv").click()
+        assert download.value.path().read_text().startswith("class,code,samples")
+        plain.get_by_role("link", name="Train classifier").click()
+        expect(plain.get_by_label("Samples")).to_have_value(samples)
+        plain.get_by_role("button", name="Run").click()
+        plain.get_by_role("button", name="Dismiss").click()  # it would take much longer
+        expect(plain.get_by_text("dismissed by its owner")).to_be_visible()
+        expect(plain.get_by_role("button", name="Dismiss")).to_have_count(0)
+        plain.get_by_role("link", name="Geoportal processing").click()
+        states = plain.locator(".jobs .state")
+        expect(states.nth(0)).to_have_text("dismissed")
+        expect(states.nth(1)).to_have_text("successful")
+        plain.screenshot(path=ARTIFACTS / "11-processing.png", full_page=True)
+
+
+def extract_by_the_form(page: Page) -> str:
+    """Run extract-samples, watch it succeed, and return the storage name of its samples."""
+    page.get_by_role("link", name="Extract samples").last.click()
+    scene = page.get_by_label("Scene")
+    offered = f"datalist#{scene.get_attribute('list')} option[value='shared/demo/scene.tif']"
+    expect(page.locator(offered)).to_have_count(1)
+    scene.fill("shared/demo/scene.tif")
+    page.get_by_label("Labels").fill("shared/demo/labels.gpkg")
+    page.get_by_role("button", name="Run").click()
+    page.screenshot(path=ARTIFACTS / "9-job.png", full_page=True)
+    expect(page.locator(".state")).to_have_text("successful")  # the page loads itself again
+    page.screenshot(path=ARTIFACTS / "10-results.png", full_page=True)
+    return page.locator(".results code").first.inner_text()
+
+
 def sign_in(page: Page, geoportal: Geoportal) -> None:
     page.context.clear_cookies()
     page.goto(f"{geoportal.url}/hub/login")
+    give_password(page, geoportal)
+    page.wait_for_url(re.compile(r"/lab"))
+
+
+def give_password(page: Page, geoportal: Geoportal) -> None:
     page.fill("#username_input", geoportal.user)
     page.fill("#password_input", geoportal.password)
     page.screenshot(path=ARTIFACTS / "1-sign-in.png")
     page.click("#login_submit")
-    page.wait_for_url(re.compile(r"/lab"))
 
 
 def open_notebook(page: Page, url: str) -> None:

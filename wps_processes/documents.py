@@ -56,6 +56,9 @@ class Form:
     lineage: bool = False
 
 
+ALL_BY_REFERENCE = Form({})
+
+
 def execute_response(
     job: Job, operation: Operation, version: str, form: Form, waiting: int | None, content: Content
 ) -> bytes:

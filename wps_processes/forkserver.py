@@ -4,9 +4,10 @@ It has imported what operations need and computed nothing, so that a fork of it 
 fresh interpreter that would need seconds for its imports. (The standard library's fork server
 hands our environment on, unpickles what jobs say, and loses exit statuses between threads.)
 
-Each request comes on standard input, a socket, with three descriptors: the socket on which the job
-converses, the pipe into which it writes its process number and the server later its exit status,
-and its log. It ends when nobody can ask any more, and with it, by the kernel's hand, all it has forked.
+Each request comes on standard input, a socket, with three descriptors: the socket on which the
+job converses, the pipe into which it writes its process number and the server later its exit
+status, and its log. The server ends when nobody can ask any more, and with it, by the kernel's
+hand, all that it has forked.
 """
 
 import ctypes

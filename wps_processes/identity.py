@@ -1,5 +1,6 @@
 """Who calls: a hub token or a browser's hub session becomes a caller; nobody else comes in."""
 
+import hashlib
 import logging
 import re
 import secrets
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlencode
 
-from itsdangerous import BadSignature, URLSafeTimedSerializer
+from itsdangerous import BadSignature, Signer, URLSafeTimedSerializer
 from jupyterhub.services.auth import HubOAuth
 from tornado.web import HTTPError
 from werkzeug.exceptions import Forbidden, ServiceUnavailable
@@ -18,6 +19,8 @@ from werkzeug.wrappers import Request, Response
 LOGGER = logging.getLogger(__name__)
 SESSION, STATE = "geoportal-wps", "geoportal-wps-state"
 STATE_SECONDS = 600
+CALLER = "geoportal.caller"
+"""Under this name the caller stands in a request's environment."""
 # kubespawner leaves such names as they are; it is asked about all others
 _OWN_SLUG = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
 
@@ -60,6 +63,9 @@ class Identity(Protocol):
     def signed_in(self, request: Request) -> Response:
         """Answer the browser that comes back from signing in."""
 
+    def form_token(self, request: Request) -> str:
+        """Return what the forms of this browser session carry, and nobody else can know."""
+
 
 class HubIdentity:
     """Asks the hub."""
@@ -98,6 +104,11 @@ class HubIdentity:
         self._set_cookie(answer, request, SESSION, self._sign(token, "session"), None)
         answer.delete_cookie(STATE, path=self._prefix)
         return answer
+
+    def form_token(self, request: Request) -> str:
+        """Return the signature of the session, which is the caller's alone."""
+        signer = Signer(self._key, salt="form", digest_method=hashlib.sha256)
+        return signer.get_signature(request.cookies.get(SESSION, "")).decode()
 
     @cached_property
     def _hub(self) -> HubOAuth:

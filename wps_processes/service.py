@@ -7,7 +7,7 @@ import mimetypes
 import os
 import re
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +15,6 @@ from typing import Any
 from urllib.parse import quote
 
 import pywps.configuration
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from lxml.etree import XMLSyntaxError
 from markupsafe import escape
 from pywps.exceptions import (
@@ -45,9 +44,10 @@ from werkzeug.wrappers import Request, Response
 from landcover.errors import NameRefused
 from landcover.operation import Operation
 from landcover.storage import Storage
-from wps_processes.adapter import BODY, OperationService, tame_pywps
+from wps_processes.adapter import BODY, OperationProcess, OperationService, tame_pywps
 from wps_processes.dispatcher import Dispatcher
 from wps_processes.documents import (
+    ALL_BY_REFERENCE,
     BASE,
     MOST_EMBEDDED,
     VERSION,
@@ -55,25 +55,19 @@ from wps_processes.documents import (
     as_text,
     execute_response,
 )
-from wps_processes.identity import Caller, Identity
+from wps_processes.identity import CALLER, Caller, Identity
 from wps_processes.jobs import STATES, SUCCESSFUL, Busy, Job, Ledger
+from wps_processes.pages import Pages
 from wps_processes.processes import PROCESSES
 
 LOGGER = logging.getLogger(__name__)
 MAX_BODY = 1 << 20
-CALLER = "geoportal.caller"
 _OUTPUT_HEADERS = {
     "Content-Security-Policy": (
         "sandbox; default-src 'none'; img-src data:; style-src 'unsafe-inline'"
     ),
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "private, no-cache",
-}
-_PAGE_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",
-    "X-Frame-Options": "DENY",
-    "X-Content-Type-Options": "nosniff",
-    "Cache-Control": "no-store",
 }
 _SHOWN = (".html", ".png", ".json", ".csv")
 _WPS, _WPS_2 = "{http://www.opengis.net/wps/1.0.0}", "{http://www.opengis.net/wps/2.0}"
@@ -140,8 +134,15 @@ class Application:
         self.service = OperationService(PROCESSES, self)
         self._may_wait = threading.Semaphore(self.places.sync_at_once)
         self._descriptions: dict[Any, tuple[bytes, str]] = {}
-        self._pages = Environment(
-            loader=PackageLoader("wps_processes"), autoescape=True, undefined=StrictUndefined
+        processes: Iterable[OperationProcess] = self.service.processes.values()
+        self._pages = Pages(
+            self.places.prefix,
+            self.places.storage,
+            {process.operation.identifier: process.operation for process in processes},
+            self.ledger,
+            self.dispatcher,
+            self.identity,
+            self.submit,
         )
         rules: dict[str, Callable[..., Response]] = {
             "": self._wps,
@@ -149,6 +150,7 @@ class Application:
             "jobs/<job_id>": self._job,
             "status/<job_id>.xml": self._status,
             "outputs/<job_id>/<name>": self._output,
+            **self._pages.views,
         }
         self._urls = Map(
             [Rule(self.places.prefix + path, endpoint=view) for path, view in rules.items()]
@@ -160,11 +162,15 @@ class Application:
         try:
             answer = self._answer(request)
         except HTTPException as error:
-            answer = _refusal(request, error)
+            answer = self._refusal(request, error)
         return answer(environ, start_response)
 
     def submit(
-        self, operation: Operation, inputs: Mapping[str, Any], caller: Caller, form: Form
+        self,
+        operation: Operation,
+        inputs: Mapping[str, Any],
+        caller: Caller,
+        form: Form = ALL_BY_REFERENCE,
     ) -> Job:
         """Make a job of a caller's inputs, whose types are checked; it is durable on return.
 
@@ -269,6 +275,8 @@ class Application:
     def _answer(self, request: Request) -> Response:
         if request.path == f"{self.places.prefix}health":
             return Response("ok\n", mimetype="text/plain")
+        if request.path == f"{self.places.prefix}style.css":
+            return self._pages.style(request)
         if request.path == f"{self.places.prefix}oauth_callback":
             return self.identity.signed_in(request)
         caller = self.identity.caller(request)
@@ -286,7 +294,7 @@ class Application:
     def _wps(self, request: Request, caller: Caller) -> Response:
         asked = {name.lower(): value for name, value in request.args.items()}
         if _is_navigation(request) and not {"service", "request"} & set(asked):
-            return self._page(request, caller)
+            return self._pages.home(request, caller)
         if request.method not in ("GET", "POST"):
             raise MethodNotAllowed(["GET", "POST"])
         if not caller.by_token and (
@@ -370,14 +378,13 @@ class Application:
         answer.content_length = known.st_size
         return answer.make_conditional(request.environ, True, known.st_size)
 
-    def _page(self, request: Request, caller: Caller) -> Response:
-        page = self._pages.get_template("page.html").render(
-            caller=caller,
-            processes=self.service.processes.values(),
-            jobs=[self._described(job, request) for job in self.ledger.of_user(caller.name)],
-            address=self._address(request),
-        )
-        return Response(page, mimetype="text/html", headers=_PAGE_HEADERS)
+    def _refusal(self, request: Request, error: HTTPException) -> Response:
+        """Return an error: an OWS ExceptionReport where WPS is spoken, a page for people, JSON."""
+        if error.get_response is not HTTPException.get_response and "locator" in vars(error):
+            return Response.from_app(error, request.environ)
+        if _accepts_html(request):
+            return self._pages.refused(request, error)
+        return _json({"error": error.description or error.name}, error.code or 500)
 
     def _own(self, job_id: str, caller: Caller) -> Job:
         """Return a job of the caller; another's is as if it were not there."""
@@ -509,11 +516,3 @@ def _json(value: Mapping[str, Any], status: int = 200) -> Response:
     answer = Response(json.dumps(value, ensure_ascii=False), status, mimetype="application/json")
     answer.headers["Cache-Control"] = "no-store"
     return answer
-
-
-def _refusal(request: Request, error: HTTPException) -> Response:
-    """Return an error: as OWS ExceptionReport where WPS is spoken, else as JSON."""
-    if error.get_response is not HTTPException.get_response and "locator" in vars(error):
-        return Response.from_app(error, request.environ)
-    sentence = error.description or error.name
-    return _json({"error": sentence}, error.code or 500)

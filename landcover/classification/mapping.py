@@ -23,7 +23,7 @@ from landcover.cog import CogWriter, writing_cog
 from landcover.errors import InputError, Stopped
 from landcover.legend import NODATA
 from landcover.models import Model, load_model
-from landcover.operation import JSON, AnyPath, File, GeoTIFF
+from landcover.operation import JSON, AnyPath, GeoTIFF, ModelFile, RasterFile
 from landcover.processors import cores
 from landcover.progress import Pace, report_progress
 from landcover.radiometry import compare, match_bands
@@ -62,8 +62,8 @@ class Classification:
 
 
 def classify_scene(
-    scene: File,
-    model: File,
+    scene: RasterFile,
+    model: ModelFile,
     radiometry: Literal["refuse", "harmonise", "ignore"] = "refuse",
     workdir: AnyPath = "",
 ) -> Classification:

@@ -16,7 +16,7 @@ from landcover.classification.validation import Pixels, validate
 from landcover.errors import InputError
 from landcover.legend import NODATA
 from landcover.models import QUANTILES, Card, CardBand, Model, save_model
-from landcover.operation import JSON, ONNX, AnyPath, File, Folder, Seed
+from landcover.operation import JSON, ONNX, AnyPath, Folder, ModelFile, Seed, TableFile
 from landcover.progress import progress_between, report_progress
 from landcover.rasters import Band
 from landcover.samples import Samples, read_samples
@@ -45,10 +45,10 @@ class Training:
 
 def train_classifier(
     samples: Folder,
-    selection: File | None = None,
+    selection: TableFile | None = None,
     method: Literal["random-forest", "gradient-boosting"] = "random-forest",
     validation: Literal["spatial", "random"] = "spatial",
-    start: File | None = None,
+    start: ModelFile | None = None,
     seed: Seed = 0,
     workdir: AnyPath = "",
 ) -> Training:

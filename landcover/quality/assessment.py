@@ -10,7 +10,7 @@ import numpy as np
 from landcover.errors import InputError
 from landcover.labels import RASTER_KIND, open_labels, raster_legend, sniff
 from landcover.legend import Legend, unnamed
-from landcover.operation import CSV, HTML, JSON, PNG, AnyPath, File
+from landcover.operation import CSV, HTML, JSON, PNG, AnyPath, LabelFile, RasterFile
 from landcover.quality.confusion import (
     Confusion,
     accumulate,
@@ -49,8 +49,8 @@ class Assessment:
 
 
 def assess_quality(
-    map: File,
-    reference: File,
+    map: RasterFile,
+    reference: LabelFile,
     class_field: str = "class",
     design: Literal["none", "stratified"] = "none",
     workdir: AnyPath = "",

@@ -19,7 +19,7 @@ from rasterio.windows import Window
 from landcover.errors import InputError
 from landcover.labels import NO_FEATURE, Labelled, Labels, open_labels, raster_legend
 from landcover.legend import MAX_CODE, Legend
-from landcover.operation import HTML, AnyPath, File
+from landcover.operation import HTML, AnyPath, LabelFile, RasterFile
 from landcover.progress import report_progress
 from landcover.quality.assessment import notes_on, united
 from landcover.quality.confusion import (
@@ -84,9 +84,9 @@ class Verdict:
 
 
 def compare_maps(
-    first: File,
-    second: File,
-    reference: File,
+    first: RasterFile,
+    second: RasterFile,
+    reference: LabelFile,
     class_field: str = "class",
     workdir: AnyPath = "",
 ) -> Comparison:

@@ -15,7 +15,7 @@ from rasterio.io import DatasetReader
 from landcover.errors import InputError
 from landcover.labels import raster_legend
 from landcover.legend import Legend
-from landcover.operation import CSV, GPKG, AnyPath, File, Range, Seed
+from landcover.operation import CSV, GPKG, AnyPath, Range, RasterFile, Seed
 from landcover.progress import report_progress
 from landcover.quality.confusion import WINDOW, mapped_pixels, need_named, read_codes
 from landcover.rasters import Grid, legend_of, open_raster, windows_of
@@ -39,7 +39,7 @@ class ReferenceSample:
 
 
 def draw_reference_sample(
-    map: File,
+    map: RasterFile,
     per_class: Annotated[int, Range(0, 100_000)] = 50,
     counts: str = "",
     seed: Seed = 0,

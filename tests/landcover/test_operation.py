@@ -8,7 +8,7 @@ import pytest
 
 import landcover
 from landcover.errors import InputError, Stopped
-from landcover.operation import CSV, File, Operation, Range
+from landcover.operation import CSV, Operation, Range, RasterFile
 from landcover.operations import OPERATIONS
 from landcover.progress import progress_between, progress_to, report_progress
 
@@ -30,7 +30,7 @@ class Sum:
 
 def add_numbers(
     first: float,
-    scene: File | None = None,
+    scene: RasterFile | None = None,
     times: Annotated[int, Range(1, 9)] = 2,
     sign: Literal["plus", "minus"] = "plus",
     twice: bool = False,
@@ -64,6 +64,7 @@ def test_everything_a_face_needs_follows_from_the_function():
         "a file of two lines.",
     )
     assert (times.kind, times.default, times.range) == ("int", 2, Range(1, 9))
+    assert scene.endings == (".tif", ".tiff")
     assert sign.choices == ("plus", "minus")
     assert (twice.kind, twice.default) == ("bool", False)
     table = operation.outputs[0]

@@ -1,11 +1,12 @@
 import os
 import threading
+from pathlib import Path
 
 import pytest
 
 from landcover import beneath
 from landcover.errors import NameRefused
-from landcover.storage import Storage
+from landcover.storage import Entry, Storage
 
 
 @pytest.fixture
@@ -106,6 +107,49 @@ def _read_or_refuse(storage, name):
             return path.read_text()
     except NameRefused:
         return "refused"
+
+
+def test_a_walk_comes_by_all_that_its_caller_sees_nearest_first(storage, tree):
+    (tree / "users/anna/sub/deep").mkdir()
+    (tree / "users/anna/sub/deep/map.tif").touch()
+    (tree / "team/forest/labels.gpkg").touch()
+    os.utime(tree / "users/anna/sub/deep/map.tif", (0, 5))
+    walked = list(storage.walk())
+    assert {entry.name for entry in walked[:4]} == {
+        "home/scene.tif", "home/sub", "team/forest/labels.gpkg", "shared/scene.tif",
+    }  # fmt: skip
+    assert [entry.name for entry in walked[4:]] == ["home/sub/deep", "home/sub/deep/map.tif"]
+    assert walked[-1] == Entry("home/sub/deep/map.tif", False, 5.0)
+    assert {entry.name for entry in walked if entry.is_folder} == {"home/sub", "home/sub/deep"}
+    assert "home/sub/deep/map.tif" not in {entry.name for entry in storage.walk(depth=2)}
+
+
+def test_a_walk_follows_no_link_and_leaves_out_what_cannot_be_shown(storage, tree):
+    (tree / "users/anna/sub/link").symlink_to("../../boris")
+    (tree / "users/anna/sub/round").symlink_to("../sub")
+    (tree / "users/anna/sub/file.tif").symlink_to("../scene.tif")
+    (tree / "users/anna/sub/.hidden").mkdir()
+    (tree / "users/anna/sub/two\nlines").touch()
+    (tree / "users/anna/sub" / os.fsdecode(b"\xff.tif")).touch()
+    os.mkfifo(tree / "users/anna/sub/pipe")
+    assert not [entry for entry in storage.walk() if entry.name.startswith("home/sub/")]
+
+
+def test_a_walk_that_is_left_keeps_nothing_open(storage, tree):
+    before = open_descriptors()
+    walk = storage.walk()
+    next(walk)
+    walk.close()
+    assert open_descriptors() == before
+
+
+def open_descriptors():
+    return sorted(path.name for path in Path("/proc/self/fd").iterdir())
+
+
+def test_a_walk_passes_over_roots_that_are_not_there(tree):
+    (entry,) = Storage(tree, "carla", ("gone", "../users")).walk()
+    assert entry.name == "shared/scene.tif"
 
 
 def test_a_shapefile_brings_its_parts(storage, tree):

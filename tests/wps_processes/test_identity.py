@@ -52,6 +52,15 @@ def test_a_browser_is_sent_to_the_hub_with_a_state_it_must_bring_back(identity):
         identity.signed_in(request("/services/wps/oauth_callback?code=1&state=forged"))
 
 
+def test_forms_are_of_one_session_and_of_this_service(identity, tmp_path):
+    anna, boris = (request(headers={"Cookie": f"geoportal-wps={name}"}) for name in ("a", "b"))
+    assert identity.form_token(anna) == identity.form_token(anna)
+    (tmp_path / "other").mkdir()
+    other = HubIdentity(tmp_path / "other", "/services/wps/")
+    tokens = {identity.form_token(anna), identity.form_token(boris), other.form_token(anna)}
+    assert len(tokens) == 3
+
+
 def test_a_sign_in_that_the_hub_does_not_complete_ends_in_words(identity):
     asked = identity.sign_in(request("/services/wps/"))
     cookie = asked.headers["Set-Cookie"].split(";")[0]

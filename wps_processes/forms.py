@@ -1,0 +1,161 @@
+"""The form of an operation: a field for each input, the names worth offering, and what was typed.
+
+Everything follows from the operation's own description, so that a process has a form as soon as
+it is published.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import islice, takewhile
+from pathlib import PurePosixPath
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from landcover.errors import InputError
+from landcover.operation import Input, Operation
+from landcover.storage import Entry, Storage
+
+NAMES_LOOKED_AT = 50_000
+NAMES_OFFERED = 2000
+SECONDS_OF_LOOKING = 1.0
+
+
+@dataclass(frozen=True)
+class Field:
+    """One field.
+
+    Attributes:
+        input: what it asks for.
+        value: what stands in it.
+        names: storage names offered for it.
+        sentence: what is wrong with the value; "" if nothing is.
+    """
+
+    input: Input
+    value: str
+    names: tuple[str, ...] = ()
+    sentence: str = ""
+
+    @property
+    def label(self) -> str:
+        """The input's name in words."""
+        return in_words(self.input.name)
+
+    @property
+    def control(self) -> str:
+        """The kind of field: choice, switch, number, name or text."""
+        if self.input.choices:
+            return "choice"
+        kinds = {"bool": "switch", "int": "number", "float": "number", "str": "text"}
+        return kinds.get(self.input.kind, "name")
+
+    @property
+    def hint(self) -> str:
+        """Which values do, and what an empty field means; "" if the field itself shows it."""
+        said = []
+        if self.input.range is not None:
+            said.append(str(self.input.range))
+        if not self.input.required and self.control in ("name", "number", "text"):
+            default = self.input.default
+            said.append("may be left empty" if default in (None, "") else f"empty means {default}")
+        return "; ".join(said)
+
+
+def fields_of(
+    operation: Operation,
+    typed: Mapping[str, str],
+    entries: Sequence[Entry],
+    sentences: Mapping[str, str],
+) -> list[Field]:
+    """Return the fields of an operation, filled with what was typed, else with the defaults."""
+    return [
+        Field(
+            input=declared,
+            value=typed.get(declared.name, as_typed(declared.default)),
+            names=_suited(declared, entries),
+            sentence=sentences.get(declared.name, ""),
+        )
+        for declared in operation.inputs
+    ]
+
+
+def read(operation: Operation, typed: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the inputs that a filled form gives, and a sentence for each that does not do."""
+    inputs: dict[str, Any] = {}
+    sentences: dict[str, str] = {}
+    for declared in operation.inputs:
+        text = _text_of(declared, typed)
+        if text:
+            try:
+                inputs[declared.name] = _value(declared, text)
+            except InputError as error:
+                sentences[declared.name] = str(error)
+        elif declared.required:
+            sentences[declared.name] = f"{declared.name} is needed"
+    return inputs, sentences
+
+
+def entries_in(storage: Storage) -> list[Entry]:
+    """Return what a user has, newest first; of a very large tree only what is near its roots."""
+    deadline = time.monotonic() + SECONDS_OF_LOOKING
+    with closing(storage.walk()) as walk:
+        in_time = takewhile(lambda _: time.monotonic() < deadline, walk)
+        found = list(islice(in_time, NAMES_LOOKED_AT))
+    return sorted(found, key=lambda entry: entry.modified, reverse=True)
+
+
+def form_with(identifier: str, inputs: Mapping[str, Any]) -> str:
+    """Return where an operation's form is, below the service's prefix, with inputs filled in."""
+    typed = {name: as_typed(value) for name, value in inputs.items()}
+    return f"processes/{quote(identifier)}?{urlencode(typed)}"
+
+
+def in_words(name: str) -> str:
+    """Return the name of an input, an output or an operation as a person would write it."""
+    return name.replace("_", " ").replace("-", " ").capitalize()
+
+
+def as_typed(value: object) -> str:
+    """Return a value as it stands in its field."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "" if value is None else str(value)
+
+
+def _text_of(declared: Input, typed: Mapping[str, str]) -> str:
+    if declared.kind == "bool":
+        return typed.get(declared.name, "false")  # a browser sends no box that is not ticked
+    text = typed.get(declared.name, "")
+    return text if declared.kind == "str" else text.strip()
+
+
+def _value(declared: Input, text: str) -> Any:
+    checked = declared.check(text)
+    return text if declared.kind in ("file", "folder") else checked
+
+
+def _suited(declared: Input, entries: Sequence[Entry]) -> tuple[str, ...]:
+    if declared.kind == "folder":
+        return tuple(_folders(entries)[:NAMES_OFFERED])
+    if declared.kind != "file":
+        return ()
+    files = (entry.name for entry in entries if not entry.is_folder)
+    return tuple(islice((n for n in files if _ends_well(n, declared.endings)), NAMES_OFFERED))
+
+
+def _folders(entries: Sequence[Entry]) -> list[str]:
+    """Return the folders, those that hold samples first; the folders in these are only classes."""
+    paths = [PurePosixPath(entry.name) for entry in entries]
+    of_samples = {str(path.parent) for path in paths if path.name == "samples.json"}
+    folders = [
+        entry.name
+        for entry, path in zip(entries, paths, strict=True)
+        if entry.is_folder and str(path.parent) not in of_samples
+    ]
+    return sorted(folders, key=lambda name: name not in of_samples)
+
+
+def _ends_well(name: str, endings: tuple[str, ...]) -> bool:
+    return not endings or name.lower().endswith(endings)

@@ -1,0 +1,307 @@
+"""The pages for people: processes and their forms, jobs, and what an administrator may do.
+
+Plain HTML that needs no script. What a page changes, it changes by a form that carries a token of
+the browser's session: another site can neither read it nor guess it.
+"""
+
+import hmac
+import logging
+import os
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from werkzeug.exceptions import BadRequest, Forbidden, HTTPException, MethodNotAllowed, NotFound
+from werkzeug.wrappers import Request, Response
+
+from landcover.errors import NameRefused
+from landcover.operation import Operation
+from landcover.storage import Storage
+from wps_processes.dispatcher import Dispatcher
+from wps_processes.forms import as_typed, entries_in, fields_of, form_with, in_words, read
+from wps_processes.identity import Caller, Identity
+from wps_processes.jobs import STATES, Job, Ledger
+from wps_processes.results import results_of
+
+LOGGER = logging.getLogger(__name__)
+JOBS_ON_A_PAGE = 20
+LOG_BYTES = 64 << 10
+REFRESH_SECONDS = 5
+STYLE = Path(__file__).with_name("templates") / "style.css"
+_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; "
+        "base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "X-Frame-Options": "DENY",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+
+View = Callable[..., Response]
+
+
+class Pages:
+    """The views, each from a request and its caller to a response."""
+
+    def __init__(
+        self,
+        prefix: str,
+        root: Path,
+        operations: Mapping[str, Operation],
+        ledger: Ledger,
+        dispatcher: Dispatcher,
+        identity: Identity,
+        submit: Callable[[Operation, Mapping[str, Any], Caller], Job],
+    ) -> None:
+        """Show the processes that publish `operations`, and the jobs of the ledger.
+
+        Args:
+            prefix: path under which the service is reached, with a slash at both ends.
+            root: of the storage tree.
+            operations: the published ones by identifier.
+            ledger: read only.
+            dispatcher: dismisses jobs, pauses and resumes.
+            identity: gives the token of a session's forms.
+            submit: writes a job; an HTTPException says what does not do, its `locator` where.
+        """
+        self._prefix, self._root, self._operations = prefix, root, operations
+        self._ledger, self._dispatcher = ledger, dispatcher
+        self._identity, self._submit = identity, submit
+        self._templates = Environment(
+            loader=PackageLoader("wps_processes"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._templates.filters |= {
+            "in_words": in_words, "typed": as_typed, "capital": _capital, "moment": _moment,
+        }  # fmt: skip
+        self._templates.globals |= {
+            "prefix": prefix,
+            "hub": f"{prefix.removesuffix('services/wps/')}hub/home",
+            "position": ledger.position,
+            "results": lambda job: results_of(job, operations, prefix),
+            "refresh_seconds": REFRESH_SECONDS,
+        }
+
+    @property
+    def views(self) -> dict[str, View]:
+        """The views by path below the prefix; the page at the prefix itself is `home`."""
+        return {
+            "processes/<identifier>": self._process,
+            "jobs/<job_id>.html": self._job,
+            "jobs/<job_id>/dismiss": self._dismiss,
+            "administration": self._administration,
+        }
+
+    def home(self, request: Request, caller: Caller) -> Response:
+        """Show the caller's jobs, and the processes."""
+        offset = _offset(request)
+        jobs = self._ledger.of_user(caller.name, JOBS_ON_A_PAGE + 1, offset)
+        return self._page(
+            "home.html", request, caller, **self._list(request, jobs, offset),
+            operations=self._operations.values(),
+            refreshes=_refreshes(request, jobs),
+        )  # fmt: skip
+
+    def refused(self, request: Request, error: HTTPException) -> Response:
+        """Show an error."""
+        status = HTTPStatus(error.code or 500)
+        sentence = error.description or status.description
+        return self._rendered("refused.html", status, title=status.phrase, sentence=sentence)
+
+    def style(self, request: Request) -> Response:
+        """Return the style of all pages."""
+        answer = Response(STYLE.read_bytes(), mimetype="text/css")
+        answer.headers["Cache-Control"] = "public, no-cache"  # asked about, seldom sent again
+        answer.add_etag()
+        return answer.make_conditional(request.environ)
+
+    def _process(self, request: Request, caller: Caller, identifier: str) -> Response:
+        operation = self._operations.get(identifier)
+        if operation is None:
+            raise NotFound(f"there is no process {identifier}")
+        if not _is_post(request):
+            return self._form(request, caller, operation, request.args)
+        self._check_form(request, caller)
+        inputs, sentences = read(operation, request.form)
+        if sentences:
+            return self._form(request, caller, operation, request.form, sentences, 400)
+        try:
+            job = self._submit(operation, inputs, caller)
+        except HTTPException as error:
+            sentence = str(error.description or error.name)
+            sentences = {getattr(error, "locator", None) or "": sentence}
+            return self._form(
+                request, caller, operation, request.form, sentences, error.code or 500
+            )
+        return _see(self._address_of(job))
+
+    def _form(
+        self,
+        request: Request,
+        caller: Caller,
+        operation: Operation,
+        typed: Mapping[str, str],
+        sentences: Mapping[str, str] | None = None,
+        status: int = 200,
+    ) -> Response:
+        """Show an operation's form; a sentence that belongs to no field stands above all."""
+        said = sentences or {}
+        names = {declared.name for declared in operation.inputs}
+        return self._page(
+            "process.html", request, caller, status,
+            operation=operation,
+            fields=fields_of(operation, typed, entries_in(self._storage(caller)), said),
+            above=[sentence for name, sentence in said.items() if name not in names],
+        )  # fmt: skip
+
+    def _job(self, request: Request, caller: Caller, job_id: str) -> Response:
+        job = self._ledger.get(job_id)
+        if job is None or job.user != caller.name:
+            raise NotFound("you have no such job")
+        log, is_whole = self._end_of_log(job)
+        return self._page(
+            "job.html", request, caller,
+            job=job,
+            operation=self._operations.get(job.operation),
+            log=log,
+            is_whole=is_whole,
+            again=self._prefix + form_with(job.operation, job.inputs),
+            refreshes=_refreshes(request, [job]),
+        )  # fmt: skip
+
+    def _dismiss(self, request: Request, caller: Caller, job_id: str) -> Response:
+        """End a job of the caller, or of anybody if the caller is an administrator."""
+        if not _is_post(request):
+            raise MethodNotAllowed(["POST"])
+        self._check_form(request, caller)
+        job = self._ledger.get(job_id)
+        if job is None or (job.user != caller.name and not caller.administrator):
+            raise NotFound("you have no such job")
+        by = "its owner" if job.user == caller.name else f"the administrator {caller.name}"
+        if self._dispatcher.dismiss(job.id, f"dismissed by {by}"):
+            who = {"job": job.id, "user": job.user, "by": caller.name}
+            LOGGER.info("job dismissed", extra=who)
+        return _see(self._own_path(request.form.get("back", "")))
+
+    def _administration(self, request: Request, caller: Caller) -> Response:
+        if not caller.administrator:
+            raise NotFound("there is no such page")
+        if _is_post(request):
+            self._check_form(request, caller)
+            self._act(request.form.get("act", ""), caller)
+            return _see(f"{self._prefix}administration")
+        offset, user = _offset(request), request.args.get("user", "").strip()
+        state = request.args.get("state", "")
+        asked = (JOBS_ON_A_PAGE + 1, offset, state if state in STATES else None)
+        jobs = self._ledger.of_user(user, *asked) if user else self._ledger.of_everybody(*asked)
+        return self._page(
+            "administration.html", request, caller, **self._list(request, jobs, offset),
+            states=STATES, state=state, user=user,
+        )  # fmt: skip
+
+    def _act(self, act: str, caller: Caller) -> None:
+        if act == "pause":
+            self._dispatcher.pause(caller.name)
+        elif act == "resume":
+            self._dispatcher.resume(caller.name)
+        else:
+            raise BadRequest("an administrator may pause or resume")
+
+    def _list(self, request: Request, jobs: list[Job], offset: int) -> dict[str, Any]:
+        """Return a page of jobs, and the addresses of the pages of newer and older ones."""
+
+        def page_at(start: int) -> str:
+            asked = request.args.to_dict() | {"offset": str(start)}
+            return f"?{urlencode(asked)}"
+
+        has_older = len(jobs) > JOBS_ON_A_PAGE
+        return {
+            "jobs": jobs[:JOBS_ON_A_PAGE],
+            "newer": page_at(max(0, offset - JOBS_ON_A_PAGE)) if offset else "",
+            "older": page_at(offset + JOBS_ON_A_PAGE) if has_older else "",
+        }
+
+    def _end_of_log(self, job: Job) -> tuple[str, bool]:
+        """Return the last part of a job's log, and whether that is all of it."""
+        try:
+            log = self._storage(job).open(f"home/jobs/{job.id}/job.log")
+        except NameRefused:
+            return "", True  # the job has not begun, or its owner has removed it
+        try:
+            start = max(0, os.fstat(log).st_size - LOG_BYTES)
+            return os.pread(log, LOG_BYTES, start).decode(errors="replace"), start == 0
+        except IsADirectoryError:
+            return "", True
+        finally:
+            os.close(log)
+
+    def _storage(self, of: Caller | Job) -> Storage:
+        return Storage(self._root, of.folder, tuple(of.groups), bool(of.administrator))
+
+    def _check_form(self, request: Request, caller: Caller) -> None:
+        """Refuse what a browser session sends unless it comes from a page of this session."""
+        if caller.by_token:
+            return  # no other site can make a browser send the header
+        known, given = self._identity.form_token(request), request.form.get("form_token", "")
+        if not hmac.compare_digest(known.encode(), given.encode(errors="replace")):
+            raise Forbidden("this form belongs to another session: open its page again")
+
+    def _page(
+        self, template: str, request: Request, caller: Caller, status: int = 200, **shown: Any
+    ) -> Response:
+        return self._rendered(
+            template, status, **shown,
+            caller=caller,
+            form_token=self._identity.form_token(request),
+            here=request.full_path.rstrip("?"),
+            paused=self._dispatcher.paused,
+        )  # fmt: skip
+
+    def _rendered(self, template: str, status: int, **shown: Any) -> Response:
+        page = self._templates.get_template(template).render(**shown)
+        return Response(page, status, mimetype="text/html", headers=_HEADERS)
+
+    def _address_of(self, job: Job) -> str:
+        return f"{self._prefix}jobs/{job.id}.html"
+
+    def _own_path(self, path: str) -> str:
+        """Return the path of one of these pages, whatever a form names."""
+        is_own = path.startswith(self._prefix) and path.isprintable()
+        return path if is_own else self._prefix
+
+
+def _is_post(request: Request) -> bool:
+    if request.method not in ("GET", "HEAD", "POST"):
+        raise MethodNotAllowed(["GET", "HEAD", "POST"])
+    return request.method == "POST"
+
+
+def _offset(request: Request) -> int:
+    return min(max(request.args.get("offset", 0, type=int), 0), 10**9)
+
+
+def _refreshes(request: Request, jobs: list[Job]) -> bool:
+    """Tell whether a page loads itself again: while a job is not over, and until told not to."""
+    return "still" not in request.args and any(not job.is_over for job in jobs)
+
+
+def _see(address: str) -> Response:
+    return Response(status=303, headers={"Location": address, "Cache-Control": "no-store"})
+
+
+def _capital(sentence: str) -> str:
+    return sentence[:1].upper() + sentence[1:]
+
+
+def _moment(time: str) -> str:
+    """Return a time of the ledger for people."""
+    return datetime.fromisoformat(time).strftime("%-d %B %Y, %H:%M:%S UTC")

@@ -1,0 +1,87 @@
+"""What a job gave, as a page shows it: values, files, and the forms that take them on."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from landcover.operation import Operation, Output
+from wps_processes.forms import form_with
+from wps_processes.jobs import Job
+
+
+@dataclass(frozen=True)
+class Use:
+    """Another operation that takes a result.
+
+    Attributes:
+        operation: its identifier.
+        href: its form with the result filled in.
+    """
+
+    operation: str
+    href: str
+
+
+@dataclass(frozen=True)
+class Result:
+    """One output of a successful job.
+
+    Attributes:
+        name: of the output.
+        description: what it is.
+        value: the value itself, or the storage name of what was written.
+        href: where a written file is served; "" for folders and values.
+        is_written: whether it is a file or a folder.
+        is_image: whether the file can be shown on a page.
+        uses: the operations that take it.
+    """
+
+    name: str
+    description: str
+    value: Any
+    href: str
+    is_written: bool
+    is_image: bool
+    uses: tuple[Use, ...]
+
+
+def results_of(job: Job, operations: Mapping[str, Operation], prefix: str) -> list[Result]:
+    """Return a job's results in the order of its operation; none before it is successful.
+
+    Args:
+        job: any job, of an operation that may be published no more.
+        operations: the published ones by identifier.
+        prefix: path under which the service is reached.
+    """
+    operation = operations.get(job.operation)
+    if operation is None or job.outputs is None:
+        return []
+    return [
+        Result(
+            name=output.name,
+            description=output.description,
+            value=job.outputs[output.name],
+            href=f"{prefix}outputs/{job.id}/{output.filename}" if output.kind == "file" else "",
+            is_written=_is_written(output),
+            is_image=output.media_type == "image/png",
+            uses=tuple(_uses(output, job.outputs[output.name], operations, prefix)),
+        )
+        for output in operation.outputs
+        if output.name in job.outputs
+    ]
+
+
+def _uses(
+    output: Output, value: Any, operations: Mapping[str, Operation], prefix: str
+) -> list[Use]:
+    """Return the uses of a written output: an input of its name and kind is meant for it."""
+    return [
+        Use(identifier, prefix + form_with(identifier, {output.name: value}))
+        for identifier, operation in operations.items()
+        for declared in operation.inputs
+        if _is_written(output) and (declared.name, declared.kind) == (output.name, output.kind)
+    ]
+
+
+def _is_written(output: Output) -> bool:
+    return output.kind in ("file", "folder")

@@ -26,6 +26,8 @@ from importlib import import_module
 from pathlib import Path
 from threading import Lock
 
+import joblib
+
 from landcover import drivers
 from landcover.errors import LandcoverError
 from wps_processes import job
@@ -186,6 +188,7 @@ def main() -> int:
     drivers.load_pyogrio()
     for name in _IMPORTED_IN_ADVANCE:
         import_module(name)
+    joblib.cpu_count(only_physical_cores=True)  # asks a program, and jobs may start none
     gc.freeze()  # a collection in a fork would copy every page it looks at
     pipes: dict[int, int] = {}
     ended, wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)

@@ -54,6 +54,7 @@ def confine(readable: Iterable[Path], writable: Iterable[Path]) -> None:
             if path.exists():
                 rules.allow_path(path, _READ if path.is_dir() else AccessFS.READ_FILE)
         rules.allow_path("/dev", _READ | AccessFS.WRITE_FILE)
+        rules.allow_path("/dev/shm", _WRITE)  # the semaphores of thread pools are files there
         for path in writable:
             rules.allow_path(path, _WRITE)
         rules.restrict()

@@ -80,6 +80,7 @@ def _application() -> Iterator[Application]:
     finally:
         dispatcher.stop()
         forks.close()
+        identity.close()
 
 
 def _setting(name: str, default: float) -> float:

@@ -5,8 +5,8 @@ import logging
 import re
 import secrets
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
+from threading import Lock
 from typing import Any, Protocol
 from urllib.parse import urlencode
 
@@ -74,6 +74,8 @@ class HubIdentity:
         """Keep the key of session cookies in the state folder; cookies are for `prefix` alone."""
         self._key = _key(state / "wps-cookie.key")
         self._prefix = prefix
+        self._making = Lock()
+        self._made: HubOAuth | None = None
 
     def caller(self, request: Request) -> Caller | None:
         """Return the caller by token, else by session."""
@@ -110,9 +112,22 @@ class HubIdentity:
         signer = Signer(self._key, salt="form", digest_method=hashlib.sha256)
         return signer.get_signature(request.cookies.get(SESSION, "")).decode()
 
-    @cached_property
+    def close(self) -> None:
+        """End the thread that asks the hub."""
+        with self._making:
+            if self._made is not None:
+                self._made._pool.submit(self._made._thread_loop.close).result()
+                self._made._pool.shutdown()
+                self._made = None
+
+    @property
     def _hub(self) -> HubOAuth:
-        return HubOAuth(cache_max_age=30)  # owns a thread: made when first needed
+        """JupyterHub's client; it owns a thread, which two callers at once would make twice."""
+        with self._making:
+            if self._made is None:
+                self._made = HubOAuth(cache_max_age=30)
+                _ = self._made._pool
+        return self._made
 
     def _token_for(self, code: str) -> str:
         try:

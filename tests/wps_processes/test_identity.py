@@ -1,3 +1,4 @@
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -6,6 +7,7 @@ from werkzeug.exceptions import ServiceUnavailable
 from werkzeug.test import EnvironBuilder
 from werkzeug.wrappers import Request
 
+from benchmarks.served import stand_in_hub
 from wps_processes.identity import Caller, HubIdentity
 
 
@@ -24,7 +26,9 @@ def identity(tmp_path, monkeypatch):
     monkeypatch.setenv("JUPYTERHUB_API_URL", "http://127.0.0.1:9/hub/api")
     monkeypatch.setenv("JUPYTERHUB_CLIENT_ID", "service-wps")
     monkeypatch.setenv("JUPYTERHUB_SERVICE_PREFIX", "/services/wps/")
-    return HubIdentity(tmp_path, "/services/wps/")
+    made = HubIdentity(tmp_path, "/services/wps/")
+    yield made
+    made.close()
 
 
 def request(path="/services/wps/jobs", **how):
@@ -75,3 +79,15 @@ def test_a_sign_in_that_the_hub_does_not_complete_ends_in_words(identity):
 def test_a_key_left_empty_is_made_anew(tmp_path):
     (tmp_path / "wps-cookie.key").touch(mode=0o600)
     assert len(HubIdentity(tmp_path, "/services/wps/")._key) == 64
+
+
+def test_many_first_callers_at_once_are_all_known(identity, monkeypatch):
+    monkeypatch.setenv("JUPYTERHUB_OAUTH_ACCESS_SCOPES", '["access:services!service=wps"]')
+    with stand_in_hub() as hub, ThreadPoolExecutor(16) as callers:
+        monkeypatch.setenv("JUPYTERHUB_API_URL", f"{hub}/hub/api")
+        asked = [
+            request("/services/wps/", headers={"Authorization": f"token user{i}"})
+            for i in range(16)
+        ]
+        found = list(callers.map(identity.caller, asked))
+    assert [caller.name for caller in found] == [f"user{i}" for i in range(16)]

@@ -1,0 +1,167 @@
+"""`python -m benchmarks.durability [JOBS [KILLS]]`: is a job lost when processes are killed?
+
+Users send short jobs, asynchronously, while the service, its fork server, a job's process, or all
+of them are killed (SIGKILL) at random moments; the service is started again at once, as the hub
+does. In the end every job that was accepted must be over, each once.
+"""
+
+import json
+import random
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+from benchmarks.served import Client, Served, free_port, serving, until
+
+JOBS, KILLS = 1_000, 200
+USERS = ("anna", "boris", "clara", "dmitri")
+VICTIMS = ("service", "fork server", "job", "all")
+LONGEST_PAUSE = 1.5
+SECONDS = 1_200.0
+
+
+@dataclass
+class Account:
+    """What happened.
+
+    Attributes:
+        accepted: ids of jobs by user, as the service answered.
+        killed: how often which process was killed.
+        states: how many jobs ended how.
+        faults: what must not have happened, in words.
+    """
+
+    accepted: dict[str, list[str]] = field(default_factory=lambda: {user: [] for user in USERS})
+    killed: Counter[str] = field(default_factory=Counter)
+    states: Counter[str] = field(default_factory=Counter)
+    faults: list[str] = field(default_factory=list)
+
+
+def trial(state: Path, jobs: int, kills: int, seed: int = 0) -> Account:
+    """Send jobs while processes are killed, and say what became of them."""
+    account, rng, done = Account(), random.Random(seed), threading.Event()
+    with serving(state, jobs_at_once=2) as served:
+        senders = [
+            threading.Thread(target=_send, args=(Client(served, user), jobs, account, done))
+            for user in USERS
+        ]
+        for sender in senders:
+            sender.start()
+        try:
+            # at least until all is sent, so that no moment of a job's life is spared
+            while sum(account.killed.values()) < kills or any(s.is_alive() for s in senders):
+                time.sleep(rng.uniform(0, LONGEST_PAUSE))
+                _kill(served, rng, account)
+        finally:
+            done.set()
+        for sender in senders:
+            sender.join()
+        _judge(served, account)
+    return account
+
+
+def _send(client: Client, jobs: int, account: Account, done: threading.Event) -> None:
+    mine = account.accepted[client.user]
+    while len(mine) < jobs // len(USERS) and not done.is_set():
+        job = client.accepted()
+        if job is None:
+            done.wait(0.05)
+        else:
+            mine.append(job)
+
+
+def _kill(served: Served, rng: random.Random, account: Account) -> None:
+    """Kill a random process, and start the service again if it was among them."""
+    service, *others = served.processes() or [None]
+    server = next((p for p in others if p.ppid() == getattr(service, "pid", 0)), None)
+    jobs = [p for p in others if p is not server]
+    found = {"service": [service], "fork server": [server], "all": [service, *others]}
+    found["job"] = [rng.choice(jobs)] if jobs else []
+    victim = rng.choice(VICTIMS)
+    victims = [process for process in found[victim] if process is not None]
+    for process in victims:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    account.killed[victim] += bool(victims)
+    if victim in ("service", "all"):
+        served.stop(signal.SIGKILL)
+        served.start()
+
+
+def _judge(served: Served, account: Account) -> None:
+    """Look for every fault that there could be."""
+    clients = {user: Client(served, user) for user in USERS}
+    for user, ids in account.accepted.items():
+        until(lambda user=user: not _waiting(clients[user]), SECONDS)  # type: ignore[misc]
+        for job in ids:
+            said = clients[user].job(job)
+            account.states[str(said["state"])] += 1
+            _judge_one(served, user, said, account)
+    successes = _successes(served.log)
+    account.faults += [f"{job} ended well {n} times" for job, n in successes.items() if n > 1]
+    # no slot may have leaked
+    until(lambda: len(served.processes()) == 2)
+    zombies = [p for p in served.processes() if p.status() == psutil.STATUS_ZOMBIE]
+    account.faults += [f"{process} is a zombie" for process in zombies]
+    client = clients[USERS[0]]
+    last = [client.accepted() for _ in range(4)]
+    until(lambda: all(job and client.job(job)["state"] == "successful" for job in last))
+    everything = served.processes()
+    served.stop(signal.SIGKILL)
+    alive = psutil.wait_procs(everything, timeout=5)[1]
+    account.faults += [f"{process} outlived the service" for process in alive]
+    served.start()  # on the same port
+
+
+def _waiting(client: Client) -> bool:
+    return any(client.get("jobs", state=state, limit=1).json()["jobs"]
+               for state in ("accepted", "running"))  # fmt: skip
+
+
+def _judge_one(served: Served, user: str, said: dict[str, object], account: Account) -> None:
+    folder = served.state / "storage" / "users" / user / "jobs" / str(said["id"])
+    there = {path.name for path in folder.iterdir()} if folder.exists() else set()
+    state = said["state"]
+    if state == "successful" and there != {"job.log", "counts.csv", "samples"}:
+        account.faults.append(f"{said['id']} ended well and has {sorted(there)}")
+    if state == "failed" and (not said["error"] or there - {"job.log"}):
+        account.faults.append(f"{said['id']} failed ({said['error']}) and left {sorted(there)}")
+    if state not in ("successful", "failed"):
+        account.faults.append(f"{said['id']} is {state}")
+
+
+def _successes(log: Path) -> Counter[str]:
+    found: Counter[str] = Counter()
+    for line in log.read_text(errors="replace").splitlines():
+        with suppress(ValueError):
+            event = json.loads(line)
+            if event.get("message") == "job successful":
+                found[event["job"]] += 1
+    return found
+
+
+def main() -> int:
+    """Run the trial and print its account."""
+    jobs, kills = (int(n) for n in [*sys.argv[1:], *(str(JOBS), str(KILLS))[len(sys.argv) - 1 :]])
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        account = trial(Path(folder), jobs, kills, seed=free_port())
+    total = sum(map(len, account.accepted.values()))
+    print(f"{total} jobs accepted, {sum(account.killed.values())} kills "
+          f"({', '.join(f'{name} {n}' for name, n in sorted(account.killed.items()))}), "
+          f"{time.monotonic() - began:.0f} s")  # fmt: skip
+    print(", ".join(f"{n} {state}" for state, n in sorted(account.states.items())))
+    print("\n".join(account.faults) or "none lost, none stuck, none twice, nothing left behind")
+    return bool(account.faults)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import psutil
@@ -23,6 +24,7 @@ from rasterio import Affine
 
 PREFIX = "/services/wps/"
 DEADLINE = 60.0
+Found = TypeVar("Found")
 _SIDE = 48
 _STATUS = re.compile(r'statusLocation="[^"]*/status/([0-9a-f-]{36})\.xml"')
 _BUSY = 503
@@ -190,17 +192,18 @@ def serving(state: Path, **settings: object) -> Iterator[Served]:
             served.stop(signal.SIGKILL)
 
 
-def until(condition: Callable[[], object], seconds: float = DEADLINE) -> None:
-    """Wait for a condition.
+def until(condition: Callable[[], Found], seconds: float = DEADLINE) -> Found:
+    """Return what a condition returns as soon as it is true.
 
     Raises:
         TimeoutError: it has not come true in time.
     """
     deadline = time.monotonic() + seconds
-    while not condition():
+    while not (found := condition()):
         if time.monotonic() > deadline:
             raise TimeoutError(f"not so within {seconds:g} s: {condition}")
         time.sleep(random.uniform(0.01, 0.05))
+    return found
 
 
 def free_port() -> int:

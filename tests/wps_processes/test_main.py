@@ -1,37 +1,22 @@
 """The service as the hub starts it, and ends it, and as a crash ends it."""
 
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
-import threading
-import time
 from contextlib import contextmanager, suppress
 
 import psutil
 import pytest
 import requests
 
+from benchmarks.served import Client, free_port, serving, until
 from tests.wps_processes.test_jobs import job
 from wps_processes.jobs import Ledger
 
 DEADLINE = 60
-
-
-def until(condition):
-    """Return what the condition returns as soon as it is true."""
-    deadline, never = time.monotonic() + DEADLINE, threading.Event()
-    while not (found := condition()):
-        assert time.monotonic() < deadline, condition
-        never.wait(0.02)
-    return found
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @pytest.fixture
@@ -93,3 +78,49 @@ def test_a_job_outlives_the_end_of_the_service(serve, tmp_path, number):
     assert (over.state, over.attempt, over.outputs["total"]) == ("successful", 2, 150)
     assert until(lambda: answers(f"{url}health")) == 200
     assert answers(f"{url}jobs") == 401
+
+
+@pytest.fixture
+def served(tmp_path):
+    with serving(tmp_path) as service:
+        yield service
+
+
+def said(served, request):
+    with socket.create_connection(("127.0.0.1", served.port), DEADLINE) as connection:
+        connection.sendall(request)
+        return connection.makefile("rb").readline()
+
+
+HEAD = b"POST /services/wps/ HTTP/1.1\r\nHost: x\r\nAuthorization: token anna\r\n"
+
+
+def test_slow_and_huge_bodies_hold_nobody_up(served):
+    part = HEAD + b"Content-Type: text/xml\r\nContent-Length: 100000\r\n\r\n<wps:Execute"
+    slow = [socket.create_connection(("127.0.0.1", served.port)) for _ in range(100)]
+    try:
+        for connection in slow:
+            connection.sendall(part)
+        anna = Client(served, "anna")
+        capabilities = anna.get(service="WPS", request="GetCapabilities")
+        assert capabilities.status_code == 200
+        assert b" 413 " in said(served, HEAD + b"Content-Length: 5000000\r\n\r\n")
+        assert b" 400 " in said(
+            served, HEAD + b"Transfer-Encoding: chunked\r\n\r\n1\r\n<\r\n0\r\n\r\n"
+        )
+        assert b" 400 " in said(served, b"nonsense\r\n\r\n")
+        assert anna.get("jobs").json() == {"jobs": []}
+    finally:
+        for connection in slow:
+            connection.close()
+
+
+def test_every_job_can_be_followed_in_the_log(served):
+    anna = Client(served, "anna")
+    job = anna.accepted()
+    until(lambda: anna.job(job)["state"] == "successful")
+    events = [json.loads(line) for line in served.log.read_text().splitlines()]
+    mine = [event for event in events if event.get("job") == job]
+    assert [event["message"] for event in mine] == ["job accepted", "job successful"]
+    assert {event["user"] for event in mine} == {"anna"}
+    assert all(event["time"] and event["level"] == "INFO" for event in mine)

@@ -566,3 +566,26 @@ def test_a_synchronous_call_that_takes_too_long_names_the_other_way(start):
     assert answer.status_code == 400
     assert "call it asynchronously" in sentence(answer)
     assert [job["state"] for job in wps.jobs()] == ["dismissed"]
+
+
+def test_whoever_polls_sees_whole_documents_and_progress_that_only_grows(wps):
+    job, _ = started(wps)
+    ranks = {"ProcessAccepted": 0, "ProcessStarted": 1, "ProcessSucceeded": 2}
+    seen = []
+
+    def poll():
+        mine = [(0, 0)]
+        while mine[-1][0] < 2:
+            document = wps.get(f"status/{job}.xml")
+            (state,) = texts(document, "//wps:Status/*")
+            percent = int(state.get("percentCompleted", 0)) if state.tag.endswith("ted") else 100
+            mine.append((ranks[etree.QName(state).localname], percent))
+        seen.append(mine)
+
+    pollers = [threading.Thread(target=poll) for _ in range(4)]
+    for poller in pollers:
+        poller.start()
+    for poller in pollers:
+        poller.join(60)
+    assert len(seen) == 4
+    assert all(mine == sorted(mine) for mine in seen)

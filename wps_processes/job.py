@@ -12,6 +12,7 @@ import time
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from socket import socket
 from typing import Any, TextIO
@@ -29,18 +30,22 @@ SECONDS_BETWEEN_REPORTS = 0.2
 
 
 class Voice:
-    """Speaks to the service, not more often than somebody could read."""
+    """Speaks to the service, not more often than somebody could read, and to the log."""
 
     def __init__(self, stream: TextIO) -> None:
         """Speak on a stream of lines."""
         self._stream = stream
-        self._spoke = 0.0
+        self._spoke, self._logged = 0.0, -1
 
     def progress(self, fraction: float, sentence: str) -> None:
         """Say how far the job is."""
+        percent = int(fraction * 100)
         if time.monotonic() - self._spoke >= SECONDS_BETWEEN_REPORTS:
-            self.say(progress=int(fraction * 100), message=sentence)
+            self.say(progress=percent, message=sentence)
             self._spoke = time.monotonic()
+        if percent > self._logged:  # a hundred lines at most
+            self._logged = percent
+            log(f"{percent:3} % {sentence}")
 
     def say(self, **message: Any) -> None:
         """Say anything."""
@@ -56,17 +61,25 @@ def main(conversation: socket) -> int:
         if not orders:
             return 1  # the service is gone
         request = json.loads(orders)
+        log(f"{request['operation']} {json.dumps(request['inputs'], ensure_ascii=False)}")
         try:
             with progress_to(voice.progress):
-                voice.say(outputs=_run(request))
+                outputs = _run(request)
+            log("done")
+            voice.say(outputs=outputs)
         except LandcoverError as error:
-            print(error, file=sys.stderr)
+            log(str(error))
             voice.say(error=str(error))
         except BaseException:
             traceback.print_exc()
             voice.say(error=OUR_FAULT.format(id=request["id"]))
             return 1
     return 0
+
+
+def log(sentence: str) -> None:
+    """Write a line into the log, with the time in UTC."""
+    print(f"{datetime.now(UTC):%H:%M:%S} {sentence}", file=sys.stderr, flush=True)
 
 
 def _run(request: Mapping[str, Any]) -> dict[str, Any]:

@@ -50,7 +50,7 @@ def trial(state: Path, jobs: int, kills: int, seed: int = 0) -> Account:
     account, rng, done = Account(), random.Random(seed), threading.Event()
     with serving(state, jobs_at_once=2) as served:
         senders = [
-            threading.Thread(target=_send, args=(Client(served, user), jobs, account, done))
+            threading.Thread(target=_send, args=(Client(served, user), jobs, kills, account, done))
             for user in USERS
         ]
         for sender in senders:
@@ -68,10 +68,12 @@ def trial(state: Path, jobs: int, kills: int, seed: int = 0) -> Account:
     return account
 
 
-def _send(client: Client, jobs: int, account: Account, done: threading.Event) -> None:
-    mine = account.accepted[client.user]
-    while len(mine) < jobs // len(USERS) and not done.is_set():
-        job = client.accepted()
+def _send(client: Client, jobs: int, kills: int, account: Account, done: threading.Event) -> None:
+    """Send a user's share of the jobs, no faster than processes are killed."""
+    mine, share = account.accepted[client.user], jobs // len(USERS)
+    while len(mine) < share and not done.is_set():
+        is_ahead = len(mine) * kills > share * (sum(account.killed.values()) + 2)
+        job = None if is_ahead else client.accepted()
         if job is None:
             done.wait(0.05)
         else:
@@ -80,13 +82,16 @@ def _send(client: Client, jobs: int, account: Account, done: threading.Event) ->
 
 def _kill(served: Served, rng: random.Random, account: Account) -> None:
     """Kill a random process, and start the service again if it was among them."""
-    service, *others = served.processes() or [None]
-    server = next((p for p in others if p.ppid() == getattr(service, "pid", 0)), None)
-    jobs = [p for p in others if p is not server]
-    found = {"service": [service], "fork server": [server], "all": [service, *others]}
-    found["job"] = [rng.choice(jobs)] if jobs else []
     victim = rng.choice(VICTIMS)
-    victims = [process for process in found[victim] if process is not None]
+    if victim == "job":  # it lives for a moment only
+        with suppress(TimeoutError):
+            until(lambda: len(served.processes()) > 2, LONGEST_PAUSE)
+    service, *others = served.processes()
+    server, jobs = others[:1], others[1:]
+    victims = {
+        "service": [service], "fork server": server, "all": [service, *others],
+        "job": [rng.choice(jobs)] if jobs else [],
+    }[victim]  # fmt: skip
     for process in victims:
         with suppress(psutil.NoSuchProcess):
             process.kill()

@@ -33,9 +33,14 @@ def written_beside(target: Path) -> Iterator[Path]:
             beside.unlink(missing_ok=True)
 
 
+def is_draft(name: str) -> bool:
+    """Tell whether a file or folder of this name was being written beside its target."""
+    return re.fullmatch(r"\.[0-9a-f]{8}-.+", name) is not None
+
+
 def is_unfinished(name: str) -> bool:
-    """Tell whether a file or folder of this name is what an interrupted run left behind."""
-    return re.fullmatch(r"\.([0-9a-f]{8}-.+|[a-z]+\.tif\.tiles)", name) is not None
+    """Tell whether an interrupted run left it behind; with tiles the next run goes on."""
+    return is_draft(name) or re.fullmatch(r"\.[a-z]+\.tif\.tiles", name) is not None
 
 
 def write_json(target: Path, value: object) -> None:

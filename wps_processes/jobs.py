@@ -24,12 +24,12 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    bindparam,
     create_engine,
     delete,
     event,
     func,
     insert,
-    literal,
     or_,
     select,
     update,
@@ -187,17 +187,11 @@ class Ledger:
         """
         limits = limits or Limits()
         row = {f.name: getattr(job, f.name) for f in fields(Job)}
-        values = [literal(value, _jobs.c[name].type) for name, value in row.items()]
-        busy = select(func.count()).where(_jobs.c.state.in_((ACCEPTED, RUNNING)))
-        in_total, of_user = busy.scalar_subquery(), busy.where(_jobs.c.user == job.user)
-        # one statement counts and writes, so that no two callers take the last place
-        allowed = select(*values).where(
-            in_total < limits.in_total, of_user.scalar_subquery() < limits.per_user
-        )
+        most = {"most_per_user": limits.per_user, "most_in_total": limits.in_total}
         with self._writing, self._engine.begin() as connection:
-            if connection.execute(insert(_jobs).from_select(list(row), allowed)).rowcount:
+            if connection.execute(_ADDED, row | most).rowcount:
                 return
-            yours = int(connection.execute(of_user).scalar_one())
+            yours = int(connection.execute(_BUSY_OF_USER, {"user": job.user}).scalar_one())
         if yours >= limits.per_user:
             raise Busy(f"{yours} of your jobs are waiting or running, and no more may: "
                        "try again when some are over")  # fmt: skip
@@ -207,7 +201,7 @@ class Ledger:
     def get(self, job_id: str) -> Job | None:
         """Return a job, None if there is none of this id."""
         with self._engine.connect() as connection:
-            row = connection.execute(select(_jobs).where(_jobs.c.id == job_id)).one_or_none()
+            row = connection.execute(_ONE, {"id": job_id}).one_or_none()
         return None if row is None else Job(**row._mapping)
 
     def of_user(
@@ -234,10 +228,8 @@ class Ledger:
             return None
         with self._engine.connect() as connection:
             turns = connection.execute(_TURNS).all()
-            own = select(func.count()).where(
-                _jobs.c.user == job.user, _jobs.c.state == ACCEPTED, _jobs.c.created <= job.created
-            )
-            place = int(connection.execute(own).scalar_one())
+            said = {"user": job.user, "created": job.created}
+            place = int(connection.execute(_PLACE, said).scalar_one())
         users = [turn.user for turn in turns]
         if job.user not in users:  # it was started just now
             return 1
@@ -390,7 +382,26 @@ def _users_in_turn() -> Any:
     )
 
 
+def _insert_within_limits() -> Any:
+    """Return the statement that counts and writes in one, so that the last place is given once."""
+    busy = select(func.count()).where(_jobs.c.state.in_((ACCEPTED, RUNNING)))
+    of_user = busy.where(_jobs.c.user == bindparam("user"))
+    allowed = select(*(bindparam(c.name, type_=c.type) for c in _jobs.c)).where(
+        busy.scalar_subquery() < bindparam("most_in_total"),
+        of_user.scalar_subquery() < bindparam("most_per_user"),
+    )
+    return insert(_jobs).from_select([c.name for c in _jobs.c], allowed), of_user
+
+
+# built once: that takes longer than their execution
 _TURNS = _users_in_turn()
+_ADDED, _BUSY_OF_USER = _insert_within_limits()
+_ONE = select(_jobs).where(_jobs.c.id == bindparam("id"))
+_PLACE = select(func.count()).where(
+    _jobs.c.user == bindparam("user"),
+    _jobs.c.state == ACCEPTED,
+    _jobs.c.created <= bindparam("created"),
+)
 
 
 def now() -> str:

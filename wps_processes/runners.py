@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -19,7 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from landcover.errors import LandcoverError
 from landcover.operations import by_identifier
 from landcover.storage import Storage
-from landcover.writing import is_unfinished
+from landcover.writing import is_draft, is_unfinished
 from wps_processes.forkserver import Forked, ForkServer, kill_group
 from wps_processes.jobs import DISMISSED, FAILED, Job, Ledger, Outcome
 
@@ -68,10 +68,14 @@ class ProcessRunner:
         _kill_leftover(job)
         over = ledger.get(job.id)
         if over is not None and over.state in (FAILED, DISMISSED):
-            _tidy(job, self._root)
+            declared = by_identifier(job.operation).outputs
+            outputs = {output.filename for output in declared}
+            _remove(job, self._root, lambda name: is_unfinished(name) or name in outputs)
             ledger.settled(job.id)
 
     def _compute(self, job: Job, ledger: Ledger) -> tuple[Mapping[str, Any], int | None]:
+        if job.attempt > 1:
+            _remove(job, self._root, is_draft)  # of a process that was killed
         with _log_of(job, self._root) as log:
             forked = self._forks.fork(log)
         self._forked[job.id] = forked
@@ -175,14 +179,12 @@ def _log_of(job: Job, root: Path) -> Iterator[int]:
         os.close(log)
 
 
-def _tidy(job: Job, root: Path) -> None:
-    """Remove what an operation that did not succeed wrote; all else in the folder stays."""
-    declared = by_identifier(job.operation).outputs
-    outputs = {output.filename for output in declared if output.kind in ("file", "folder")}
+def _remove(job: Job, root: Path, is_left: Callable[[str], bool]) -> None:
+    """Remove what was left in the job's folder, by its name."""
     # nothing can be tidied if its owner has put something else there
     with suppress(LandcoverError, OSError), _folder_of(job, root) as folder:
         with os.scandir(folder) as entries:
-            left = [e for e in entries if is_unfinished(e.name) or e.name in outputs]
+            left = [entry for entry in entries if is_left(entry.name)]
         for entry in left:
             with suppress(OSError):
                 if entry.is_dir(follow_symlinks=False):

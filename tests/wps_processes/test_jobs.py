@@ -173,7 +173,7 @@ def test_dismissing_a_running_job_kills_its_process(start):
     header = {"Authorization": "token anna"}
     answer = wps.client.delete(f"/services/wps/jobs/{running.id}", headers=header)
     assert (answer.status_code, answer.get_json()["state"]) == (200, "dismissed")
-    assert psutil.wait_procs([process], timeout=10)[1] == []
+    assert psutil.wait_procs([process], timeout=5)[1] == []
     again = wps.client.delete(f"/services/wps/jobs/{running.id}", headers=header)
     assert again.status_code == 409
     assert not (wps.root / f"users/anna/jobs/{running.id}/samples").exists()
@@ -390,6 +390,18 @@ def test_a_job_dismissed_before_its_second_attempt_leaves_no_half_output(start, 
     (folder / "job.log").write_text("x")
     assert wps.dispatcher.dismiss(waiting.id, "enough")
     assert [path.name for path in folder.iterdir()] == ["job.log"]
+
+
+def test_a_second_attempt_removes_the_drafts_of_the_first(start, ledger, tmp_path):
+    ledger.add(again := job())
+    ledger.requeue(ledger.claim())
+    folder = tmp_path / "storage/users/anna/jobs" / again.id
+    (folder / ".0123abcd-temporary").mkdir(parents=True)
+    (folder / ".map.tif.tiles").touch()
+    wps = start()
+    assert wps.dispatcher.wait(again.id, 60).state == "successful"
+    left = {path.name for path in folder.iterdir()}
+    assert left == {"job.log", "samples", "counts.csv", ".map.tif.tiles"}
 
 
 def test_what_a_service_could_not_tidy_is_tidied_at_the_next_start(start, ledger, tmp_path):

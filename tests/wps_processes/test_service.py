@@ -4,6 +4,7 @@ import threading
 import time
 from pathlib import Path
 from urllib.parse import quote
+from uuid import UUID
 
 import pytest
 from lxml import etree
@@ -92,6 +93,7 @@ def test_a_job_of_json_is_what_the_contract_says(wps):
 
 def test_the_status_document_follows_the_ledger(wps):
     job, _ = started(wps)
+    assert UUID(job).version == 4  # random, where PyWPS's tell time and machine
     wait(wps, job)
     document = wps.get(f"status/{job}.xml")
     assert texts(document, "//wps:ProcessSucceeded") != []

@@ -12,6 +12,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pyproj
@@ -81,12 +82,14 @@ class Scene:
         bands: a name for each band.
         natural: numbers of the bands first shown as red, green and blue.
         bounds: south, west, north, east in degrees.
+        stamp: another one when the file was written anew.
     """
 
     name: str
     bands: tuple[str, ...]
     natural: Indexes
     bounds: tuple[float, float, float, float]
+    stamp: str
 
 
 @dataclass(frozen=True)
@@ -120,7 +123,8 @@ def describe(name: str, bands: Sequence[int | str] | None = None) -> Scene:
     with readable_at_home(name) as path, open_raster(path) as dataset:
         _need_place(dataset)
         names = [description or f"b{i}" for i, description in enumerate(dataset.descriptions, 1)]
-        return Scene(name, tuple(names), band_indexes(dataset, bands), _bounds_of(dataset))
+        chosen, bounds = band_indexes(dataset, bands), _bounds_of(dataset)
+        return Scene(name, tuple(names), chosen, bounds, _stamp(path))
 
 
 def spans_of(dataset: DatasetReader) -> np.ndarray:
@@ -161,9 +165,7 @@ class TileMaker:
         with readable_at_home(name) as path, open_raster(path) as dataset:
             _need_place(dataset)
             bands = band_indexes(dataset, look.bands)
-            stat = path.stat()
-            key = (name, stat.st_ino, stat.st_mtime_ns, stat.st_size, bands)
-            preview = self._preview(key)
+            preview = self._preview((name, _stamp(path), bands))
             whole = preview.of(dataset, bands)
             part = _part_for(dataset, bands, whole, tile_transform(zoom, column, row))
             if part is None:
@@ -333,6 +335,11 @@ def _bounds_of(dataset: DatasetReader) -> tuple[float, float, float, float]:
     return tuple(
         float(v) for v in (y[known].min(), x[known].min(), y[known].max(), x[known].max())
     )  # type: ignore[return-value]
+
+
+def _stamp(path: Path) -> str:
+    found = path.stat()
+    return f"{found.st_ino:x}-{found.st_mtime_ns:x}-{found.st_size:x}"
 
 
 def _need_place(dataset: DatasetReader) -> None:

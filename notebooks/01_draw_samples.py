@@ -75,7 +75,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 import rasterio
 from rasterio.plot import plotting_extent
-
 from sample_map.imagery import stretch
 
 demo = Path.home() / "shared" / "demo"

@@ -203,6 +203,8 @@ def geometry_of(drawn: BaseGeometry) -> Geometry:
 
 def areas_of(samples: Sequence[Sample]) -> list[float]:
     """Return the area of each sample in square metres; it is kept for `Sample.area`."""
+    if not samples:
+        return []
     shapes = np.array([shape(sample.geometry) for sample in samples], dtype=object)
     to_metres = Transformer.from_crs(CRS, _EQUAL_AREA, always_xy=True)
     metres = shapely.transform(shapes, lambda xy: np.column_stack(to_metres.transform(*xy.T)))

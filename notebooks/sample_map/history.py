@@ -9,7 +9,6 @@ from sample_map.features import Change, Sample
 Step = tuple[Change, ...]
 
 
-CHANGED_SINCE = "somebody else changed the sample since, so it is left as it is"
 Current = Callable[[str], Sample | None]
 
 
@@ -43,7 +42,9 @@ class History:
         Raises:
             InputError: there is no such step, or somebody changed the sample since.
         """
-        step = _last(self.done, sample, "there is nothing to undo")
+        step = _last(self.done, sample)
+        if step is None:
+            raise InputError("there is nothing to undo")
         back = tuple(self._change(current(c.id), c.after, c.before) for c in step)
         self.done.remove(step)
         self.undone.append(
@@ -57,7 +58,9 @@ class History:
         Raises:
             InputError: as for `undo`.
         """
-        step = _last(self.undone, sample, "there is nothing to redo")
+        step = _last(self.undone, sample)
+        if step is None:
+            raise InputError("there is nothing to redo")
         forth = tuple(self._change(current(c.id), c.before, c.after) for c in step)
         self.undone.remove(step)
         self.done.append(forth)
@@ -65,7 +68,7 @@ class History:
 
     def _change(self, now: Sample | None, known: Sample | None, wanted: Sample | None) -> Change:
         if _content(now) != _content(known):
-            raise InputError(CHANGED_SINCE)
+            raise InputError("somebody else changed the sample since, so it is left as it is")
         if wanted is None or now is None:
             return Change(now, wanted)
         kept = ("class_name", "geometry", "image", "rival")
@@ -73,11 +76,9 @@ class History:
         return Change(now, now.edited(self.author, **{k: getattr(wanted, k) for k in kept}))
 
 
-def _last(steps: Sequence[Step], sample: str | None, otherwise: str) -> Step:
-    for step in reversed(steps):
-        if sample is None or sample in {change.id for change in step}:
-            return step
-    raise InputError(otherwise)
+def _last(steps: Sequence[Step], sample: str | None) -> Step | None:
+    fitting = (s for s in reversed(steps) if sample is None or sample in {c.id for c in s})
+    return next(fitting, None)
 
 
 def _content(sample: Sample | None) -> object:

@@ -165,7 +165,7 @@ class Panel {
       ["grow", t("Region"), "G", t("Click, and all that is connected and looks alike becomes a sample")],
       ["edit", t("Corners"), "E", t("Drag the corners of the selected sample")],
       ["move", t("Move"), "M", t("Drag the selected sample")],
-      ["split", t("Split"), "X", t("Draw a line across the selected sample")],
+      ["split", t("Split"), "X", t("Draw a line across the selected sample; a double click ends it")],
       ["cut", t("Cut out"), "H", t("Draw an area to take out of the selected sample")],
       ["delete", t("Delete"), "Del", t("Delete the selected sample")],
       ["undo", t("Undo"), "Ctrl+Z", t("Take back the last step")],

@@ -9,6 +9,7 @@ The file notes of each session how far its journal is in it. So a change is fold
 often and wherever the process is killed.
 """
 
+import errno
 import fcntl
 import json
 import os
@@ -27,6 +28,7 @@ from landcover.writing import written_beside
 from sample_map.features import Change, Sample
 from sample_map.journal import Entry, Journal, adopted
 from sample_map.legends import joined, legend_in
+from sample_map.texts import text
 
 Samples = dict[str, Sample]
 
@@ -110,7 +112,7 @@ class SampleStore:
             with folder_at_home(self._folder_name, make=True):
                 self.fold()
         except (OSError, NameRefused) as error:
-            self.trouble = _in_words(error)
+            self.trouble = in_words(error)
 
     @property
     def legend(self) -> Legend | None:
@@ -154,7 +156,7 @@ class SampleStore:
                     seen = _signature(folder / self._stem)
                 self.trouble = ""
             except (OSError, NameRefused) as error:
-                seen, self.trouble = self._seen, _in_words(error)
+                seen, self.trouble = self._seen, in_words(error)
         self.checked = time.monotonic()
         return seen != self._seen
 
@@ -406,5 +408,22 @@ def _locked(path: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _in_words(error: OSError | NameRefused) -> str:
-    return (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
+def in_words(error: OSError | NameRefused) -> str:
+    """Say in a sentence why the storage cannot be written."""
+    cause = error.__cause__ if isinstance(error, NameRefused) else error
+    known = _REASONS.get(cause.errno or 0) if isinstance(cause, OSError) else None
+    return known or getattr(error, "strerror", None) or str(error)
+
+
+_REASONS = {
+    errno.ENOENT: text("the folder of the samples cannot be reached"),
+    errno.ENOTDIR: text("the folder of the samples cannot be reached"),
+    errno.ESTALE: text("the folder of the samples cannot be reached"),
+    errno.ENOSPC: text("the disk is full"),
+    errno.EDQUOT: text("the disk is full"),
+    errno.EACCES: text("you may not write to the folder of the samples"),
+    errno.EPERM: text("you may not write to the folder of the samples"),
+    errno.EROFS: text("you may not write to the folder of the samples"),
+    errno.ELOOP: text("the folder of the samples leads out of your folders"),
+    errno.EXDEV: text("the folder of the samples leads out of your folders"),
+}

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import anywidget
 import geopandas
@@ -23,7 +23,7 @@ import ipyleaflet
 import ipywidgets
 import traitlets
 
-from landcover.errors import InputError, LandcoverError
+from landcover.errors import InputError, LandcoverError, NameRefused
 from landcover.legend import Legend
 from landcover.rasters import bands_of, open_raster
 from landcover.storage import name_at_home, readable_at_home
@@ -31,8 +31,8 @@ from sample_map.drawing import Drawing
 from sample_map.features import Sample, count_classes, sum_areas, to_frame
 from sample_map.legends import Source, legend_from
 from sample_map.spectra import spectra_of
-from sample_map.store import Conflict, News, SampleStore, samples_name
-from sample_map.texts import catalogs
+from sample_map.store import Conflict, News, SampleStore, in_words, samples_name
+from sample_map.texts import catalogs, text
 from sample_map.tiles import Scene, describe
 
 HEIGHT = 640  # pixels
@@ -152,7 +152,7 @@ class SampleMap(ipywidgets.HBox):
     def _trouble(self) -> str:
         store = self._drawing.store
         if time.monotonic() - store.checked > _LOOK + _SILENT and not self._keeper.is_asleep:
-            return "the storage does not answer"
+            return text("the storage does not answer")
         return store.trouble or self._keeper.trouble
 
     def _open(self, message: Message) -> Message:
@@ -271,7 +271,7 @@ class SampleMap(ipywidgets.HBox):
             bands = [asdict(band) for band in bands_of(dataset)]
         return {"bands": bands, "spectra": {name: asdict(s) for name, s in found.items()}}
 
-    _VERBS: dict[str, Callable[["SampleMap", Message], Message]] = {
+    _VERBS: ClassVar[dict[str, Callable[["SampleMap", Message], Message]]] = {
         "ping": lambda self, message: {},
         "open": _open,
         "draw": _draw,
@@ -319,7 +319,7 @@ class Keeper:
         return time.monotonic() - self._woken > _UNWATCHED
 
     def wake(self) -> None:
-        """Go on looking."""
+        """Go on looking; somebody is there."""
         was_asleep = self.is_asleep
         self._woken = time.monotonic()
         if was_asleep:
@@ -353,10 +353,10 @@ class Keeper:
     def _fold(self) -> None:
         try:
             news = self._store.fold()
+        except (OSError, NameRefused) as error:
+            self.trouble = in_words(error)
         except LandcoverError as error:
             self.trouble = str(error)
-        except OSError as error:
-            self.trouble = error.strerror or str(error)
         else:
             self.trouble = ""
             if news != News():
@@ -369,7 +369,7 @@ def _map_of(scene: Scene) -> ipyleaflet.Map:
         layers=(),
         center=((south + north) / 2, (west + east) / 2),
         zoom=_zoom_to(scene),
-        zoom_snap=0.25,
+        zoom_snap=1,
         max_zoom=22,
         scroll_wheel_zoom=True,
         double_click_zoom=False,
@@ -378,13 +378,13 @@ def _map_of(scene: Scene) -> ipyleaflet.Map:
     )
 
 
-def _zoom_to(scene: Scene) -> float:
+def _zoom_to(scene: Scene) -> int:
     """Return the zoom at which the scene fits; at zoom 0 the world is 256 pixels wide."""
     south, west, north, east = scene.bounds
     width = max(east - west, 1e-6) / 360
     height = max(_mercator(north) - _mercator(south), 1e-6) / (2 * math.pi)
     fitting = min(_WIDTH / width, HEIGHT / height) / 256
-    return min(22, math.floor(math.log2(fitting) * 4) / 4)
+    return min(22, math.floor(math.log2(fitting)))
 
 
 def _mercator(latitude: float) -> float:

@@ -256,7 +256,7 @@ def test_full_disk_is_said_and_made_good(opened, file, monkeypatch):
 
     monkeypatch.setattr(os, "pwrite", full)
     wood = draw(store, WOOD)
-    assert store.trouble == "No space left on device"
+    assert store.trouble == "the disk is full"
     assert wood.id in store.samples
     monkeypatch.setattr(os, "pwrite", real)
     store.check()
@@ -270,7 +270,7 @@ def test_storage_that_goes_away_is_said_and_comes_back(opened, file, home):
     pond = draw(store)
     (home / "samples").rename(home / "elsewhere")
     store.check()
-    assert store.trouble == "there is no home/samples"
+    assert store.trouble == "the folder of the samples cannot be reached"
     wood = draw(store, WOOD)
     assert not (home / "samples").exists()
     with pytest.raises(NameRefused):

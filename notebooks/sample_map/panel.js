@@ -203,10 +203,15 @@ class Panel {
     this.map = map;
     this.L = window.L;
     this.box = this.el.closest(".sample-map");
-    this.box.dataset.lmSuppressShortcuts = "true"; // keys are ours, not the notebook's
-    this.box.tabIndex = -1;
-    this.onKey = (event) => this.key(event);
-    this.box.addEventListener("keydown", this.onKey);
+    // The notebook takes the focus whenever somebody clicks into a cell's output. So the keys are
+    // ours after a click on the map too, and we hear them before the notebook does.
+    this.onPointer = (event) => (this.isAtHand = this.box.contains(event.target));
+    this.onKey = (event) => {
+      const isOutside = !this.box.contains(event.target);
+      if (!isOutside || (this.isAtHand && event.target.contains(this.box))) this.key(event);
+    };
+    window.addEventListener("pointerdown", this.onPointer, true);
+    window.addEventListener("keydown", this.onKey, true);
     this.onMessage = (message, buffers) => this.hear(message, buffers);
     this.model.on("msg:custom", this.onMessage);
     map.pm.setLang(this.language);
@@ -225,7 +230,8 @@ class Panel {
   end() {
     clearInterval(this.timer);
     this.model.off("msg:custom", this.onMessage);
-    this.box?.removeEventListener("keydown", this.onKey);
+    window.removeEventListener("pointerdown", this.onPointer, true);
+    window.removeEventListener("keydown", this.onKey, true);
     if (!this.map) return;
     this.stopEditing();
     this.map.pm.disableDraw();
@@ -881,7 +887,7 @@ class Panel {
   // ---- keys
 
   key(event) {
-    if (event.target.closest("input[type=text], select")) return;
+    if (event.target.closest("input[type=text], select")) return event.stopPropagation();
     if (event.target.closest("input[type=range]") && /^(Arrow|Page|Home|End)/.test(event.key)) return;
     const control = event.ctrlKey || event.metaKey;
     const act = control ? this.controlKey(event) : event.altKey ? null : this.plainKey(event);

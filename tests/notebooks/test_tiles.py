@@ -237,8 +237,8 @@ def test_gigabyte_without_overviews_is_drawn_in_bounded_memory(home):
         "from sample_map.tiles import *\n"
         "scene, maker = describe('home/large.tif'), TileMaker()\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
-        "for zoom, column, row in ((6, 34, 20), (8, 136, 83), (11, 1092, 668), (14, 8740, 5346)):\n"
-        "    maker.tile(scene.name, Look(scene.natural), zoom, column, row)\n"
+        "for tile in ((6, 34, 20), (8, 136, 83), (11, 1092, 668), (14, 8740, 5346)):\n"
+        "    maker.tile(scene.name, Look(scene.natural), *tile)\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)\n"
     )
     found = subprocess.run(

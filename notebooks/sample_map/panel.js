@@ -511,17 +511,17 @@ class Panel {
     const tool = this.tool;
     if (tool === "split" || tool === "cut") {
       this.ask(tool, { ...target, geometry }, ghost);
-      this.use("select");
     } else {
       this.ask("draw", { class: this.active, geometry, image: this.image() }, ghost).then((reply) => {
         if (reply.selected) this.select(reply.selected, false);
       });
-      this.use(tool);
     }
+    // not before Geoman has put its tool away, and the click that ended the stroke is over
+    setTimeout(() => this.tool === tool && this.use(tool === "split" || tool === "cut" ? "select" : tool), 0);
   }
 
   clicked(place) {
-    if (this.map.pm.globalDrawModeEnabled()) return;
+    if (DRAWN[this.tool]) return;
     if (this.tool === "grow") return this.growAt(place);
     const hit = this.shapes.at(place);
     if (this.edited && (hit === null || hit === this.edited.id)) return;

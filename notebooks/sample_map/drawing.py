@@ -63,6 +63,17 @@ class Drawing:
         self._do(Change(None, sample))
         return sample
 
+    def add(
+        self, class_name: str, geometries: Sequence[Geometry], author: str, image: str
+    ) -> None:
+        """Add samples of one class that were drawn elsewhere, in one step.
+
+        Raises:
+            InputError: an outline does not do, or there is no such class.
+        """
+        self._known(class_name)
+        self._do(*(Change(None, Sample.new(class_name, g, author, image)) for g in geometries))
+
     def grow(
         self, class_name: str, place: tuple[float, float], image: str, tolerance: float
     ) -> Grown:

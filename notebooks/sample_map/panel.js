@@ -693,13 +693,13 @@ class Panel {
 
   disputeRow(feature) {
     const other = this.samples.get(feature.properties.rival).feature;
-    const who = other.properties.editor || other.properties.author;
+    const [one, two] = [feature, other].map(({ properties }) => properties.editor || properties.author);
     const row = make("div", { class: "sample-map-conflict" }, [
-      this.t("{name}: you and {who} changed this sample at the same time. Both are kept: delete one, or keep both.", { name: feature.properties.class, who }),
+      this.t("{one} and {two} changed one sample at the same time. Both are kept: delete one, or keep both.", { one, two }),
     ]);
     const buttons = [
-      [this.t("Show mine"), () => this.show(feature.id)],
-      [this.t("Show theirs"), () => this.show(other.id)],
+      [this.t("That of {who}", { who: one }), () => this.show(feature.id)],
+      [this.t("That of {who}", { who: two }), () => this.show(other.id)],
       [this.t("Keep both"), () => this.ask("settle", { id: feature.id, version: feature.properties.version })],
     ].map(([text, act]) => Object.assign(make("button", { type: "button" }, [text]), { onclick: act }));
     row.append(make("div", { class: "sample-map-row" }, buttons));

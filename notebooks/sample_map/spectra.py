@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 import pyproj
 import shapely
+from affine import Affine
 from rasterio.features import rasterize
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
-from rasterio.windows import transform as transform_of
 from shapely.geometry import shape
 from shapely.geometry.base import BaseGeometry
 
@@ -84,8 +84,9 @@ def _pixels(dataset: DatasetReader, outline: BaseGeometry) -> np.ndarray:
     size = tuple(max(1, round(n * scale)) for n in (window.height, window.width))
     read = dataset.read(window=window, out_shape=(dataset.count, *size))
     masks = dataset.read_masks(window=window, out_shape=read.shape)
-    grid = transform_of(window, dataset.transform)
-    grid = grid @ grid.scale(window.width / size[1], window.height / size[0])
+    corner = Affine.translation(window.col_off, window.row_off)
+    step = Affine.scale(window.width / size[1], window.height / size[0])
+    grid = dataset.transform @ corner @ step
     inside = rasterize([outline], out_shape=size, transform=grid, dtype="uint8") > 0
     valid = inside & (masks > 0).all(axis=0) & np.isfinite(read).all(axis=0)
     return np.asarray(read[:, valid], dtype="float64")

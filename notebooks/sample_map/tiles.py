@@ -155,7 +155,8 @@ class TileMaker:
             row: from the north southwards.
 
         Returns:
-            A PNG, transparent where the scene has no data.
+            A PNG, transparent where the scene has no data. A map with a colour table has its
+            own colours.
 
         Raises:
             InputError: the scene cannot be read, has no CRS, lacks a band, or has no such tile.
@@ -171,6 +172,10 @@ class TileMaker:
             if part is None:
                 return _NOTHING
             values, valid = _warped(part, dataset.crs, tile_transform(zoom, column, row))
+            palette = _palette_of(dataset)
+            if palette is not None:
+                colors = palette[values[0].astype("uint8")]  # (H, W, 4)
+                return _png(np.moveaxis(colors[..., :3], -1, 0), valid & (colors[..., 3] > 0))
             return _png(_stretched(values, valid, preview.limits(whole, look.stretch)), valid)
 
     def _preview(self, key: tuple[object, ...]) -> "Preview":
@@ -366,6 +371,18 @@ def _natural_bands(dataset: DatasetReader) -> Indexes:
             return red, green, blue
     # most sensors count from blue upwards
     return (3, 2, 1) if dataset.count >= 3 else (1, 1, 1)
+
+
+def _palette_of(dataset: DatasetReader) -> np.ndarray | None:
+    """Return the colours of a map's codes, shape (256, 4), None if the file brings none."""
+    if dataset.count > 1 or dataset.colorinterp[0] != ColorInterp.palette:
+        return None
+    if dataset.dtypes[0] != "uint8":
+        return None
+    palette = np.zeros((256, 4), "uint8")
+    for code, color in dataset.colormap(1).items():
+        palette[code] = color
+    return palette
 
 
 def _stretched(values: np.ndarray, valid: np.ndarray, limits: np.ndarray) -> np.ndarray:

@@ -22,13 +22,14 @@ import geopandas
 import ipyleaflet
 import ipywidgets
 import traitlets
+from shapely.geometry import mapping
 
 from landcover.errors import InputError, LandcoverError, NameRefused
 from landcover.legend import Legend
 from landcover.rasters import bands_of, open_raster
 from landcover.storage import name_at_home, readable_at_home
 from sample_map.drawing import Drawing
-from sample_map.features import Sample, count_classes, sum_areas, to_frame
+from sample_map.features import CRS, Sample, count_classes, sum_areas, to_frame
 from sample_map.legends import Source, legend_from
 from sample_map.spectra import spectra_of
 from sample_map.store import Conflict, News, SampleStore, in_words, samples_name
@@ -127,6 +128,29 @@ class SampleMap(ipywidgets.HBox):
     def samples(self) -> geopandas.GeoDataFrame:
         """The samples: id, class, geometry, author, image, drawn, version."""
         return to_frame(tuple(self._drawing.store.samples.values()))
+
+    def add(
+        self, frame: geopandas.GeoDataFrame, class_field: str = "class", author: str | None = None
+    ) -> None:
+        """Add samples that were drawn elsewhere; each class is one step that can be undone.
+
+        Args:
+            frame: polygons or points in any CRS.
+            class_field: the column with the class names, which the legend knows.
+            author: who drew them; you, if not given.
+
+        Raises:
+            InputError: there is no such column, no CRS, no such class, or an outline does not do.
+        """
+        if class_field not in frame or frame.crs is None:
+            raise InputError(f"the samples to add need a column {class_field} and a CRS")
+        before = set(self._drawing.store.samples)
+        with self._lock:
+            for name, rows in frame.to_crs(CRS).groupby(class_field, sort=True):
+                shapes = [mapping(geometry) for geometry in rows.geometry]
+                self._drawing.add(str(name), shapes, author or self._drawing.author, self.scene)
+            now = self._drawing.store.samples
+            self._tell(News(tuple(s for i, s in now.items() if i not in before)))
 
     def close(self) -> None:
         """Bring all samples into the file and take the map from the screen."""

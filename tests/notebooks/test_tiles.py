@@ -132,6 +132,19 @@ def test_stretch_is_between_percentiles_of_the_scene(home):
     ]  # fmt: skip
 
 
+def test_map_is_shown_in_the_colours_of_its_legend(home):
+    codes = np.ones((40, 40), "uint8")
+    codes[:, :20], codes[0] = 2, 255
+    write_raster(home / "blocks.tif", codes, transform=Affine(0.001, 0, 13, 0, -0.001, 52),
+                 crs="EPSG:4326", nodata=255)  # fmt: skip
+    with rasterio.open(home / "blocks.tif", "r+") as dataset:
+        dataset.write_colormap(1, {1: (31, 120, 180, 255), 2: (17, 119, 51, 255)})
+    look = Look((1, 1, 1))
+    assert color_at(13.01, 51.98, look=look) == [17, 119, 51, 255]
+    assert color_at(13.03, 51.98, look=look) == [31, 120, 180, 255]
+    assert color_at(13.03, 51.9995, 15, look)[3] == 0
+
+
 def test_changed_scene_is_drawn_anew(home):
     write_blocks(home, *GRIDS["UTM"])
     maker = TileMaker()

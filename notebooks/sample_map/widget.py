@@ -65,6 +65,8 @@ class SampleMap(ipywidgets.HBox):
         file: storage name of the GeoJSON file with the samples.
     """
 
+    _keeper: "Keeper | None" = None  # ipywidgets closes also what could not be opened
+
     def __init__(
         self,
         scene: str,
@@ -154,13 +156,15 @@ class SampleMap(ipywidgets.HBox):
 
     def close(self) -> None:
         """Bring all samples into the file and take the map from the screen."""
-        self._keeper.stop()
-        for widget in self.children:
-            widget.close()
+        if self._keeper is not None:
+            self._keeper.stop()
+            for widget in self.children:
+                widget.close()
         super().close()
 
     def _on_message(self, _: object, message: Message, buffers: Sequence[bytes]) -> None:
         """Answer a browser; the reply goes to the view that asked."""
+        assert self._keeper is not None
         self._keeper.wake()
         verb, view = message.get("verb"), message.get("view")
         reply: Message = {"kind": "reply", "to": view, "request": message.get("request")}
@@ -174,6 +178,7 @@ class SampleMap(ipywidgets.HBox):
         self._panel.send(reply | {"trouble": self._trouble()})
 
     def _trouble(self) -> str:
+        assert self._keeper is not None
         store = self._drawing.store
         if time.monotonic() - store.checked > _LOOK + _SILENT and not self._keeper.is_asleep:
             return text("the storage does not answer")

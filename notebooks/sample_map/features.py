@@ -85,8 +85,7 @@ class Sample:
                 f"a sample has the shape {geometry.get('type') or 'nothing'}, "
                 f"needs {' or '.join(SHAPES)}"
             )
-        shape(geometry)  # coordinates that do not fit say so here, not in the middle of drawing
-        return cls(
+        sample = cls(
             id=str(found.get("id") or _id_from(feature)),
             class_name=_text(found.get("class")),
             geometry=geometry,
@@ -98,6 +97,8 @@ class Sample:
             rival=_text(found.get("rival")),
             more={k: v for k, v in found.items() if k not in _OWN} or None,
         )
+        _ = sample.shape  # coordinates that do not fit say so here, not in the middle of drawing
+        return sample
 
     def to_feature(self) -> dict[str, Any]:
         """Return the GeoJSON feature that is saved."""
@@ -124,6 +125,11 @@ class Sample:
         return json.dumps(
             self.to_feature(), ensure_ascii=False, allow_nan=False, separators=(",", ":")
         )
+
+    @cached_property
+    def shape(self) -> BaseGeometry:
+        """The geometry for shapely, in degrees."""
+        return shape(self.geometry)
 
     @cached_property
     def area(self) -> float:
@@ -205,7 +211,7 @@ def areas_of(samples: Sequence[Sample]) -> list[float]:
     """Return the area of each sample in square metres; it is kept for `Sample.area`."""
     if not samples:
         return []
-    shapes = np.array([shape(sample.geometry) for sample in samples], dtype=object)
+    shapes = np.array([sample.shape for sample in samples], dtype=object)
     to_metres = Transformer.from_crs(CRS, _EQUAL_AREA, always_xy=True)
     metres = shapely.transform(shapes, lambda xy: np.column_stack(to_metres.transform(*xy.T)))
     areas = [float(area) for area in shapely.area(metres)]
@@ -240,7 +246,7 @@ def _row(sample: Sample) -> tuple[Any, ...]:
     return (
         sample.id,
         sample.class_name,
-        shape(sample.geometry),
+        sample.shape,
         sample.author,
         sample.image,
         sample.drawn,

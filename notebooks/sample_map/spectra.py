@@ -10,7 +10,6 @@ from affine import Affine
 from rasterio.features import rasterize
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
-from shapely.geometry import shape
 from shapely.geometry.base import BaseGeometry
 
 from sample_map.features import CRS, Sample
@@ -51,7 +50,7 @@ def spectra_of(
     found = {}
     for name, chosen in _drawn(samples, most, seed).items():
         outlines = shapely.transform(
-            np.array([shape(sample.geometry) for sample in chosen], dtype=object),
+            np.array([sample.shape for sample in chosen], dtype=object),
             lambda xy: np.column_stack(to_scene.transform(*xy.T)),
         )
         pixels = [values for outline in outlines if (values := _pixels(dataset, outline)).size]

@@ -240,8 +240,14 @@ class SampleStore:
             for change in self._pending.values():
                 _apply(now, change)
             before, self.samples = self.samples, now
-        shown = tuple(s for i, s in now.items() if before.get(i) is not s and before.get(i) != s)
-        return News(shown, tuple(i for i in before if i not in now), conflicts)
+            # before anybody draws again: what is compared must not change meanwhile
+            gone = tuple(id for id in before if id not in now)
+            shown = tuple(
+                sample
+                for id, sample in now.items()
+                if before.get(id) is not sample and before.get(id) != sample
+            )
+        return News(shown, gone, conflicts)
 
 
 def merge(samples: Samples, changes: Mapping[str, Change]) -> list[Conflict]:

@@ -39,7 +39,7 @@ from sample_map.tiles import Scene, describe
 HEIGHT = 640  # pixels
 _WIDTH = 900  # about what a notebook leaves for the map
 _LOOK = 0.5  # seconds between two looks at the storage
-_FOLD_AFTER = 2.0  # seconds; the file is to hold a stroke within 5
+_FOLD_AFTER = 1.0  # seconds; the file is to hold a stroke within 5, however large it is
 _UNWATCHED = 30.0  # seconds without a question from a browser, after which looking stops
 _SILENT = 1.5  # seconds after which a storage that does not answer counts as gone
 _HERE = Path(__file__).parent

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 
 import pyogrio
 import pytest
@@ -353,3 +354,25 @@ def test_name_says_where_the_samples_are_kept(name, expected):
 def test_name_that_leads_out_is_refused(name):
     with pytest.raises(NameRefused):
         samples_name("shared/demo/scene.tif", name)
+
+
+def test_strokes_go_on_while_the_file_is_written(opened, file):
+    store = opened()
+    done = threading.Event()
+    failed = []
+
+    def fold():
+        try:
+            while not done.is_set():
+                store.fold()
+        except Exception as error:
+            failed.append(error)
+
+    folding = threading.Thread(target=fold)
+    folding.start()
+    drawn = [draw(store).id for _ in range(300)]
+    done.set()
+    folding.join()
+    assert failed == []
+    store.fold()
+    assert list(saved(file)) == drawn

@@ -149,9 +149,14 @@ class Panel {
       { en: "English", ru: "Русский" }[this.otherLanguage()],
     ]);
     language.onclick = () => this.speak(this.otherLanguage());
+    // whether all is saved, and how much there is of each class, is never scrolled out of sight
     this.el.append(
-      this.state, this.disputes, this.legendBox, this.balance, add, this.tools, this.tolerances, this.message,
-      this.chosen, this.part("layers", t("Scenes and colours"), [this.sceneBox]), this.spectraPart, this.listPart, language,
+      make("div", { class: "sample-map-upper" }, [
+        this.state, this.disputes, this.legendBox, this.balance, this.tools, this.tolerances, this.message,
+      ]),
+      make("div", { class: "sample-map-lower" }, [
+        this.chosen, this.part("layers", t("Scenes and colours"), [this.sceneBox]), this.spectraPart, this.listPart, add, language,
+      ]),
     );
   }
 

@@ -450,6 +450,30 @@ def test_panel_shows_spectra_scenes_and_samples_in_two_languages(desk_for) -> No
     desk.shot("13-russian")
 
 
+def test_stroke_is_on_the_disk_within_300_ms(desk_for) -> None:
+    desk = desk_for("swift")
+    desk.tool("point")
+    took = []
+    for i in range(40):
+        # the count changes when the kernel has answered, after the journal was synced
+        desk.page.evaluate(
+            """() => {
+                const shown = () => document.querySelector(".sample-map-count").textContent;
+                const before = shown();
+                window.saved = new Promise((done) => addEventListener("pointerup", () => {
+                    const began = performance.now();
+                    const look = () => shown() === before
+                        ? setTimeout(look, 1) : done(performance.now() - began);
+                    look();
+                }, { once: true, capture: true }));
+            }"""
+        )
+        desk.click((0.3 + 0.01 * (i % 20), 0.4 + 0.02 * (i // 20)))
+        took.append(desk.page.evaluate("() => window.saved"))
+    desk.saved(40)
+    assert np.percentile(took, 95) < 300, sorted(took)[-5:]
+
+
 def test_fifty_thousand_samples_stay_usable(desk_for, geoportal: Geoportal) -> None:
     file = geoportal.storage / "users" / "demo" / "samples" / "many.geojson"
     file.parent.mkdir(parents=True, exist_ok=True)

@@ -753,6 +753,12 @@ class Panel {
       zIndex: 100 - this.scenes.indexOf(look.scene), // the first one lies on top
     });
     look.layer.on("tileerror", () => this.say(this.t("A part of the scene {name} cannot be shown; is the file still there?", { name: look.scene.name }), true));
+    let slow = null;
+    look.layer.on("loading", () => (slow = setTimeout(() => this.say(this.t("The scene is being read ...")), SLOW)));
+    look.layer.on("load", () => {
+      clearTimeout(slow);
+      if (this.message.textContent === this.t("The scene is being read ...")) this.say("");
+    });
     look.layer.addTo(this.map);
   }
 

@@ -36,7 +36,7 @@ from sample_map.store import Conflict, News, SampleStore, in_words, samples_name
 from sample_map.texts import catalogs, text
 from sample_map.tiles import Scene, describe
 
-HEIGHT = 720  # pixels, as in panel.css
+HEIGHT = 640  # pixels, as in panel.css
 _WIDTH = 900  # about what a notebook leaves for the map
 _LOOK = 0.5  # seconds between two looks at the storage
 _FOLD_AFTER = 1.0  # seconds; the file is to hold a stroke within 5, however large it is

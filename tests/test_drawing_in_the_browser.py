@@ -38,7 +38,7 @@ CODE = """from sample_map import SampleMap
 m = SampleMap(
     "shared/lakes.tif",
     {{"water": "#1f78b4", "forest": "#117733", "farm": "#ddcc77"}},
-    name="{name}",
+    name="{name}",{more}
 )
 m"""
 
@@ -68,13 +68,15 @@ def scene(geoportal: Geoportal) -> None:
 class Desk:
     """A person's window with a notebook in which a map is open."""
 
-    def __init__(self, browser: Browser, geoportal: Geoportal, name: str, user: str = "demo"):
+    def __init__(
+        self, browser: Browser, geoportal: Geoportal, name: str, user: str, more: str
+    ) -> None:
         self.geoportal, self.user, self.name = geoportal, user, name
         self.home = geoportal.storage / "users" / user
         self.book = f"{name.replace('/', '-')}.ipynb"
         self.page = new_page(browser)
         sign_in(self.page, geoportal, user)
-        cell = nbformat.v4.new_code_cell(CODE.format(name=name), id="map")
+        cell = nbformat.v4.new_code_cell(CODE.format(name=name, more=more), id="map")
         book = nbformat.v4.new_notebook(cells=[cell])
         book.metadata.kernelspec = {"name": "python3", "display_name": "Python 3"}
         nbformat.write(book, self.home / self.book)
@@ -184,8 +186,8 @@ def patience() -> Iterator[None]:
 def desk_for(browser: Browser, geoportal: Geoportal) -> Iterator:
     desks: list[Desk] = []
 
-    def sit_down(name: str, user: str = "demo") -> Desk:
-        desks.append(Desk(browser, geoportal, name, user))
+    def sit_down(name: str, user: str = "demo", more: str = "") -> Desk:
+        desks.append(Desk(browser, geoportal, name, user, more))
         return desks[-1]
 
     yield sit_down
@@ -448,6 +450,14 @@ def test_panel_shows_spectra_scenes_and_samples_in_two_languages(desk_for) -> No
     expect(desk.state).to_contain_text("Сохранено")
     expect(desk.page.locator(".sample-map-tool-polygon")).to_have_text("Полигон")
     desk.shot("13-russian")
+
+
+def test_background_map_that_cannot_be_reached_is_off(desk_for) -> None:
+    desk = desk_for("offline", more='basemap="http://127.0.0.1:9/{z}/{x}/{y}.png",')
+    expect(desk.message()).to_contain_text("cannot be reached, so it is off")
+    desk.page.locator(".sample-map-part-layers summary").click()
+    expect(desk.page.locator(".sample-map-basemap")).not_to_be_checked()
+    expect(desk.page.locator(".sample-map-tile img").first).to_be_visible()
 
 
 def test_stroke_is_on_the_disk_within_300_ms(desk_for) -> None:

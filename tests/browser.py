@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from tests.conftest import Geoportal
 
 ARTIFACTS = Path(__file__).parents[1] / "test-artifacts"
-PATIENCE = 30_000  # ms; a server starts, and a kernel imports much, on a busy machine
+PATIENCE = 180_000  # ms; a server starts, and a kernel imports much, on a busy machine
 _FLAGS = (
     "--no-sandbox",
     "--disable-gpu",

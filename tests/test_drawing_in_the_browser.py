@@ -152,6 +152,14 @@ class Desk:
         self.shot("failed")
         raise AssertionError(f"the file holds {[f['properties'] for f in found]}")
 
+    def save(self) -> None:
+        """Save the notebook, and wait until it is on the disk."""
+        self.page.click('[data-jp-item-name="save"]')
+        deadline = time.monotonic() + SECONDS
+        while "widget-view" not in (self.home / self.book).read_text():
+            assert time.monotonic() < deadline
+            self.page.wait_for_timeout(50)
+
     def shot(self, name: str) -> None:
         self.page.screenshot(path=ARTIFACTS / f"drawing-{name}.png")
 
@@ -298,7 +306,7 @@ def test_reload_shows_what_was_drawn(desk_for) -> None:
     desk = desk_for("reload")
     desk.rectangle((0.3, 0.3), (0.4, 0.4))
     desk.expect_count("water", 1)
-    desk.page.click('[data-jp-item-name="save"]')
+    desk.save()
     desk.page.reload()
     desk.wait()
     desk.expect_count("water", 1)
@@ -349,7 +357,7 @@ def test_two_tabs_show_the_same(desk_for, geoportal: Geoportal) -> None:
     desk = desk_for("tabs")
     desk.rectangle((0.3, 0.3), (0.4, 0.4))
     desk.saved(1)
-    desk.page.click('[data-jp-item-name="save"]')
+    desk.save()
     second = Desk.__new__(Desk)
     second.__dict__ |= desk.__dict__ | {"page": desk.page.context.new_page()}
     url = f"{geoportal.url}/user/demo/lab/workspaces/second/tree/{desk.book}?reset"

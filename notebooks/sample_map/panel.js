@@ -227,7 +227,6 @@ class Panel {
     this.onClick = (event) => this.clicked(event.latlng);
     map.on("pm:create", this.onCreate);
     map.on("click", this.onClick);
-    this.showBasemap();
     this.timer = setInterval(() => this.tick(), 200);
     this.open();
   }
@@ -249,6 +248,7 @@ class Panel {
     this.ask("open").then((reply) => {
       this.scenes = reply.scenes ?? [];
       for (const scene of this.scenes) this.addScene(scene);
+      this.showBasemap();
       this.showScenes();
       this.use("select");
     });

@@ -82,11 +82,9 @@ class Storage:
             NameRefused: as for `open`.
         """
         with ExitStack() as stack:
-            home = Path(stack.enter_context(TemporaryDirectory(prefix="landcover-")))
-            path = home / PurePosixPath(name).name
-            path.symlink_to(_descriptor_path(self.open(name), stack))
+            path = _lend(PurePosixPath(name).name, self.open(name), stack)
             if path.suffix.lower() == ".shp":
-                self._link_parts(name, home, stack)
+                self._link_parts(name, path.parent, stack)
             yield path
 
     def make_folder(self, name: str) -> int:
@@ -187,11 +185,78 @@ def home_path(name: str) -> Path:
     Raises:
         NameRefused: the name is not one of home/..., shared/... or team/...
     """
+    base, parts = _split_at_home(name)
+    return base.joinpath(*parts)
+
+
+@contextmanager
+def readable_at_home(name: str) -> Iterator[Path]:
+    """Lend a path to a file in a user's own server, as `Storage.readable` does elsewhere.
+
+    Raises:
+        NameRefused: the name is malformed, leads out of its folder, or names nothing.
+    """
+    base, parts = _split_at_home(name)
+    with ExitStack() as stack:
+        with _in_words(name), _opened(base) as top:
+            descriptor = open_beneath(top, parts)
+        yield _lend(PurePosixPath(name).name, descriptor, stack)
+
+
+@contextmanager
+def folder_at_home(name: str, make: bool = False) -> Iterator[Path]:
+    """Lend a path to a folder in a user's own server; the path leads to its descriptor.
+
+    Args:
+        name: storage name of the folder.
+        make: make it and its parents where they are missing; then no link is followed.
+
+    Raises:
+        NameRefused: the name is malformed, leads out, or names nothing.
+    """
+    base, parts = _split_at_home(name)
+    with _in_words(name), _opened(base) as top:
+        descriptor = make_beneath(top, parts) if make else open_beneath(top, parts)
+    with ExitStack() as stack:
+        yield Path(_descriptor_path(descriptor, stack))
+
+
+def name_at_home(path: str) -> str:
+    """Return the storage name of a path in a user's own server; a storage name stays as it is.
+
+    Raises:
+        NameRefused: the path lies in none of the user's folders.
+    """
+    if path.split("/")[0] in _AT_HOME and "/" in path:
+        return path
+    absolute = Path(path).expanduser().absolute()
+    for root in ("shared", "team", "home"):
+        with suppress(ValueError):
+            return "/".join((root, *absolute.relative_to(_base_at_home(root)).parts))
+    raise NameRefused(f"{path} lies outside your folders, needs {NAMES}")
+
+
+_AT_HOME = ("home", "shared", "team")
+
+
+def _base_at_home(root: str) -> Path:
+    return Path.home() if root == "home" else Path.home() / root
+
+
+def _split_at_home(name: str) -> tuple[Path, tuple[str, ...]]:
+    """Return the folder that a name lies under in a user's own server, and what follows."""
     root, *rest = name.split("/")
-    below = {"home": Path.home(), "shared": Path.home() / "shared", "team": Path.home() / "team"}
-    if root not in below or ".." in rest:
+    if root not in _AT_HOME or "\0" in name or any(part in ("", ".", "..") for part in rest):
         raise NameRefused(f"{name} is no storage name, needs {NAMES}")
-    return below[root].joinpath(*rest)
+    return _base_at_home(root), tuple(rest)
+
+
+def _lend(name: str, descriptor: int, stack: ExitStack) -> Path:
+    """Give a descriptor a path that ends in a name, for as long as the stack is open."""
+    link = _descriptor_path(descriptor, stack)
+    path = Path(stack.enter_context(TemporaryDirectory(prefix="landcover-"))) / name
+    path.symlink_to(link)
+    return path
 
 
 def _is_shown(name: str, mode: int) -> bool:

@@ -22,15 +22,24 @@
 # rather than a beautiful one: the fields are bare, and thin cloud and its shadow lie across the
 # middle. Do not expect 95 % of anything here; about 60 % is what this image can give.
 #
-# Below is the map. Choose a class in the legend, then a tool on the left:
+# Below is the map, and beside it the legend and the tools. Choose a class with a click or with the
+# keys 1 to 9, then a tool:
 #
-# * **polygon** or **rectangle**: click around an area that is surely of this class; click the
-#   first corner again to close a polygon,
-# * **circle**: one click marks a single point,
-# * **edit**, **drag** and **remove** change what is there.
+# * **Polygon** (key P) or **Rectangle** (R): click around an area that is surely of this class;
+#   click the first corner again to close a polygon,
+# * **Point** (O): one click marks a single place,
+# * **Region** (G): one click, and all that is connected to it and looks alike becomes a sample.
+# Try
+#   it on a lake. The slider says how alike.
 #
-# Each change is saved at once, as GeoJSON in your own folder. Open the page again next week, and
-# the samples are there.
+# What is there can be changed at any time: **Select** (S) it, then drag its **Corners** (E),
+# **Move** (M) or **Split** (X) it, **Cut out** (H) a hole, give it another class with a key, or
+# delete it. **Undo** (Ctrl+Z) takes back the last step; *Undo this one* the last step of the
+# selected sample, whatever you did elsewhere since.
+#
+# The green line on top says where your samples are kept. Each stroke is on the disk before it says
+# so. If it turns red, stop drawing: the kernel or the storage is away. Open the page again next
+# week, or in two tabs, and the samples are there.
 
 # %%
 from sample_map import SampleMap
@@ -44,28 +53,22 @@ m = SampleMap(
         "residential": "#cc6677",
         "water": "#1f78b4",
     },
+    name="course",
 )
 m
 
 # %% [markdown]
-# What you have drawn, as a table. It is a GeoDataFrame, so all of GeoPandas works on it. Each
-# sample knows who drew it, when, and on which image. (Nothing drawn yet? Then it is empty, and the
-# course goes on with samples that others drew.)
-
-# %%
-m.samples
-
-# %% [markdown]
-# In infrared, water and vegetation stand out better than in natural colours. Add
-# `bands=("B08", "B04", "B03")` above to show near infrared as red, red as green and green as blue:
-# growing plants are red, water is nearly black. The samples stay the same.
+# In infrared, water and vegetation stand out better than in natural colours. Open *Scenes and
+# colours* and choose B08 (near infrared) as red, B04 as green and B03 as blue: growing plants are
+# red, water is nearly black.
 
 # %% [markdown]
 # ## Samples that others drew
 #
-# Good training data takes days. To go on at once, we use polygons that volunteers drew in
-# OpenStreetMap. Every third polygon of a class was set aside as a *reference* (page 6), before
-# anything was trained: what checks a map must never have taught it.
+# Good training data takes days. To go on at once, we add polygons that volunteers drew in
+# OpenStreetMap. They appear on the map above, beside yours. Every third polygon of a class was set
+# aside as a *reference* (page 6), before anything was trained: what checks a map must never have
+# taught it.
 
 # %%
 from pathlib import Path
@@ -76,10 +79,12 @@ import numpy as np
 import rasterio
 from rasterio.plot import plotting_extent
 
-from sample_map.imagery import stretch
+from sample_map.tiles import stretch
 
 demo = Path.home() / "shared" / "demo"
 labels = geopandas.read_file(demo / "labels.gpkg")
+if "OpenStreetMap" not in set(m.samples["author"]):
+    m.add(labels, author="OpenStreetMap")
 
 with rasterio.open(demo / "scene.tif") as scene:
     red_green_blue = scene.read([4, 3, 2])
@@ -98,9 +103,16 @@ ax.legend(ncols=5, loc="upper center", bbox_to_anchor=(0.5, -0.06), frameon=Fals
 plt.show()
 
 # %% [markdown]
+# All samples as a table. It is a GeoDataFrame, so all of GeoPandas works on it. Each sample knows
+# who drew it, when, and on which image.
+
+# %%
+m.samples.groupby(["class", "author"]).size().unstack(fill_value=0)
+
+# %% [markdown]
 # Look at the picture before you trust it. Some *meadow* is bare soil in February, the
 # *residential* outlines hold gardens and trees, and some polygons lie under the cloud. Labels that
 # are wrong in this way limit every map made from them, whatever the method.
 #
-# **To use your own samples instead**, draw some in at least two classes (several polygons each,
-# far apart) and switch on the line for them at the top of the next page.
+# **Use your own eyes**: open *List of samples* beside the map, click one, and see whether you
+# agree. What you delete or correct there is what the next pages use.

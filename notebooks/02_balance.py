@@ -20,8 +20,19 @@ from landcover.samples import read_samples
 demo = Path.home() / "shared" / "demo"
 work = Path.home() / "course" / "work"
 
-labels = demo / "labels.gpkg"
-# your own: labels = Path.home() / "samples" / "demo-scene.geojson"
+labels = Path.home() / "samples" / "course.geojson"  # page 1 made it
+
+# %% [markdown]
+# ## The samples of page 1
+#
+# The legend counts them, in pieces and in area, and says how unequal the classes are. Open
+# *Spectra of the classes*: a line for the mean of each class, a band for its spread.
+
+# %%
+from sample_map import SampleMap
+
+m = SampleMap("shared/demo/scene.tif", name="course")
+m
 
 # %% [markdown]
 # ## From polygons to samples

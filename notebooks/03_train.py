@@ -74,6 +74,20 @@ ax.set(ylim=(0, 1), title="full: user's accuracy (PPV), pale: producer's accurac
 plt.show()
 
 # %% [markdown]
+# ## Where does it go wrong?
+#
+# Look at the samples of the weakest class, one after the other: open *List of samples* and click.
+# A village with its gardens outlined as one polygon teaches that gardens are *residential*.
+# **Split** such a sample, **cut out** what is something else, or delete it; then run pages 2 and 3
+# again. An hour here is worth more than any setting of the method.
+
+# %%
+from sample_map import SampleMap
+
+m = SampleMap("shared/demo/scene.tif", name="course")
+m
+
+# %% [markdown]
 # ## The model is one file
 #
 # `model.onnx` is an open format that many programs read; it holds no code that could run when you

@@ -34,7 +34,7 @@ print(f"{found.verdict}: {found.advice}")
 #
 # In January 2022 Sentinel-2 began to add 1000 to every value (processing baseline 04.00).
 # Nothing in the file looks wrong: the same bands, the same names, a plausible picture. Let us
-# make such a scene out of ours, and see what the model makes of it if nobody checks.
+# make such a scene out of ours.
 
 # %%
 with rasterio.open(shared / "demo" / "scene.tif") as dataset:
@@ -45,7 +45,22 @@ with rasterio.open(newer, "w", **profile) as dataset:
     dataset.write(values + 1000)
     dataset.descriptions = names
 
+# %% [markdown]
+# Look at both on one map: open *Scenes and colours* and switch the upper one off and on. Nothing
+# changes, because every picture is stretched between its own percentiles. That is why eyes do not
+# find this. *Spectra of the classes* would: its axis shows the values.
 
+# %%
+from sample_map import SampleMap
+
+m = SampleMap("shared/demo/scene.tif", name="course", scenes=["home/course/work/check/newer.tif"])
+m
+
+# %% [markdown]
+# And see what the model makes of the newer one if nobody checks:
+
+
+# %%
 def map_of(scene, radiometry):
     """Classify a scene and return the codes and the legend."""
     folder = check / radiometry

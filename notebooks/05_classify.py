@@ -64,7 +64,18 @@ below.set_title("Confidence: dark is where a field visit pays most")
 plt.show()
 
 # %% [markdown]
-# Compare with the picture on page 1. There is no class "cloud", so the cloud was given to the
+# Now lay it under the scene and your samples: open *Scenes and colours* and lower the opacity of
+# the scene. Zoom to a place that you know. Where the map is wrong, draw a sample of what it should
+# be: that teaches more than ten samples where it is right.
+
+# %%
+from sample_map import SampleMap
+
+m = SampleMap("shared/demo/scene.tif", name="course", scenes=["home/course/work/classify/map.tif"])
+m
+
+# %% [markdown]
+# There is no class "cloud", so the cloud was given to the
 # classes whose spectra come closest, and its shadow to others. The lakes are sure (bright in the
 # lower picture), most fields are not.
 #

@@ -3,12 +3,13 @@
 The pages are kept as Python files (jupytext's percent format). A page that is missing is
 installed, so deleting or renaming one brings a fresh copy at the next start of the server. A page
 that is there is replaced by a newer one only if it is byte for byte what was installed: whoever
-edited a page, or ran it and saved its results, keeps it.
+edited a page, or ran it and saved its results, keeps it. An untouched page that the course has no
+more, because it was renamed, goes.
 """
 
 import hashlib
 import json
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import jupytext
 from nbformat import NotebookNode
@@ -33,7 +34,9 @@ def install_course(source: Path, target: Path) -> tuple[str, ...]:
     target.mkdir(parents=True, exist_ok=True)
     installed = _read_manifest(target / MANIFEST)
     written = []
-    for page in sorted(source.glob("*.py")):
+    pages = sorted(source.glob("*.py"))
+    _clear(target, installed, {f"{page.stem}.ipynb" for page in pages})
+    for page in pages:
         name, content = f"{page.stem}.ipynb", notebook_of(page)
         if _place(target / name, content, installed.get(name)):
             written.append(name)
@@ -50,6 +53,14 @@ def notebook_of(page: Path) -> bytes:
     for number, cell in enumerate(notebook.cells):
         cell["id"] = f"{page.stem[:50]}-{number}"  # jupytext draws them at random
     return jupytext.writes(notebook, fmt="ipynb").encode()
+
+
+def _clear(target: Path, installed: dict[str, str], offered: set[str]) -> None:
+    """Remove the untouched pages that the course has no more, and forget the others."""
+    for name in set(installed) - offered:
+        path = target / PurePath(name).name  # the list lies in the user's folder
+        if _digest_of(path) == installed.pop(name):
+            path.unlink()
 
 
 def _place(path: Path, content: bytes, installed: str | None) -> bool:

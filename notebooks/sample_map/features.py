@@ -1,31 +1,36 @@
-"""Samples as they are drawn: who drew which class where and when, kept in one GeoJSON file.
+"""Samples and changes of samples: the values that everything else here passes on.
 
-Everything here works without a browser; the widget only passes on what the drawing tools report.
-The tools know nothing of authors or times: a drawn feature carries at most the id that it was
-given here, and `reconcile` turns what is on the map back into samples.
+A change says what a sample was and what it became. It is what the journal keeps, what is undone,
+and what is merged with the work of others: it fits wherever the sample still is what it was.
 """
 
+import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path, PurePosixPath
+from functools import cached_property
 from typing import Any
-from uuid import uuid4
+from uuid import NAMESPACE_OID, uuid4, uuid5
 
 import geopandas
-from shapely.geometry import shape
+import numpy as np
+import shapely
+from pyproj import Transformer
+from shapely.geometry import mapping, shape
+from shapely.geometry.base import BaseGeometry
 
 from landcover.errors import InputError
-from landcover.storage import home_path
-from landcover.writing import write_json
 
 Geometry = Mapping[str, Any]
 Feature = Mapping[str, Any]
 
 CRS = "EPSG:4326"
-COLUMNS = ("id", "class", "geometry", "author", "image", "drawn")
-_ROOTS = ("home", "shared", "team")
+COLUMNS = ("id", "class", "geometry", "author", "image", "drawn", "version")
+SHAPES = ("Point", "MultiPoint", "Polygon", "MultiPolygon")
+_OWN = ("id", "class", "author", "image", "drawn", "version", "editor", "rival")
+_EQUAL_AREA = "EPSG:6933"
 
 
 @dataclass(frozen=True)
@@ -33,12 +38,16 @@ class Sample:
     """One labelled place.
 
     Attributes:
-        id: a random UUID, kept when the outline is edited.
-        class_name: the class of the legend that was chosen when it was drawn.
-        geometry: GeoJSON geometry in degrees, longitude first.
+        id: a random UUID, kept whatever is changed.
+        class_name: a class of the legend; empty if nobody said.
+        geometry: GeoJSON geometry in degrees, longitude first, one of SHAPES.
         author: hub name of who drew it.
         image: storage name of the scene it was drawn on.
         drawn: when, RFC 3339 in UTC.
+        version: counts the changes, from 1.
+        editor: hub name of who changed it last; empty if nobody did.
+        rival: id of the sample that somebody else made of the same one at the same time.
+        more: other properties that a file from elsewhere brought.
     """
 
     id: str
@@ -47,115 +56,187 @@ class Sample:
     author: str
     image: str
     drawn: str
+    version: int = 1
+    editor: str = ""
+    rival: str = ""
+    more: Mapping[str, Any] | None = None
 
     @classmethod
     def new(cls, class_name: str, geometry: Geometry, author: str, image: str) -> "Sample":
-        """Make a sample that was drawn just now."""
+        """Make a sample that was drawn just now.
+
+        Raises:
+            InputError: the outline has no area, or crosses itself.
+        """
         drawn = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        return cls(str(uuid4()), class_name, geometry, author, image, drawn)
+        return cls(str(uuid4()), class_name, checked(geometry), author, image, drawn)
 
     @classmethod
     def from_feature(cls, feature: Feature) -> "Sample":
-        """Read a GeoJSON feature; one that was made elsewhere may lack all but class and shape."""
-        found = feature["properties"]
-        return cls(
-            id=str(found.get("id") or uuid4()),
-            class_name=str(found["class"]),
-            geometry=feature["geometry"],
-            author=str(found.get("author") or ""),
-            image=str(found.get("image") or ""),
-            drawn=str(found.get("drawn") or ""),
+        """Read a GeoJSON feature; one that was made elsewhere may lack all but its shape.
+
+        Raises:
+            InputError: it is no feature, or its shape is none of SHAPES.
+        """
+        found = feature.get("properties") or {}
+        geometry = feature.get("geometry") or {}
+        if geometry.get("type") not in SHAPES:
+            raise InputError(
+                f"a sample has the shape {geometry.get('type') or 'nothing'}, "
+                f"needs {' or '.join(SHAPES)}"
+            )
+        sample = cls(
+            id=str(found.get("id") or _id_from(feature)),
+            class_name=_text(found.get("class")),
+            geometry=geometry,
+            author=_text(found.get("author")),
+            image=_text(found.get("image")),
+            drawn=_text(found.get("drawn")),
+            version=int(found.get("version") or 1),
+            editor=_text(found.get("editor")),
+            rival=_text(found.get("rival")),
+            more={k: v for k, v in found.items() if k not in _OWN} or None,
         )
+        _ = sample.shape  # coordinates that do not fit say so here, not in the middle of drawing
+        return sample
 
     def to_feature(self) -> dict[str, Any]:
         """Return the GeoJSON feature that is saved."""
+        told = {"editor": self.editor, "rival": self.rival}
         return {
             "type": "Feature",
             "id": self.id,
-            "geometry": dict(self.geometry),
+            "geometry": self.geometry,
             "properties": {
                 "id": self.id,
                 "class": self.class_name,
                 "author": self.author,
                 "image": self.image,
                 "drawn": self.drawn,
+                "version": self.version,
+                **{name: value for name, value in told.items() if value},
+                **(self.more or {}),
             },
         }
 
+    @cached_property
+    def line(self) -> str:
+        """The feature as one line of JSON."""
+        return json.dumps(
+            self.to_feature(), ensure_ascii=False, allow_nan=False, separators=(",", ":")
+        )
 
-def reconcile(
-    shown: Iterable[Feature],
-    known: Sequence[Sample],
-    new: Callable[[Geometry], Sample],
-) -> tuple[Sample, ...]:
-    """Turn what is on the map into samples.
+    @cached_property
+    def shape(self) -> BaseGeometry:
+        """The geometry for shapely, in degrees."""
+        return shape(self.geometry)
 
-    Args:
-        shown: GeoJSON features of the drawing tools; those that were given an id carry it in
-            their properties.
-        known: the samples so far.
-        new: makes the sample of a geometry that nobody knows yet.
+    @cached_property
+    def area(self) -> float:
+        """Area in square metres; 0 for points."""
+        return areas_of([self])[0]
 
-    Returns:
-        One sample for each feature, in the order shown: edited ones keep all but their shape,
-        deleted ones are gone.
+    def edited(self, editor: str, **values: Any) -> "Sample":
+        """Return the next version, with some attributes changed."""
+        return replace(self, version=self.version + 1, editor=editor, **values)
+
+    def renamed(self) -> "Sample":
+        """Return the same under an id of its own."""
+        return replace(self, id=str(uuid4()))
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a sample was and what it became; None where there was none, or is none any more."""
+
+    before: Sample | None
+    after: Sample | None
+
+    @property
+    def id(self) -> str:
+        """The id of the sample."""
+        sample = self.after or self.before
+        assert sample is not None
+        return sample.id
+
+    def then(self, later: "Change") -> "Change":
+        """Return both changes of one sample as one."""
+        return Change(self.before, later.after)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the form that the journal keeps."""
+        return {
+            "before": self.before and self.before.to_feature(),
+            "after": self.after and self.after.to_feature(),
+        }
+
+    @classmethod
+    def from_json(cls, found: Mapping[str, Any]) -> "Change":
+        """Read what `to_json` wrote."""
+        before, after = found["before"], found["after"]
+        return cls(
+            before and Sample.from_feature(before),
+            after and Sample.from_feature(after),
+        )
+
+
+def checked(geometry: Geometry) -> Geometry:
+    """Return a geometry as it is kept: plain lists and numbers, outlines that enclose an area.
+
+    Raises:
+        InputError: it encloses no area, or crosses itself.
     """
-    by_id = {sample.id: sample for sample in known}
-    return tuple(_match(feature, by_id, new) for feature in shown)
+    if geometry.get("type") not in SHAPES:
+        raise InputError(
+            f"a sample is drawn as {geometry.get('type')}, needs {' or '.join(SHAPES)}"
+        )
+    return geometry_of(shape(geometry))
 
 
-def _match(
-    feature: Feature, unclaimed: dict[str, Sample], new: Callable[[Geometry], Sample]
-) -> Sample:
-    """Take the sample that a feature shows out of those not yet claimed by another feature."""
-    geometry = feature["geometry"]
-    found = unclaimed.pop((feature.get("properties") or {}).get("id"), None)
-    if found is None:  # reported again before the tools heard of its id
-        found = next((s for s in unclaimed.values() if s.geometry == geometry), None)
-        if found is None:
-            return new(geometry)
-        del unclaimed[found.id]
-    return found if found.geometry == geometry else replace(found, geometry=geometry)
+def geometry_of(drawn: BaseGeometry) -> Geometry:
+    """Return a shapely geometry as GeoJSON.
 
-
-def merge(
-    saved: Iterable[Sample], before: Sequence[Sample], after: Sequence[Sample]
-) -> tuple[Sample, ...]:
-    """Apply what changed on one map to what is saved, which another map may have changed too.
-
-    Args:
-        saved: what the file holds now.
-        before: what this map showed before the change.
-        after: what it shows now.
-
-    Returns:
-        The saved samples without the deleted ones, with the edited and the new ones.
+    Raises:
+        InputError: it encloses no area, or crosses itself.
     """
-    merged = {sample.id: sample for sample in saved}
-    for gone in {s.id for s in before} - {s.id for s in after}:
-        merged.pop(gone, None)
-    merged |= {sample.id: sample for sample in after if sample not in before}
-    return tuple(merged.values())
+    if drawn.is_empty or ("Polygon" in drawn.geom_type and drawn.convex_hull.area == 0):
+        raise InputError("the outline encloses no area")
+    if not drawn.is_valid:
+        raise InputError("the outline crosses itself, draw it without crossing")
+    plain: Geometry = json.loads(json.dumps(mapping(drawn)))
+    return plain
 
 
-def name_change(before: Sequence[Sample], after: Sequence[Sample]) -> str:
-    """Say what happened between two states of a map, such as `1 drawn`."""
-    old, new = {s.id for s in before}, {s.id for s in after}
-    changed = sum(s.id in old and s not in before for s in after)
-    counts = {"drawn": len(new - old), "changed": changed, "deleted": len(old - new)}
-    return ", ".join(f"{count} {deed}" for deed, count in counts.items() if count)
+def areas_of(samples: Sequence[Sample]) -> list[float]:
+    """Return the area of each sample in square metres; it is kept for `Sample.area`."""
+    if not samples:
+        return []
+    shapes = np.array([sample.shape for sample in samples], dtype=object)
+    to_metres = Transformer.from_crs(CRS, _EQUAL_AREA, always_xy=True)
+    metres = shapely.transform(shapes, lambda xy: np.column_stack(to_metres.transform(*xy.T)))
+    areas = [float(area) for area in shapely.area(metres)]
+    for sample, area in zip(samples, areas, strict=True):
+        sample.__dict__["area"] = area
+    return areas
 
 
 def count_classes(samples: Iterable[Sample]) -> dict[str, int]:
     """Count the samples of each class."""
-    counts: dict[str, int] = {}
+    return dict(Counter(sample.class_name for sample in samples))
+
+
+def sum_areas(samples: Iterable[Sample]) -> dict[str, float]:
+    """Add up the areas of each class, in square metres."""
+    samples = list(samples)
+    areas_of([sample for sample in samples if "area" not in sample.__dict__])
+    sums: dict[str, float] = {}
     for sample in samples:
-        counts[sample.class_name] = counts.get(sample.class_name, 0) + 1
-    return counts
+        sums[sample.class_name] = sums.get(sample.class_name, 0.0) + sample.area
+    return sums
 
 
 def to_frame(samples: Sequence[Sample]) -> geopandas.GeoDataFrame:
-    """Return the samples as a table with the columns id, class, geometry, author, image, drawn."""
+    """Return the samples as a table with the columns COLUMNS."""
     rows = [_row(sample) for sample in samples]
     table = {name: [row[i] for row in rows] for i, name in enumerate(COLUMNS)}
     return geopandas.GeoDataFrame(table, geometry="geometry", crs=CRS)
@@ -165,59 +246,19 @@ def _row(sample: Sample) -> tuple[Any, ...]:
     return (
         sample.id,
         sample.class_name,
-        shape(sample.geometry),
+        sample.shape,
         sample.author,
         sample.image,
         sample.drawn,
+        sample.version,
     )
 
 
-def save_samples(samples: Iterable[Sample], path: Path) -> None:
-    """Write the samples as GeoJSON, beside and renamed: a reader finds a whole file or none."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    features = [sample.to_feature() for sample in samples]
-    write_json(path, {"type": "FeatureCollection", "features": features})
+def _id_from(feature: Feature) -> str:
+    """Name a feature that has no id, the same one each time it is read."""
+    content = json.dumps(feature, sort_keys=True).encode()
+    return str(uuid5(NAMESPACE_OID, hashlib.sha256(content).hexdigest()))
 
 
-def load_samples(path: Path) -> tuple[Sample, ...]:
-    """Read the samples of a file; none if there is no file yet.
-
-    Raises:
-        InputError: the file holds no samples; it is left as it is.
-    """
-    if not path.exists():
-        return ()
-    try:
-        features = json.loads(path.read_text(encoding="utf-8"))["features"]
-        return tuple(Sample.from_feature(feature) for feature in features)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(
-            f"{path.name} holds no samples, rename it or give the map another name"
-        ) from error
-
-
-def local_path(name: str) -> Path:
-    """Return where a storage name lies in the user's server; another path is taken as it is."""
-    return home_path(name) if _is_storage_name(name) else Path(name).expanduser()
-
-
-def samples_name(scene: str, name: str | None) -> str:
-    """Return the storage name of the file in which the samples are kept.
-
-    Args:
-        scene: name of the scene; its folder and file name the file if `name` does not.
-        name: a name below home/samples/, or a whole storage name such as team/ice/floes.
-
-    >>> samples_name("shared/demo/scene.tif", None)
-    'home/samples/demo-scene.geojson'
-    >>> samples_name("shared/demo/scene.tif", "team/ice/floes")
-    'team/ice/floes.geojson'
-    """
-    chosen = name or "-".join(PurePosixPath(scene).with_suffix("").parts[-2:])
-    chosen = chosen if _is_storage_name(chosen) else f"home/samples/{chosen}"
-    return chosen if chosen.endswith(".geojson") else f"{chosen}.geojson"
-
-
-def _is_storage_name(name: str) -> bool:
-    root, *rest = name.split("/")
-    return root in _ROOTS and bool(rest)
+def _text(value: Any) -> str:
+    return "" if value is None else str(value)

@@ -1,180 +1,420 @@
-"""The map in the notebook: a scene, a legend, and drawing tools whose samples are kept.
+"""The map in the notebook. The panel in the browser asks, the kernel answers.
 
-Needs no internet: the scene is a picture inside the notebook, below it is a plain background.
+The browser shows and draws (`panel.js`), the kernel keeps the samples (`drawing`, `store`). They
+exchange messages: the browser asks for one thing at a time and gets a reply; what changed is told
+to every tab in which the map is open. Twice a second the panel asks whether the kernel and the
+storage are there, and says so when they are not.
 """
 
+import atexit
 import getpass
-import html
 import math
 import os
-from collections.abc import Mapping, Sequence
-from typing import Any
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, ClassVar
 
+import anywidget
 import geopandas
 import ipyleaflet
 import ipywidgets
+import traitlets
+from shapely.geometry import mapping
 
-from landcover.errors import InputError
+from landcover.errors import InputError, LandcoverError, NameRefused
 from landcover.legend import Legend
-from sample_map.features import (
-    Geometry,
-    Sample,
-    count_classes,
-    load_samples,
-    local_path,
-    merge,
-    name_change,
-    reconcile,
-    samples_name,
-    save_samples,
-    to_frame,
-)
-from sample_map.imagery import Picture, picture_of
-from sample_map.panel import OTHER, LegendPanel
+from landcover.rasters import bands_of, open_raster
+from landcover.storage import name_at_home, readable_at_home
+from sample_map.drawing import Drawing
+from sample_map.features import CRS, Sample, count_classes, sum_areas, to_frame
+from sample_map.legends import Source, legend_from
+from sample_map.spectra import spectra_of
+from sample_map.store import Conflict, News, SampleStore, in_words, samples_name
+from sample_map.texts import catalogs, text
+from sample_map.tiles import Scene, describe
 
-HEIGHT = 560  # pixels
+HEIGHT = 640  # pixels, as in panel.css
 _WIDTH = 900  # about what a notebook leaves for the map
+_LOOK = 0.5  # seconds between two looks at the storage
+_FOLD_AFTER = 1.0  # seconds; the file is to hold a stroke within 5, however large it is
+_UNWATCHED = 30.0  # seconds without a question from a browser, after which looking stops
+_SILENT = 1.5  # seconds after which a storage that does not answer counts as gone
+_HERE = Path(__file__).parent
+
+Message = dict[str, Any]
+
+
+class Panel(anywidget.AnyWidget):
+    """The legend and the tools beside the map, and all that is drawn on the map."""
+
+    _esm = _HERE / "panel.js"
+    _css = _HERE / "panel.css"
+    map_id = traitlets.Unicode().tag(sync=True)
+    catalogs = traitlets.Dict().tag(sync=True)
+    language = traitlets.Unicode().tag(sync=True)
+    basemap = traitlets.Unicode().tag(sync=True)
 
 
 class SampleMap(ipywidgets.HBox):
-    """Draw labelled samples over a scene; every change is saved at once.
+    """Draw labelled samples over scenes; each finished stroke is saved at once.
 
     Attributes:
-        scene: name of the scene.
         file: storage name of the GeoJSON file with the samples.
-        legend: the classes, in the order given.
     """
+
+    _keeper: "Keeper | None" = None  # ipywidgets closes also what could not be opened
 
     def __init__(
         self,
         scene: str,
-        legend: Mapping[str, str],
+        legend: Source | None = None,
         name: str | None = None,
         bands: Sequence[int | str] | None = None,
+        *,
+        scenes: Iterable[str] = (),
+        basemap: str | None = None,
+        language: str | None = None,
     ) -> None:
-        """Open a scene and the samples that were drawn on it before.
+        """Open scenes and the samples that were drawn before.
 
         Args:
-            scene: storage name (shared/demo/scene.tif) or path of a GeoTIFF.
-            legend: colours (#rrggbb) by class name.
+            scene: storage name (shared/demo/scene.tif) of a GeoTIFF in any CRS.
+            legend: colours (#rrggbb) by class name, class names alone, or the storage name of a
+                file that brings a legend (samples, map, JSON); not given, the one that was kept
+                with the samples.
             name: where the samples are kept: NAME is home/samples/NAME.geojson; team/GROUP/NAME
                 is shared with the group. Not given, it follows from the scene's name.
             bands: for red, green and blue, by number or description; natural colours if not given.
+            scenes: storage names of more scenes, shown below the first one.
+            basemap: address of a background map with {z}, {x} and {y}; it is switched off when it
+                cannot be reached. Without it, nothing comes from the internet.
+            language: of the panel, en or ru; not given, the browser's.
 
         Raises:
             InputError: scene, legend, bands or the file with the samples do not do.
         """
-        self.scene = scene
-        self.file = samples_name(scene, name)
-        self.legend = _legend_of(legend)
-        self._samples = load_samples(local_path(self.file))
-        self._tools = _drawing_tools()
-        self._panel = LegendPanel(self.legend)
-        shown = _map_of(picture_of(local_path(scene), bands))
-        shown.add(self._tools)
-        super().__init__([shown, self._panel])
-        self._show_samples()
-        self._report(f"samples are kept in {self.file}")
-        self._use_class()
-        self._tools.observe(self._on_drawing, "data")
-        self._panel.observe(self._use_class, "active")
+        shown = name_at_home(scene)
+        self._scenes = [describe(shown, bands), *(describe(name_at_home(s)) for s in scenes)]
+        self.file = samples_name(shown, name)
+        store = SampleStore(self.file, None if legend is None else legend_from(legend))
+        if store.legend is None:
+            raise InputError(f"{self.file} brings no legend, give classes with their colours")
+        self._drawing = Drawing(store, os.environ.get("JUPYTERHUB_USER") or getpass.getuser())
+        self._lock = threading.RLock()
+        self._map = _map_of(self._scenes[0])
+        self._panel = Panel(
+            map_id=self._map.model_id,
+            catalogs=catalogs(),
+            language=language or "",
+            basemap=basemap or "",
+        )
+        super().__init__([self._map, self._panel])
+        self.add_class("sample-map")
+        self._panel.on_msg(self._on_message)
+        self._keeper = Keeper(store, self._tell)
+
+    @property
+    def scene(self) -> str:
+        """Name of the scene on top."""
+        return self._scenes[0].name
+
+    @property
+    def legend(self) -> Legend:
+        """The classes, in the order of their codes."""
+        return self._drawing.legend
 
     @property
     def samples(self) -> geopandas.GeoDataFrame:
-        """The samples on the map: id, class, geometry, author, image, drawn."""
-        return to_frame(self._samples)
+        """The samples: id, class, geometry, author, image, drawn, version."""
+        return to_frame(tuple(self._drawing.store.samples.values()))
 
-    def _on_drawing(self, change: Mapping[str, Any]) -> None:
-        samples = reconcile(change["new"], self._samples, self._new_sample)
-        if samples == self._samples:
-            return
-        before, self._samples = self._samples, samples
-        self._save(before)
-        if {s.id for s in samples} - {s.id for s in before}:
-            self._show_samples()  # tells the tools the new one's id and colour
+    def add(
+        self, frame: geopandas.GeoDataFrame, class_field: str = "class", author: str | None = None
+    ) -> None:
+        """Add samples that were drawn elsewhere; each class is one step that can be undone.
 
-    def _new_sample(self, geometry: Geometry) -> Sample:
-        author = os.environ.get("JUPYTERHUB_USER") or getpass.getuser()
-        return Sample.new(self._panel.active, geometry, author, self.scene)
+        Args:
+            frame: polygons or points in any CRS.
+            class_field: the column with the class names, which the legend knows.
+            author: who drew them; you, if not given.
 
-    def _save(self, before: Sequence[Sample]) -> None:
-        path = local_path(self.file)
+        Raises:
+            InputError: there is no such column, no CRS, no such class, or an outline does not do.
+        """
+        if class_field not in frame or frame.crs is None:
+            raise InputError(f"the samples to add need a column {class_field} and a CRS")
+        before = set(self._drawing.store.samples)
+        with self._lock:
+            for name, rows in frame.to_crs(CRS).groupby(class_field, sort=True):
+                shapes = [mapping(geometry) for geometry in rows.geometry]
+                self._drawing.add(str(name), shapes, author or self._drawing.author, self.scene)
+            now = self._drawing.store.samples
+            self._tell(News(tuple(s for i, s in now.items() if i not in before)))
+
+    def close(self) -> None:
+        """Bring all samples into the file and take the map from the screen."""
+        if self._keeper is not None:
+            self._keeper.stop()
+            for widget in self.children:
+                widget.close()
+        super().close()
+
+    def _on_message(self, _: object, message: Message, buffers: Sequence[bytes]) -> None:
+        """Answer a browser; the reply goes to the view that asked."""
+        assert self._keeper is not None
+        self._keeper.wake()
+        verb, view = message.get("verb"), message.get("view")
+        reply: Message = {"kind": "reply", "to": view, "request": message.get("request")}
         try:
-            save_samples(merge(load_samples(path), before, self._samples), path)
-        except OSError as error:
-            self._report(f"NOT SAVED in {self.file}: {error.strerror}")
-        except InputError as error:
-            self._report(f"NOT SAVED: {error}")
+            with self._lock:
+                reply |= self._VERBS[verb](self, message) if verb in self._VERBS else {}
+        except (LandcoverError, OSError) as error:
+            reply["error"] = str(error)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            reply["error"] = f"the kernel did not understand the panel: {error}"
+        self._panel.send(reply | {"trouble": self._trouble()})
+
+    def _trouble(self) -> str:
+        assert self._keeper is not None
+        store = self._drawing.store
+        if time.monotonic() - store.checked > _LOOK + _SILENT and not self._keeper.is_asleep:
+            return text("the storage does not answer")
+        return store.trouble or self._keeper.trouble
+
+    def _open(self, message: Message) -> Message:
+        """Send everything to a browser that just opened the map."""
+        samples = list(self._drawing.store.samples.values())
+        areas = sum_areas(samples)
+        content = f"[{','.join(sample.line for sample in samples)}]"
+        self._panel.send(
+            {"kind": "samples", "to": message["view"], **self._summary(areas)},
+            buffers=[content.encode()],
+        )
+        return {"scenes": [asdict(scene) for scene in self._scenes]}
+
+    def _summary(self, areas: dict[str, float] | None = None) -> Message:
+        store, history = self._drawing.store, self._drawing.history
+        samples = list(store.samples.values())
+        return {
+            "file": self.file,
+            "author": self._drawing.author,
+            "legend": self.legend.to_list(),
+            "counts": count_classes(samples),
+            "areas": sum_areas(samples) if areas is None else areas,
+            "undo": len(history.done),
+            "redo": len(history.undone),
+        }
+
+    def _tell(self, news: News, by: Message | None = None) -> None:
+        """Tell every view what changed, and by which question."""
+        self._panel.send(
+            {
+                "kind": "news",
+                "by": by and by.get("request"),
+                "view": by and by.get("view"),
+                "samples": [sample.to_feature() for sample in news.shown],
+                "gone": list(news.gone),
+                "conflicts": [asdict(conflict) for conflict in news.conflicts],
+                **self._summary(),
+            }
+        )
+
+    def _told(
+        self, message: Message, samples: Iterable[Sample], conflicts: Iterable[Conflict] = ()
+    ) -> Message:
+        shown = tuple(samples)
+        self._tell(News(shown, (), tuple(conflicts)), message)
+        return {"selected": shown[0].id}
+
+    def _draw(self, message: Message) -> Message:
+        sample = self._drawing.draw(message["class"], message["geometry"], message["image"])
+        return self._told(message, [sample])
+
+    def _grow(self, message: Message) -> Message:
+        place = (float(message["longitude"]), float(message["latitude"]))
+        tolerance = float(message["tolerance"])
+        if message.get("id"):
+            grown = self._drawing.grow_again(message["id"], message["version"], place, tolerance)
         else:
-            self._report(f"{name_change(before, self._samples)}, saved in {self.file}")
+            grown = self._drawing.grow(message["class"], place, message["image"], tolerance)
+        region = {"pixels": grown.region.pixels, "cut": grown.region.reaches_limit}
+        return self._told(message, [grown.sample]) | {"region": region}
 
-    def _report(self, message: str) -> None:
-        self._panel.show(count_classes(self._samples), html.escape(message))
+    def _reshape(self, message: Message) -> Message:
+        sample, conflict = self._drawing.reshape(
+            message["id"], message["version"], message["geometry"]
+        )
+        return self._told(message, [sample], [conflict] if conflict else [])
 
-    def _show_samples(self) -> None:
-        colors = {c.name: c.color for c in self.legend.classes}
-        self._tools.data = [_layer(s, colors.get(s.class_name, OTHER)) for s in self._samples]
+    def _reclass(self, message: Message) -> Message:
+        sample = self._drawing.reclass(message["id"], message["version"], message["class"])
+        return self._told(message, [sample])
 
-    def _use_class(self, _: object = None) -> None:
-        """Draw in the colour of the active class."""
-        colors = {c.name: c.color for c in self.legend.classes}
-        options = {"pathOptions": _style(colors[self._panel.active])}
-        self._tools.polygon = {**options, "allowSelfIntersection": False}
-        self._tools.rectangle = options
-        self._tools.circlemarker = options
+    def _split(self, message: Message) -> Message:
+        pieces = self._drawing.split(message["id"], message["version"], message["geometry"])
+        return self._told(message, pieces)
 
+    def _cut(self, message: Message) -> Message:
+        sample = self._drawing.cut(message["id"], message["version"], message["geometry"])
+        return self._told(message, [sample])
 
-def _legend_of(colors: Mapping[str, str]) -> Legend:
-    if not colors:
-        raise InputError("the legend is empty, needs at least one class with its colour")
-    entries = enumerate(colors.items(), 1)
-    return Legend.from_list([{"code": i, "name": n, "color": c} for i, (n, c) in entries])
+    def _settle(self, message: Message) -> Message:
+        return self._told(message, [self._drawing.settle(message["id"], message["version"])])
 
+    def _delete(self, message: Message) -> Message:
+        self._drawing.delete(message["id"], message["version"])
+        self._tell(News((), (message["id"],)), message)
+        return {}
 
-def _map_of(picture: Picture) -> ipyleaflet.Map:
-    (south, west), (north, east) = picture.bounds
-    return ipyleaflet.Map(
-        layers=(ipyleaflet.ImageOverlay(url=picture.url, bounds=picture.bounds),),
-        center=((south + north) / 2, (west + east) / 2),
-        zoom=_zoom_to(picture),
-        zoom_snap=0.25,
-        max_zoom=22,
-        scroll_wheel_zoom=True,
-        attribution_control=False,
-        layout={"height": f"{HEIGHT}px", "flex": "1 1 auto"},
-    )
+    def _undo(self, message: Message) -> Message:
+        return self._stepped(message, self._drawing.undo(message.get("id")))
 
+    def _redo(self, message: Message) -> Message:
+        return self._stepped(message, self._drawing.redo(message.get("id")))
 
-def _zoom_to(picture: Picture) -> float:
-    """Return the zoom at which the picture fits; at zoom 0 the world is 256 pixels wide."""
-    (south, west), (north, east) = picture.bounds
-    width = (east - west) / 360
-    height = (_mercator(north) - _mercator(south)) / (2 * math.pi)
-    fitting = min(_WIDTH / width, HEIGHT / height) / 256
-    return math.floor(math.log2(fitting) * 4) / 4
+    def _stepped(self, message: Message, touched: Iterable[str]) -> Message:
+        now = self._drawing.store.samples
+        touched = tuple(touched)
+        shown = tuple(now[id] for id in touched if id in now)
+        self._tell(News(shown, tuple(id for id in touched if id not in now)), message)
+        return {"selected": shown[0].id if shown else None}
 
+    def _add_class(self, message: Message) -> Message:
+        self._drawing.add_class(message["name"])
+        self._tell(News(), message)
+        return {"class": message["name"].strip()}
 
-def _mercator(latitude: float) -> float:
-    return math.asinh(math.tan(math.radians(latitude)))
+    def _add_scene(self, message: Message) -> Message:
+        scene = describe(name_at_home(message["name"]))
+        if scene.name not in [known.name for known in self._scenes]:
+            self._scenes.append(scene)
+        return {"scenes": [asdict(scene) for scene in self._scenes]}
 
+    def _spectra(self, message: Message) -> Message:
+        samples = tuple(self._drawing.store.samples.values())
+        with readable_at_home(message["image"]) as path, open_raster(path) as dataset:
+            found = spectra_of(dataset, samples)
+            bands = [asdict(band) for band in bands_of(dataset)]
+        return {"bands": bands, "spectra": {name: asdict(s) for name, s in found.items()}}
 
-def _drawing_tools() -> ipyleaflet.GeomanDrawControl:
-    """Offer polygons, rectangles and points, to draw, change, move and delete."""
-    return ipyleaflet.GeomanDrawControl(
-        position="topleft", marker={}, circle={}, polyline={}, text={}, cut=False, rotate=False
-    )
-
-
-def _layer(sample: Sample, color: str) -> dict[str, Any]:
-    """Return the feature by which the drawing tools show a sample."""
-    kind = "circlemarker" if sample.geometry["type"] == "Point" else "polygon"
-    style = _style(color)
-    return {
-        "type": "Feature",
-        "geometry": dict(sample.geometry),
-        "properties": {"id": sample.id, "type": kind, "style": style, "options": style},
+    _VERBS: ClassVar[dict[str, Callable[["SampleMap", Message], Message]]] = {
+        "ping": lambda self, message: {},
+        "open": _open,
+        "draw": _draw,
+        "grow": _grow,
+        "reshape": _reshape,
+        "reclass": _reclass,
+        "split": _split,
+        "cut": _cut,
+        "settle": _settle,
+        "delete": _delete,
+        "undo": _undo,
+        "redo": _redo,
+        "add_class": _add_class,
+        "add_scene": _add_scene,
+        "spectra": _spectra,
     }
 
 
-def _style(color: str) -> dict[str, Any]:
-    return {"color": color, "fillColor": color, "weight": 2, "fillOpacity": 0.3, "radius": 6}
+class Keeper:
+    """Looks at the storage while somebody looks at the map, and folds the journal into the file.
+
+    Attributes:
+        trouble: a sentence if the file cannot be written, else empty.
+    """
+
+    def __init__(self, store: SampleStore, tell: Callable[[News], None]) -> None:
+        """Begin to look.
+
+        Args:
+            store: the samples.
+            tell: called with what others changed.
+        """
+        self.trouble = ""
+        self._store, self._tell = store, tell
+        self._woken = time.monotonic()
+        self._stirred = threading.Event()
+        self._stopped = False
+        self._thread = threading.Thread(target=self._look, name="samples", daemon=True)
+        self._thread.start()
+        atexit.register(self.stop)
+
+    @property
+    def is_asleep(self) -> bool:
+        """Whether nobody looks at the map."""
+        return time.monotonic() - self._woken > _UNWATCHED
+
+    def wake(self) -> None:
+        """Go on looking; somebody is there."""
+        was_asleep = self.is_asleep
+        self._woken = time.monotonic()
+        if was_asleep:
+            self._store.checked = self._woken
+            self._stirred.set()
+
+    def stop(self) -> None:
+        """Bring everything into the file."""
+        if not self._stopped:
+            self._stopped = True
+            atexit.unregister(self.stop)
+            self._stirred.set()
+            self._thread.join()
+            self._store.close()
+
+    def _look(self) -> None:
+        pending_since: float | None = None
+        while not self._stopped:
+            is_outdated = self._store.check()
+            now = time.monotonic()
+            if not self._store.is_pending:
+                pending_since = None
+            elif pending_since is None:
+                pending_since = now
+            if is_outdated or (pending_since is not None and now - pending_since >= _FOLD_AFTER):
+                self._fold()
+            idle = self.is_asleep and not self._store.is_pending
+            self._stirred.wait(None if idle else _LOOK)
+            self._stirred.clear()
+
+    def _fold(self) -> None:
+        try:
+            news = self._store.fold()
+        except (OSError, NameRefused) as error:
+            self.trouble = in_words(error)
+        except LandcoverError as error:
+            self.trouble = str(error)
+        else:
+            self.trouble = ""
+            if news != News():
+                self._tell(news)
+
+
+def _map_of(scene: Scene) -> ipyleaflet.Map:
+    south, west, north, east = scene.bounds
+    return ipyleaflet.Map(
+        layers=(),
+        center=((south + north) / 2, (west + east) / 2),
+        zoom=_zoom_to(scene),
+        zoom_snap=1,
+        max_zoom=22,
+        scroll_wheel_zoom=True,
+        double_click_zoom=False,
+        attribution_control=False,
+        layout={"height": f"{HEIGHT}px", "flex": "1 1 auto", "min_width": "300px"},
+    )
+
+
+def _zoom_to(scene: Scene) -> int:
+    """Return the zoom at which the scene fits; at zoom 0 the world is 256 pixels wide."""
+    south, west, north, east = scene.bounds
+    width = max(east - west, 1e-6) / 360
+    height = max(_mercator(north) - _mercator(south), 1e-6) / (2 * math.pi)
+    fitting = min(_WIDTH / width, HEIGHT / height) / 256
+    return min(22, math.floor(math.log2(fitting)))
+
+
+def _mercator(latitude: float) -> float:
+    return math.asinh(math.tan(math.radians(max(-85.0, min(85.0, latitude)))))

@@ -6,7 +6,13 @@ import pytest
 
 from landcover import beneath
 from landcover.errors import NameRefused
-from landcover.storage import Entry, Storage
+from landcover.storage import (
+    Entry,
+    Storage,
+    folder_at_home,
+    name_at_home,
+    readable_at_home,
+)
 
 
 @pytest.fixture
@@ -183,3 +189,54 @@ def test_a_users_first_folder_makes_the_home(tree):
         carla.open("home/x")
     os.close(carla.make_folder("home/jobs/1"))
     assert (tree / "users/carla/jobs/1").is_dir()
+
+
+@pytest.fixture
+def server_home(tmp_path, monkeypatch):
+    """A user's home as their own server sees it, with links to what is shared."""
+    for folder in ("users/eve", "users/bob", "shared/demo", "team/ice"):
+        (tmp_path / folder).mkdir(parents=True)
+    home = tmp_path / "users" / "eve"
+    for link in ("shared", "team"):
+        (home / link).symlink_to(Path("..", "..", link))
+    (tmp_path / "shared" / "demo" / "scene.tif").write_text("scene")
+    (tmp_path / "users" / "bob" / "private").write_text("secret")
+    monkeypatch.setenv("HOME", str(home))
+    return home
+
+
+def test_file_in_a_users_own_server_keeps_its_name(server_home):
+    with readable_at_home("shared/demo/scene.tif") as path:
+        assert path.name == "scene.tif"
+        assert path.read_text() == "scene"
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["home/../bob/private", "home/out", "home/shared/demo/scene.tif", "users/bob/private",
+     "/etc/passwd", "received/1/a", "home/nowhere", "home//x", "home/a\0b"],
+)  # fmt: skip
+def test_name_never_leads_out_of_a_users_own_folders(server_home, name):
+    (server_home / "out").symlink_to(Path("..", "bob", "private"))
+    with pytest.raises(NameRefused), readable_at_home(name):
+        pass
+
+
+def test_folder_is_made_below_and_through_no_link(server_home):
+    with folder_at_home("team/ice/floes", make=True) as folder:
+        (folder / "a").write_text("a")
+    assert (server_home / "team" / "ice" / "floes" / "a").exists()
+    (server_home / "team" / "ice" / "out").symlink_to(server_home.parent / "bob")
+    with pytest.raises(NameRefused), folder_at_home("team/ice/out", make=True):
+        pass
+    with pytest.raises(NameRefused), folder_at_home("home/nowhere"):
+        pass
+
+
+def test_path_below_the_home_directory_has_a_storage_name(server_home):
+    assert name_at_home("team/ice/a.tif") == "team/ice/a.tif"
+    assert name_at_home(str(server_home / "a.tif")) == "home/a.tif"
+    assert name_at_home("~/shared/demo/scene.tif") == "shared/demo/scene.tif"
+    with pytest.raises(NameRefused, match="outside your folders"):
+        name_at_home("/etc/passwd")

@@ -97,6 +97,21 @@ def test_deleted_page_comes_back_fresh(source, target):
     assert install_course(source, target) == ("01_one.ipynb",)
 
 
+def test_renumbered_page_leaves_no_old_one_behind(source, target):
+    install_course(source, target)
+    (source / "02_two.py").rename(source / "03_two.py")
+    assert install_course(source, target) == ("03_two.ipynb",)
+    assert sorted(p.name for p in target.glob("*.ipynb")) == ["01_one.ipynb", "03_two.ipynb"]
+
+
+def test_edited_page_that_the_course_has_no_more_is_kept(source, target):
+    install_course(source, target)
+    edit(target / "02_two.ipynb", "print('mine')")
+    (source / "02_two.py").unlink()
+    install_course(source, target)
+    assert "mine" in (target / "02_two.ipynb").read_text()
+
+
 @pytest.mark.parametrize("damage", [None, "", "[]", "no json"])
 def test_without_a_readable_manifest_nothing_is_overwritten(source, target, damage):
     install_course(source, target)

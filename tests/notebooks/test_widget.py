@@ -1,26 +1,23 @@
-"""The map as the kernel sees it; a real browser drives it in tests/test_browser.py."""
+"""The map as the kernel sees it; test_drawing_in_the_browser.py drives it in a real browser."""
 
 import json
 import subprocess
 import sys
+import time
 
+import geopandas
 import numpy as np
 import pytest
+from shapely.geometry import Point, box, mapping
 
 from landcover.errors import InputError
 from sample_map import SampleMap
-from sample_map.widget import LegendPanel
 from tests.scenes import write_raster
 
 COLORS = {"water": "#1f78b4", "forest": "#33a02c"}
-POND = {
-    "type": "Polygon",
-    "coordinates": [[[13.0, 52.0], [13.1, 52.0], [13.1, 52.1], [13.0, 52.0]]],
-}
-WOOD = {
-    "type": "Polygon",
-    "coordinates": [[[14.0, 52.0], [14.1, 52.0], [14.1, 52.1], [14.0, 52.0]]],
-}
+POND = mapping(box(13.0, 52.0, 13.1, 52.1))
+WOOD = mapping(box(14.0, 52.0, 14.1, 52.1))
+SECONDS = 20
 
 
 @pytest.fixture
@@ -36,132 +33,173 @@ def home(tmp_path, monkeypatch):
 
 @pytest.fixture
 def open_map(home):
-    return lambda **more: SampleMap("shared/demo/scene.tif", COLORS, **more)
+    opened = []
+
+    def open_one(legend=COLORS, **more):
+        m = SampleMap("shared/demo/scene.tif", legend, **more)
+        opened.append(m)
+        m.sent = []
+        m._panel.send = lambda content, buffers=None: m.sent.append(content)
+        return m
+
+    yield open_one
+    for sample_map in opened:
+        sample_map.close()
 
 
-def draw(sample_map, *geometries):
-    """Report shapes as the drawing tools do: what is there, then the new ones without an id."""
-    fresh = [{"type": "Feature", "geometry": g, "properties": {}} for g in geometries]
-    sample_map._tools.data = [*sample_map._tools.data, *fresh]
+def ask(sample_map, verb, **content):
+    """Ask as a browser does; return the reply."""
+    message = {"verb": verb, "view": "tab", "request": 1, **content}
+    sample_map._on_message(None, message, [])
+    return sample_map.sent[-1]
 
 
-def choose(sample_map, name):
-    sample_map._panel._buttons[name].click()
+def draw(sample_map, geometry=POND, class_name="water"):
+    content = {"class": class_name, "geometry": geometry, "image": sample_map.scene}
+    return ask(sample_map, "draw", **content)
 
 
-def saved(home, name="demo-scene"):
-    return json.loads((home / "samples" / f"{name}.geojson").read_text())["features"]
+def saved(home, count, name="demo-scene"):
+    """Return the features of the file once it holds so many."""
+    path, deadline = home / "samples" / f"{name}.geojson", time.monotonic() + SECONDS
+    found = []
+    while time.monotonic() < deadline:
+        found = json.loads(path.read_text())["features"] if path.exists() else []
+        if len(found) == count:
+            return found
+    raise AssertionError(found)
 
 
-def texts(sample_map):
-    return [button.description for button in sample_map._panel._buttons.values()]
-
-
-def test_drawn_sample_gets_the_active_class_and_is_saved_at_once(open_map, home):
+def test_drawn_sample_is_told_and_folded_into_the_file_by_itself(open_map, home):
     m = open_map()
-    choose(m, "forest")
-    draw(m, WOOD)
-    (feature,) = saved(home)
-    assert feature["geometry"] == WOOD
-    assert feature["properties"]["class"] == "forest"
-    assert feature["properties"]["author"] == "eve"
-    assert feature["properties"]["image"] == "shared/demo/scene.tif"
+    began = time.monotonic()
+    reply = draw(m, WOOD, "forest")
+    assert reply["kind"] == "reply"
+    assert reply["trouble"] == ""
+    news = m.sent[-2]
+    assert (news["kind"], news["counts"]) == ("news", {"forest": 1})
+    assert news["areas"]["forest"] == pytest.approx(76.3e6, rel=0.01)
+    (feature,) = saved(home, 1)
+    assert time.monotonic() - began < 5
+    assert feature["id"] == reply["selected"]
+    assert feature["properties"] == {
+        "id": reply["selected"],
+        "class": "forest",
+        "author": "eve",
+        "image": "shared/demo/scene.tif",
+        "drawn": feature["properties"]["drawn"],
+        "version": 1,
+    }
 
 
 def test_samples_are_a_table(open_map):
     m = open_map()
-    draw(m, POND)
-    choose(m, "forest")
-    draw(m, WOOD)
+    draw(m)
+    draw(m, WOOD, "forest")
     assert m.samples["class"].tolist() == ["water", "forest"]
     assert m.samples.crs == "EPSG:4326"
 
 
-def test_drawing_tools_learn_id_and_colour_of_a_new_sample(open_map):
+def test_browser_that_opens_the_map_gets_all(open_map):
     m = open_map()
-    choose(m, "forest")
-    draw(m, WOOD)
-    (layer,) = m._tools.data
-    assert layer["properties"]["id"] == m.samples["id"][0]
-    assert layer["properties"]["style"]["color"] == "#33a02c"
-
-
-def test_edit_and_delete_are_saved(open_map, home):
-    m = open_map()
-    draw(m, POND)
-    draw(m, WOOD)
-    pond, wood = m._tools.data
-    m._tools.data = [{**pond, "geometry": WOOD}, wood]
-    assert [f["geometry"] for f in saved(home)] == [WOOD, WOOD]
-    m._tools.data = [wood]
-    assert [f["id"] for f in saved(home)] == [wood["properties"]["id"]]
-    m._tools.data = []
-    assert saved(home) == []
-
-
-def test_samples_are_there_when_the_map_is_opened_anew(open_map):
-    first = open_map()
-    draw(first, POND)
-    second = open_map()
-    assert second.samples.equals(first.samples)
-    assert [f["geometry"] for f in second._tools.data] == [POND]
-    assert texts(second) == ["water (1)", "forest (0)"]
+    draw(m)
+    scenes = ask(m, "open")["scenes"]
+    assert [scene["name"] for scene in scenes] == ["shared/demo/scene.tif"]
+    assert m.sent[-2]["kind"] == "samples"
+    assert [c["name"] for c in m.sent[-2]["legend"]] == ["water", "forest"]
 
 
 def test_two_open_maps_of_one_file_lose_nothing(open_map, home):
     first, second = open_map(), open_map()
-    draw(first, POND)
+    draw(first)
     draw(second, WOOD)
-    assert [f["geometry"] for f in saved(home)] == [POND, WOOD]
+    assert {f["properties"]["class"] for f in saved(home, 2)} == {"water"}
 
 
-def test_legend_counts_the_samples_of_each_class(open_map):
+def test_map_that_is_closed_has_folded_all(open_map, home):
     m = open_map()
-    assert texts(m) == ["water (0)", "forest (0)"]
-    draw(m, POND)
-    draw(m, WOOD)
-    assert texts(m) == ["water (2)", "forest (0)"]
+    draw(m)
+    m.close()
+    assert len(saved(home, 1)) == 1
+    assert list((home / "samples").glob(".*.journal")) == []
 
 
-def test_choice_of_a_class_colours_the_tools(open_map):
+def test_kernel_that_ends_has_folded_all(home):
+    code = (
+        "import sys; from sample_map import SampleMap\n"
+        f"m = SampleMap('shared/demo/scene.tif', {COLORS!r})\n"
+        f"m._drawing.draw('water', {POND!r}, m.scene)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+    assert len(saved(home, 1)) == 1
+
+
+def test_error_is_one_sentence_to_who_asked(open_map):
     m = open_map()
-    choose(m, "forest")
-    for tool in (m._tools.polygon, m._tools.rectangle, m._tools.circlemarker):
-        assert tool["pathOptions"]["color"] == "#33a02c"
+    bow_tie = {"type": "Polygon", "coordinates": [[[0, 0], [2, 2], [2, 0], [0, 1], [0, 0]]]}
+    reply = draw(m, bow_tie)
+    assert reply["error"] == "the outline crosses itself, draw it without crossing"
+    assert len(m.samples) == 0
 
 
-def test_sample_of_a_class_that_the_legend_lacks_is_kept_and_grey(open_map, home):
-    draw(open_map(), POND)
-    other = SampleMap("shared/demo/scene.tif", {"forest": "#33a02c"})
-    assert other._tools.data[0]["properties"]["style"]["color"] == "#777777"
-    draw(other, WOOD)
-    assert [f["properties"]["class"] for f in saved(home)] == ["water", "forest"]
-
-
-def test_point_is_shown_as_a_circle(open_map):
+@pytest.mark.parametrize("content", [{}, {"geometry": 5}, {"class": "water", "geometry": {}}])
+def test_message_that_makes_no_sense_harms_nothing(open_map, content):
     m = open_map()
-    draw(m, {"type": "Point", "coordinates": [13.0, 52.0]})
-    assert m._tools.data[0]["properties"]["type"] == "circlemarker"
+    assert ask(m, "draw", **content)["error"]
+    assert "error" not in ask(m, "ping")
 
 
-def test_name_chooses_the_file(open_map, home):
-    m = open_map(name="lakes")
-    draw(m, POND)
-    assert m.file == "home/samples/lakes.geojson"
-    assert len(saved(home, "lakes")) == 1
-
-
-def test_map_needs_no_internet(open_map):
-    (layer,) = open_map().children[0].layers[:1]
-    assert layer.url.startswith("data:image/png;base64,")
-    assert not any(hasattr(other, "max_native_zoom") for other in open_map().children[0].layers)
-
-
-def test_failed_save_is_said_beside_the_map(open_map, home):
+def test_failed_save_is_said_in_every_answer(open_map, home):
     m = open_map()
-    (home / "samples").write_text("a file in the way")
-    draw(m, POND)
-    assert "NOT SAVED in home/samples/demo-scene.geojson" in m._panel._message.value
+    (home / "samples").rename(home / "away")
+    assert draw(m)["trouble"] == "the folder of the samples cannot be reached"
+    assert ask(m, "ping")["trouble"]
+    (home / "away").rename(home / "samples")
+    assert len(saved(home, 1)) == 1
+    assert ask(m, "ping")["trouble"] == ""
+
+
+def test_samples_from_a_table_are_added_in_degrees(open_map):
+    m = open_map()
+    frame = geopandas.GeoDataFrame(
+        {"kind": ["water", "forest"]},
+        geometry=[Point(330000, 5820000), box(330000, 5820000, 331000, 5821000)],
+        crs="EPSG:32633",
+    )
+    m.add(frame, class_field="kind", author="OpenStreetMap")
+    assert sorted(m.samples["class"]) == ["forest", "water"]
+    assert set(m.samples["author"]) == {"OpenStreetMap"}
+    assert 12 < m.samples.geometry[0].centroid.x < 13
+    with pytest.raises(InputError, match="need a column class and a CRS"):
+        m.add(frame)
+
+
+def test_legend_is_taken_from_samples_drawn_before(open_map):
+    first = open_map(name="first")
+    draw(first)
+    first.close()
+    assert open_map(legend=None, name="first").legend.names == ("water", "forest")
+    other = open_map(legend="home/samples/first.geojson", name="second")
+    assert [c.color for c in other.legend.classes] == list(COLORS.values())
+
+
+def test_legend_is_taken_from_a_map_or_from_names(open_map, home):
+    tag = json.dumps([{"code": 7, "name": "ice", "color": "#ffffff"}])
+    write_raster(home / "map.tif", np.ones((2, 2), "uint8"), LANDCOVER_LEGEND=tag)
+    assert open_map(legend="home/map.tif").legend.codes == (7,)
+    named = open_map(legend=["sand", "ice"], name="named").legend
+    assert named.names == ("sand", "ice")
+    assert len({c.color for c in named.classes}) == 2
+
+
+@pytest.mark.parametrize(
+    ("legend", "words"),
+    [({}, "at least one class"), (None, "brings no legend"), ("home/plain.json", "no legend")],
+)
+def test_legend_that_is_none_is_said(open_map, home, legend, words):
+    (home / "plain.json").write_text("{}")
+    with pytest.raises(InputError, match=words):
+        open_map(legend=legend)
 
 
 def test_broken_file_is_said_and_left_as_it_is(open_map, home):
@@ -172,20 +210,22 @@ def test_broken_file_is_said_and_left_as_it_is(open_map, home):
     assert (home / "samples" / "demo-scene.geojson").read_text() == "no samples"
 
 
-def test_missing_scene_is_said_in_a_sentence(home):
-    with pytest.raises(InputError, match=r"there is no file scene.tif"):
-        SampleMap("shared/nowhere/scene.tif", COLORS)
+@pytest.mark.parametrize("scene", ["shared/nowhere/scene.tif", "/etc/passwd", "home/../x.tif"])
+def test_scene_that_is_not_there_is_said(home, scene):
+    with pytest.raises(InputError):
+        SampleMap(scene, COLORS)
 
 
-def test_legend_needs_a_class(home):
-    with pytest.raises(InputError, match="at least one class"):
-        SampleMap("shared/demo/scene.tif", {})
+def test_path_below_the_home_directory_is_a_name_too(home):
+    m = SampleMap(str(home / "shared" / "demo" / "scene.tif"), COLORS)
+    assert m.scene == "shared/demo/scene.tif"
+    m.close()
 
 
-def test_text_in_the_legend_stays_text(home):
-    m = SampleMap("shared/demo/scene.tif", {"<b>x</b>": "#1f78b4"}, name="<img src=x>")
-    assert isinstance(m._panel, LegendPanel)
-    assert "<img" not in m._panel._message.value
+def test_nothing_comes_from_the_internet(open_map):
+    m = open_map()
+    assert m.children[0].layers == ()
+    assert m._panel.basemap == ""
 
 
 def test_import_of_the_package_loads_no_widgets():

@@ -340,6 +340,7 @@ class Panel {
     const bytes = buffers[0];
     const features = JSON.parse(new TextDecoder().decode(bytes.buffer ? bytes : new DataView(bytes)));
     this.samples = new Map(features.map((feature) => [feature.id, placed(feature)]));
+    this.conflicts = message.conflicts;
     this.summarise(message);
     if (!this.active) this.active = this.legend[0]?.name ?? null;
     this.showAll();

@@ -83,6 +83,7 @@ class SampleStore:
         samples: by id, with what this session changed.
         trouble: a sentence if something is not on the disk, else empty.
         checked: when the storage was last seen to be there, in seconds of `time.monotonic`.
+        found: conflicts between the file and what killed sessions had left.
     """
 
     def __init__(self, name: str, legend: Legend | None = None) -> None:
@@ -98,6 +99,7 @@ class SampleStore:
         self.name = name
         self.samples: Samples = {}
         self.trouble = ""
+        self.found: tuple[Conflict, ...] = ()
         self.checked = time.monotonic()
         self._folder_name, self._stem = str(PurePosixPath(name).parent), PurePosixPath(name).name
         self._journal = Journal(self._stem)
@@ -110,7 +112,7 @@ class SampleStore:
         self._folding = threading.Lock()
         try:
             with folder_at_home(self._folder_name, make=True):
-                self.fold()
+                self.found = self.fold().conflicts
         except (OSError, NameRefused) as error:
             self.trouble = in_words(error)
 

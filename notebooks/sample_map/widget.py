@@ -189,8 +189,9 @@ class SampleMap(ipywidgets.HBox):
         samples = list(self._drawing.store.samples.values())
         areas = sum_areas(samples)
         content = f"[{','.join(sample.line for sample in samples)}]"
+        found = [asdict(conflict) for conflict in self._drawing.store.found]
         self._panel.send(
-            {"kind": "samples", "to": message["view"], **self._summary(areas)},
+            {"kind": "samples", "to": message["view"], "conflicts": found, **self._summary(areas)},
             buffers=[content.encode()],
         )
         return {"scenes": [asdict(scene) for scene in self._scenes]}

@@ -99,6 +99,21 @@ def test_killed_session_loses_nothing(opened, file):
     assert journals(file) == []
 
 
+def test_who_opens_the_file_hears_of_conflicts_with_a_killed_session(opened):
+    first = opened()
+    pond = draw(first)
+    first.fold()
+    second = opened()
+    edit(first, pond, geometry=WOOD)
+    delete(second, pond)
+    second.fold()
+    kill(first)  # before its edit was folded
+    third = opened()
+    assert [(c.id, c.what) for c in third.found] == [(pond.id, "deleted")]
+    assert third.samples[pond.id].geometry == WOOD
+    assert opened().found == ()
+
+
 def test_killed_process_loses_no_stroke_that_it_called_saved(opened, file):
     code = (
         "from sample_map.store import SampleStore\n"

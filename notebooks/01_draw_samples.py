@@ -8,8 +8,9 @@
 # 1. **draw samples** (this page)
 # 2. balance them: keep rare spectra, thin out frequent ones
 # 3. train a classifier, and measure it honestly
-# 4. classify the scene
-# 5. assess the map against a reference
+# 4. check the radiometry: does the model know such a scene at all?
+# 5. classify the scene
+# 6. assess the map against a reference
 #
 # Run a cell with Shift+Enter. Every page takes less than ten minutes, and runs on its own after
 # the ones before it.
@@ -29,8 +30,7 @@
 #   click the first corner again to close a polygon,
 # * **Point** (O): one click marks a single place,
 # * **Region** (G): one click, and all that is connected to it and looks alike becomes a sample.
-# Try
-#   it on a lake. The slider says how alike.
+#   Try it on a lake. The slider says how alike.
 #
 # What is there can be changed at any time: **Select** (S) it, then drag its **Corners** (E),
 # **Move** (M) or **Split** (X) it, **Cut out** (H) a hole, give it another class with a key, or

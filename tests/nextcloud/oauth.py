@@ -24,6 +24,7 @@ from werkzeug.wrappers import Request, Response
 
 ADMINISTRATOR = "admin"
 TOKEN_SECONDS, CODE_SECONDS = 3600, 600
+FORMER_SECONDS = 10
 _SESSION = "nc_session_id"
 _BAD_LOGINS = 10
 
@@ -47,6 +48,30 @@ class Grant:
     until: float
     access_token: str = ""
     refresh_token: str = ""
+    former_token: str = ""
+    former_until: float = 0
+
+    def renew(self, seconds: int) -> dict[str, Any]:
+        """Change both tokens; the old access token is good for a moment yet."""
+        now = time.time()
+        self.code = None
+        self.former_token, self.former_until = self.access_token, now + FORMER_SECONDS
+        self.access_token, self.refresh_token = (secrets.token_urlsafe(54) for _ in range(2))
+        self.until = now + seconds
+        return {
+            "access_token": self.access_token,
+            "token_type": "Bearer",
+            "expires_in": seconds,
+            "refresh_token": self.refresh_token,
+            "user_id": self.uid,
+        }
+
+    def takes(self, token: str) -> bool:
+        """Return whether this access token is good."""
+        now = time.time()
+        return (token == self.access_token and now < self.until) or (
+            token == self.former_token and now < self.former_until
+        )
 
 
 class StandIn:
@@ -56,6 +81,7 @@ class StandIn:
         url: its address, once it is served.
         fault: answers in place of the cloud where the hub asks; None is a sound cloud.
         renewals: whether each renewal that was asked for was granted, in order.
+        token_seconds: how long access tokens live that are given from now on.
         looks: how often somebody was asked for by an access token.
     """
 
@@ -70,7 +96,8 @@ class StandIn:
         self.faults = 0
         self.renewals: list[bool] = []
         self.looks = 0
-        self._grants: list[Grant] = []
+        self.token_seconds = TOKEN_SECONDS
+        self.grants: list[Grant] = []
         self._sessions: dict[str, dict[str, str]] = {}
         self._bad_logins: dict[str, int] = {}
         self._lock = threading.RLock()
@@ -93,10 +120,16 @@ class StandIn:
         by_token = self._account_by_token(given.password or "")
         return by_token if by_token is account else None
 
+    def tokens_for(self, uid: str) -> dict[str, Any]:
+        """Return what the token endpoint answers at the end of a sign-in."""
+        with self._lock:
+            self.grants.append(Grant(uid, None, 0))
+            return self.grants[-1].renew(self.token_seconds)
+
     def revoke(self, uid: str) -> None:
         """Take every token of a user away, as they can on their page of devices."""
         with self._lock:
-            self._grants = [grant for grant in self._grants if grant.uid != uid]
+            self.grants = [grant for grant in self.grants if grant.uid != uid]
 
     # routing
 
@@ -114,10 +147,10 @@ class StandIn:
             return _page(f"<h2>{error.name}</h2>", status=error.code)
 
     def _status(self, request: Request) -> Response:
-        return _json({"installed": True, "maintenance": False, "versionstring": "34.0.1"})
+        return json_answer({"installed": True, "maintenance": False, "versionstring": "34.0.1"})
 
     def _discovery(self, request: Request, name: str) -> Response:
-        return _json({"message": f"{name} not supported"}, 404)
+        return json_answer({"message": f"{name} not supported"}, 404)
 
     # OAuth 2.0
 
@@ -155,7 +188,7 @@ class StandIn:
             return _page("<h2>Access forbidden</h2><p>State token does not match</p>", status=403)
         if "uid" not in session:
             if "html" not in request.headers.get("Accept", ""):
-                return _json({"message": "Current user is not logged in"}, 401)
+                return json_answer({"message": "Current user is not logged in"}, 401)
             return _see(f"/login?redirect_url={quote(request.full_path, safe='/?')}")
         fields = {
             "requesttoken": session["request token"],
@@ -217,7 +250,7 @@ class StandIn:
         if not sound or "uid" not in session:
             return _page("<h2>Access forbidden</h2>", status=403)
         grant = Grant(session["uid"], secrets.token_urlsafe(96), time.time() + CODE_SECONDS)
-        self._grants.append(grant)
+        self.grants.append(grant)
         query = urlencode({"state": session.pop("state"), "code": grant.code})
         return _see(f"{self.callback_url}?{query}")
 
@@ -225,7 +258,7 @@ class StandIn:
         form = request.form
         kind = form.get("grant_type")
         if kind not in ("authorization_code", "refresh_token"):
-            return _json({"error": "invalid_grant"}, 400)
+            return json_answer({"error": "invalid_grant"}, 400)
         given = request.authorization
         if given is not None and given.type == "basic":
             client = (given.username, given.password)
@@ -238,23 +271,12 @@ class StandIn:
         if kind == "refresh_token":
             self.renewals.append(sound and grant is not None)
         if grant is None or not sound:
-            return _json({"error": "invalid_request" if sound else "invalid_client"}, 400)
-        grant.code = None
-        grant.access_token, grant.refresh_token = (secrets.token_urlsafe(54) for _ in range(2))
-        grant.until = time.time() + TOKEN_SECONDS
-        return _json(
-            {
-                "access_token": grant.access_token,
-                "token_type": "Bearer",
-                "expires_in": TOKEN_SECONDS,
-                "refresh_token": grant.refresh_token,
-                "user_id": grant.uid,
-            }
-        )
+            return json_answer({"error": "invalid_request" if sound else "invalid_client"}, 400)
+        return json_answer(grant.renew(self.token_seconds))
 
     def _granted(self, kind: str, form: Any) -> Grant | None:
         # a disabled user's tokens are renewed all the same
-        for grant in self._grants:
+        for grant in self.grants:
             if kind == "refresh_token" and grant.refresh_token == form.get("refresh_token"):
                 return grant
             if kind != "refresh_token" and grant.code and grant.code == form.get("code"):
@@ -323,9 +345,9 @@ class StandIn:
         basic = given is not None and given.type == "basic"
         place = request.remote_addr or ""
         if basic and self._bad_logins.get(place, 0) >= _BAD_LOGINS:
-            return _json({"message": "Too many requests"}, 429)
+            return json_answer({"message": "Too many requests"}, 429)
         if basic and "OCS-APIRequest" not in request.headers:
-            return _json({"message": "CSRF check failed"}, 412)
+            return json_answer({"message": "CSRF check failed"}, 412)
         if self.user_of(request) is not None:
             return None
         if basic:
@@ -358,8 +380,8 @@ class StandIn:
         return found[0] if found else None
 
     def _account_by_token(self, token: str) -> Account | None:
-        for grant in self._grants:
-            if token and grant.access_token == token and time.time() < grant.until:
+        for grant in self.grants:
+            if token and grant.takes(token):
                 account = self.accounts.get(grant.uid)
                 return account if account and account.enabled else None
         return None
@@ -402,7 +424,7 @@ class _Silent(WSGIRequestHandler):
 
 def too_many(request: Request) -> Response:
     """The brute-force protection, as it answers."""
-    return _json({"message": "Too many requests"}, 429)
+    return json_answer({"message": "Too many requests"}, 429)
 
 
 def maintenance(request: Request) -> Response:
@@ -440,7 +462,7 @@ def _remember(answer: Response, session_id: str) -> Response:
     return answer
 
 
-def _json(content: Any, status: int = 200) -> Response:
+def json_answer(content: Any, status: int = 200) -> Response:
     return Response(json.dumps(content), status, content_type="application/json; charset=utf-8")
 
 
@@ -463,7 +485,7 @@ def _ocs(
         "message": message,
     }
     if request.args.get("format") == "json":
-        answer = _json({"ocs": {"meta": meta, "data": data}}, status)
+        answer = json_answer({"ocs": {"meta": meta, "data": data}}, status)
     else:
         root = ElementTree.Element("ocs")
         for name, value in meta.items():

@@ -1,0 +1,145 @@
+"""Who gets whose access token for Nextcloud, and that nobody gets more."""
+
+import pytest
+import requests
+
+from hub import tokens
+from hub.client import local_session
+from tests.nextcloud.cloud import MEMBERS
+
+pytestmark = pytest.mark.e2e
+EVE = "Eve Smith@Lab.org"
+
+
+@pytest.fixture(scope="module")
+def eve(hub):
+    session, _ = hub.sign_in(EVE)
+    yield session, hub.start_server(session, EVE.lower())
+    hub.api(session, "DELETE", f"users/{EVE.lower()}/server")
+
+
+@pytest.fixture(scope="module")
+def bob(hub):
+    session, _ = hub.sign_in("bob.smith")
+    yield session, hub.start_server(session, "bob.smith")
+    hub.api(session, "DELETE", "users/bob.smith/server")
+
+
+def ask(hub, token="", **query):
+    headers = {"Authorization": f"token {token}"} if token else {}
+    address = tokens.address(hub.machine.api_url)
+    with local_session() as session:
+        return session.get(address, params=query, headers=headers, timeout=60)
+
+
+def test_server_gets_the_token_of_its_owner(hub, cloud, eve):
+    answer = hub.token(eve[1])
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert set(answer.json()) == {"access_token", "expires_at", "uid", "url"}
+    assert answer.json()["uid"] == EVE
+    assert answer.json()["url"] == cloud.url
+    assert cloud.uid_of(answer.json()["access_token"]) == EVE
+    assert hub.token(eve[1], user=EVE.lower()).json()["uid"] == EVE
+
+
+def test_server_gets_nobody_elses(hub, eve, bob):
+    assert hub.token(eve[1], user="bob.smith").status_code == 403
+    assert hub.token(bob[1], user=EVE.lower()).status_code == 403
+    assert hub.token(bob[1], user="nobody").status_code == 403
+    assert hub.token(bob[1], user="").status_code == 403
+
+
+def test_administrators_get_nobody_elses(hub, eve):
+    session, _ = hub.sign_in("alice")
+    mine = hub.api(session, "POST", "users/alice/tokens", note="all that alice may do")["token"]
+    assert ask(hub, mine, user=EVE.lower()).status_code == 403
+
+
+def test_wps_gets_the_token_of_a_user_it_names(hub, cloud, eve):
+    answer = hub.token(hub.wps(), user=EVE.lower())
+    assert cloud.uid_of(answer.json()["access_token"]) == EVE
+    assert hub.token(hub.wps()).status_code == 404
+    assert hub.token(hub.wps(), user="nobody").status_code == 404
+
+
+def test_nobody_gets_a_token_without_the_scope(hub, eve):
+    session, _ = eve
+    scopes = ["read:users!user", "access:services!service=wps"]
+    narrow = hub.api(session, "POST", f"users/{EVE.lower()}/tokens", scopes=scopes)["token"]
+    assert ask(hub, narrow).status_code == 403
+    assert ask(hub, "no token at all").status_code == 403
+    assert ask(hub).status_code == 403
+
+
+def test_cookies_of_a_browser_are_not_enough(hub, eve):
+    session, _ = eve
+    headers = {"X-XSRFToken": session.cookies.get("_xsrf", path="/hub/")}
+    address = tokens.address(hub.machine.api_url)
+    assert session.get(address, headers=headers, timeout=60).status_code == 403
+
+
+def test_token_about_to_end_is_renewed_once_for_many(hub, cloud, newcomer):
+    inside = cloud.inside
+    uid = newcomer(MEMBERS)
+    session, _ = hub.sign_in(uid)
+    server = hub.start_server(session, uid.lower())
+    for grant in inside.grants:
+        grant.until = 0
+    hub.token(server)
+    hub.api(session, "DELETE", f"users/{uid.lower()}/server")
+
+
+def test_user_without_a_session_has_no_token(hub, cloud, newcomer):
+    uid = newcomer(MEMBERS)
+    hub.sign_in(uid)
+    assert hub.token(hub.wps(), user=uid.lower()).ok
+    cloud.disable(uid)
+    answer = hub.token(hub.wps(), user=uid.lower())
+    for _ in range(50):
+        if answer.status_code != 200:
+            break
+        answer = hub.token(hub.wps(), user=uid.lower())
+    assert answer.status_code == 404
+    assert "must sign in" in answer.json()["message"]
+
+
+def test_every_hand_out_is_in_the_log(hub, eve):
+    hub.token(eve[1])
+    hub.token(hub.wps(), user=EVE.lower())
+    name = EVE.lower()
+    assert f"Access token of {name} handed to user {name}" in hub.log
+    assert f"Access token of {name} handed to service wps" in hub.log
+
+
+def test_tokens_stand_nowhere_in_clear(hub, cloud, eve):
+    answer = hub.token(eve[1])
+    secrets = [grant.refresh_token for grant in cloud.inside.grants]
+    secrets += [grant.access_token for grant in cloud.inside.grants]
+    assert answer.json()["access_token"] in secrets
+    assert not any(grant.refresh_token in answer.text for grant in cloud.inside.grants)
+    session, server = eve
+    users = session.get(f"{hub.url}/hub/home", timeout=60).text
+    places = {
+        "environment of the server": str(server.environ()),
+        "environment of the WPS": str(hub.wps().environ()),
+        "arguments": str(server.cmdline() + hub.wps().cmdline()),
+        "log": hub.log,
+        "a page": users,
+        "database": (hub.machine.state / "hub.sqlite").read_bytes().decode("latin-1"),
+    }
+    found = [place for place, text in places.items() for s in secrets if s in text]
+    assert found == []
+    hidden = [cloud.client_secret, "5e" * 32]
+    assert [place for place, text in places.items() for s in hidden if s in text] == []
+
+
+def test_the_rest_of_the_api_shows_no_token_either(hub, cloud, eve):
+    _, server = eve
+    environment = server.environ()
+    with local_session() as session:
+        session.headers["Authorization"] = f"token {environment['JUPYTERHUB_API_TOKEN']}"
+        answer: requests.Response = session.get(
+            f"{environment['JUPYTERHUB_API_URL']}/user", timeout=60
+        )
+    assert answer.ok
+    assert "auth_state" not in answer.text

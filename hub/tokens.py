@@ -20,7 +20,6 @@ VARIABLE = "GEOPORTAL_NEXTCLOUD_TOKEN_URL"
 """Under this name servers and the WPS find the address."""
 _PATH = "/nextcloud/token"
 ROUTE = f"/api{_PATH}"
-_RETRY_SECONDS = "30"
 
 
 def address(api_url: str) -> str:
@@ -71,6 +70,5 @@ class TokenHandler(APIHandler):  # type: ignore[misc]  # untyped base
         if not state:
             raise HTTPError(404, f"{owner.name} has no session at Nextcloud, and must sign in")
         if seconds_left(state) <= 0:
-            self.set_header("Retry-After", _RETRY_SECONDS)
             raise HTTPError(503, "Nextcloud does not renew the token at the moment")
         return dict(state)

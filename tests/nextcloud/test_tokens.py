@@ -1,11 +1,15 @@
 """Who gets whose access token for Nextcloud, and that nobody gets more."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
-import requests
 
 from hub import tokens
 from hub.client import local_session
 from tests.nextcloud.cloud import MEMBERS
+from tests.nextcloud.conftest import PATIENCE_SECONDS
+from tests.nextcloud.oauth import too_many
 
 pytestmark = pytest.mark.e2e
 EVE = "Eve Smith@Lab.org"
@@ -81,12 +85,42 @@ def test_cookies_of_a_browser_are_not_enough(hub, eve):
 def test_token_about_to_end_is_renewed_once_for_many(hub, cloud, newcomer):
     inside = cloud.inside
     uid = newcomer(MEMBERS)
-    session, _ = hub.sign_in(uid)
-    server = hub.start_server(session, uid.lower())
-    for grant in inside.grants:
-        grant.until = 0
-    hub.token(server)
+    inside.token_seconds = 500  # fewer than renew_before
+    try:
+        session, _ = hub.sign_in(uid)
+        server = hub.start_server(session, uid.lower())
+    finally:
+        inside.token_seconds = 3600
+    before = len(inside.renewals)
+    with ThreadPoolExecutor(12) as pool:
+        answers = list(pool.map(hub.token, [server] * 36))
+    assert {answer.status_code for answer in answers} == {200}
+    assert len({answer.json()["access_token"] for answer in answers}) == 1
+    assert inside.renewals[before:] == [True]
     hub.api(session, "DELETE", f"users/{uid.lower()}/server")
+
+
+def until_changed(ask):
+    """Ask until the answer is no longer 200, and return it."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while (answer := ask()).status_code == 200:
+        assert time.monotonic() < deadline
+    return answer
+
+
+def test_token_that_has_ended_is_not_handed_out(hub, cloud, newcomer):
+    inside = cloud.inside
+    uid = newcomer(MEMBERS)
+    inside.token_seconds = 4
+    try:
+        hub.sign_in(uid)
+        inside.fault = too_many
+        answer = until_changed(lambda: hub.token(hub.wps(), user=uid.lower()))
+    finally:
+        inside.fault, inside.token_seconds = None, 3600
+    assert answer.status_code == 503
+    assert "Nextcloud does not renew" in answer.json()["message"]
+    assert hub.token(hub.wps(), user=uid.lower()).ok
 
 
 def test_user_without_a_session_has_no_token(hub, cloud, newcomer):
@@ -94,11 +128,7 @@ def test_user_without_a_session_has_no_token(hub, cloud, newcomer):
     hub.sign_in(uid)
     assert hub.token(hub.wps(), user=uid.lower()).ok
     cloud.disable(uid)
-    answer = hub.token(hub.wps(), user=uid.lower())
-    for _ in range(50):
-        if answer.status_code != 200:
-            break
-        answer = hub.token(hub.wps(), user=uid.lower())
+    answer = until_changed(lambda: hub.token(hub.wps(), user=uid.lower()))
     assert answer.status_code == 404
     assert "must sign in" in answer.json()["message"]
 
@@ -138,8 +168,6 @@ def test_the_rest_of_the_api_shows_no_token_either(hub, cloud, eve):
     environment = server.environ()
     with local_session() as session:
         session.headers["Authorization"] = f"token {environment['JUPYTERHUB_API_TOKEN']}"
-        answer: requests.Response = session.get(
-            f"{environment['JUPYTERHUB_API_URL']}/user", timeout=60
-        )
+        answer = session.get(f"{environment['JUPYTERHUB_API_URL']}/user", timeout=60)
     assert answer.ok
     assert "auth_state" not in answer.text

@@ -24,7 +24,7 @@ def test_person_signs_in_by_the_button_and_the_pages_of_nextcloud(
     _ = cloud.inside  # a real one has other pages
     page.goto(f"{hub.url}/hub/login?next=%2Fhub%2Fhome")
     page.screenshot(path=ARTIFACTS / "nextcloud-1-button.png")
-    page.get_by_role("link", name="Sign in with Nextcloud").click()
+    page.get_by_role("button", name="Sign in with Nextcloud").click()
     page.get_by_role("link", name="Log in").click()
     page.get_by_label("Account name").fill(UID)
     page.get_by_label("Password").fill(cloud.passwords[UID])

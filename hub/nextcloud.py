@@ -67,6 +67,8 @@ class NextcloudOAuthenticator(OAuthenticator):  # type: ignore[misc]  # untyped 
     login_service = "Nextcloud"
     username_claim = "id"
     auth_state_groups_key = "groups"
+    # JupyterHub 6.1 would let the API tokens of an ended session go on; 5.5 never does
+    auth_refresh_strict = True
     url = Unicode(config=True, help="Address of Nextcloud, no slash at the end.")
     renew_before = Integer(
         600, config=True, help="Seconds of life that an access token has left when it is renewed."

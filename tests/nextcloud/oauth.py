@@ -82,6 +82,8 @@ class StandIn:
         fault: answers in place of the cloud where the hub asks; None is a sound cloud.
         renewals: whether each renewal that was asked for was granted, in order.
         token_seconds: how long access tokens live that are given from now on.
+        access_tokens: all that it ever gave.
+        refresh_tokens: likewise.
         looks: how often somebody was asked for by an access token.
     """
 
@@ -97,7 +99,9 @@ class StandIn:
         self.renewals: list[bool] = []
         self.looks = 0
         self.token_seconds = TOKEN_SECONDS
-        self.grants: list[Grant] = []
+        self.access_tokens: list[str] = []
+        self.refresh_tokens: list[str] = []
+        self._grants: list[Grant] = []
         self._sessions: dict[str, dict[str, str]] = {}
         self._bad_logins: dict[str, int] = {}
         self._lock = threading.RLock()
@@ -123,13 +127,13 @@ class StandIn:
     def tokens_for(self, uid: str) -> dict[str, Any]:
         """Return what the token endpoint answers at the end of a sign-in."""
         with self._lock:
-            self.grants.append(Grant(uid, None, 0))
-            return self.grants[-1].renew(self.token_seconds)
+            self._grants.append(Grant(uid, None, 0))
+            return self._renewed(self._grants[-1])
 
     def revoke(self, uid: str) -> None:
         """Take every token of a user away, as they can on their page of devices."""
         with self._lock:
-            self.grants = [grant for grant in self.grants if grant.uid != uid]
+            self._grants = [grant for grant in self._grants if grant.uid != uid]
 
     # routing
 
@@ -250,7 +254,7 @@ class StandIn:
         if not sound or "uid" not in session:
             return _page("<h2>Access forbidden</h2>", status=403)
         grant = Grant(session["uid"], secrets.token_urlsafe(96), time.time() + CODE_SECONDS)
-        self.grants.append(grant)
+        self._grants.append(grant)
         query = urlencode({"state": session.pop("state"), "code": grant.code})
         return _see(f"{self.callback_url}?{query}")
 
@@ -272,11 +276,17 @@ class StandIn:
             self.renewals.append(sound and grant is not None)
         if grant is None or not sound:
             return json_answer({"error": "invalid_request" if sound else "invalid_client"}, 400)
-        return json_answer(grant.renew(self.token_seconds))
+        return json_answer(self._renewed(grant))
+
+    def _renewed(self, grant: Grant) -> dict[str, Any]:
+        answer = grant.renew(self.token_seconds)
+        self.access_tokens.append(grant.access_token)
+        self.refresh_tokens.append(grant.refresh_token)
+        return answer
 
     def _granted(self, kind: str, form: Any) -> Grant | None:
         # a disabled user's tokens are renewed all the same
-        for grant in self.grants:
+        for grant in self._grants:
             if kind == "refresh_token" and grant.refresh_token == form.get("refresh_token"):
                 return grant
             if kind != "refresh_token" and grant.code and grant.code == form.get("code"):
@@ -380,7 +390,7 @@ class StandIn:
         return found[0] if found else None
 
     def _account_by_token(self, token: str) -> Account | None:
-        for grant in self.grants:
+        for grant in self._grants:
             if token and grant.takes(token):
                 account = self.accounts.get(grant.uid)
                 return account if account and account.enabled else None

@@ -143,24 +143,23 @@ def test_every_hand_out_is_in_the_log(hub, eve):
 
 def test_tokens_stand_nowhere_in_clear(hub, cloud, eve):
     answer = hub.token(eve[1])
-    secrets = [grant.refresh_token for grant in cloud.inside.grants]
-    secrets += [grant.access_token for grant in cloud.inside.grants]
-    assert answer.json()["access_token"] in secrets
-    assert not any(grant.refresh_token in answer.text for grant in cloud.inside.grants)
+    inside = cloud.inside
+    assert answer.json()["access_token"] in inside.access_tokens
+    assert not any(token in answer.text for token in inside.refresh_tokens)
+    secrets = [*inside.access_tokens, *inside.refresh_tokens]
+    secrets += [cloud.client_secret, "5e" * 32]
     session, server = eve
-    users = session.get(f"{hub.url}/hub/home", timeout=60).text
+    home = session.get(f"{hub.url}/hub/home", timeout=60).text
     places = {
         "environment of the server": str(server.environ()),
         "environment of the WPS": str(hub.wps().environ()),
         "arguments": str(server.cmdline() + hub.wps().cmdline()),
         "log": hub.log,
-        "a page": users,
+        "a page": home,
         "database": (hub.machine.state / "hub.sqlite").read_bytes().decode("latin-1"),
     }
     found = [place for place, text in places.items() for s in secrets if s in text]
     assert found == []
-    hidden = [cloud.client_secret, "5e" * 32]
-    assert [place for place, text in places.items() for s in hidden if s in text] == []
 
 
 def test_the_rest_of_the_api_shows_no_token_either(hub, cloud, eve):

@@ -6,11 +6,12 @@ import subprocess
 import sys
 from types import FrameType
 
+from hub.authenticators import SharedPassword
 from hub.errors import CannotStart
 from hub.launcher import DEMO_USER, announce, claimed, say, started_hub, wait_until_ready
 from hub.machine import Machine
 from hub.passwords import kept_password
-from hub.settings import load
+from hub.settings import Settings, load
 from landcover.errors import LandcoverError
 
 _WARNING = (
@@ -40,13 +41,22 @@ def run(machine: Machine) -> None:
     Raises:
         LandcoverError: something is in the way; nothing is left running.
     """
-    load(machine.settings)
+    _refuse_strangers(load(machine.settings))
     with claimed(machine) as here:
         password = kept_password(here.password_file)
         with started_hub(here) as hub:
             _bring_up(here, hub, password)
             hub.wait()
             raise CannotStart(f"The hub ended by itself; see {here.state / 'hub.log'}.")
+
+
+def _refuse_strangers(settings: Settings) -> None:
+    if not isinstance(settings.authenticator, SharedPassword):
+        raise CannotStart(
+            f"python -m hub signs its demo user in by the shared password; a hub with "
+            f"authenticator.kind {settings.authenticator.kind} is started by "
+            "jupyterhub -f hub/jupyterhub_config.py."
+        )
 
 
 def _bring_up(here: Machine, hub: "subprocess.Popen[bytes]", password: str) -> None:

@@ -79,6 +79,11 @@ class Machine:
         return f"{self.url}/services/wps/"
 
     @property
+    def api_url(self) -> str:
+        """The address of the hub's API."""
+        return f"{self.url}/hub/api"
+
+    @property
     def password_file(self) -> Path:
         """Where the shared password is kept."""
         return self.state / "password"

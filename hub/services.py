@@ -1,4 +1,4 @@
-"""What runs beside the hub: the WPS, started by it, and who may call it."""
+"""What runs beside the hub: the WPS, started by it, who may call it, and what it may ask."""
 
 import os
 import sys
@@ -7,11 +7,14 @@ from typing import Any
 from pydantic import Field
 from traitlets.config import Config
 
+from hub import tokens
 from hub.errors import SettingsError
 from hub.machine import Machine, free_address
 from hub.strict import Secret, Strict
 
 ACCESS = "access:services!service=wps"
+_DESCRIPTION = {"description": "Get the access token of a user for Nextcloud"}
+_KEEPER = {"name": "wps", "scopes": [tokens.SCOPE], "services": ["wps"]}
 
 
 class Wps(Strict):
@@ -45,23 +48,38 @@ class Wps(Strict):
         }
 
 
-def configure(c: Config, wps: Wps) -> None:
-    """Add the WPS, and let every user and every user's server call it."""
-    c.JupyterHub.services = [_elsewhere(wps) if wps.url else _beside(wps)]
+def configure(c: Config, wps: Wps, *, keeps_tokens: bool = False) -> None:
+    """Add the WPS, and let every user and every user's server call it.
+
+    Args:
+        c: the hub's configuration.
+        wps: what an administrator decides about the WPS.
+        keeps_tokens: whether the hub has tokens of users for Nextcloud. A user's server may then
+            ask for its owner's, and the WPS for anybody's.
+    """
+    own = [f"{tokens.SCOPE}!user"] if keeps_tokens else []
+    c.JupyterHub.services = [_elsewhere(wps) if wps.url else _beside(wps, keeps_tokens)]
+    c.JupyterHub.custom_scopes = {tokens.SCOPE: _DESCRIPTION} if keeps_tokens else {}
     c.JupyterHub.load_roles = [
-        {"name": "user", "scopes": ["self", ACCESS]},
-        {"name": "server", "scopes": ["users:activity!user", "access:servers!server", ACCESS]},
+        {"name": "user", "scopes": ["self", ACCESS, *own]},
+        {
+            "name": "server",
+            "scopes": ["users:activity!user", "access:servers!server", ACCESS, *own],
+        },
+        *([_KEEPER] if keeps_tokens else []),
     ]
 
 
-def _beside(wps: Wps) -> dict[str, Any]:
+def _beside(wps: Wps, keeps_tokens: bool) -> dict[str, Any]:
     """Return the service that the hub starts as a process beside it."""
     machine = Machine.from_environment(os.environ)
+    place = machine.environment | machine.mark | _home(machine)
+    source = {tokens.VARIABLE: tokens.address(machine.api_url)} if keeps_tokens else {}
     return {
         "name": "wps",
         "url": free_address(),
         "command": [sys.executable, "-m", "wps_processes"],
-        "environment": machine.environment | machine.mark | wps.environment | _home(machine),
+        "environment": place | wps.environment | source,
         "cwd": str(machine.state),
         "oauth_no_confirm": True,
     }

@@ -42,7 +42,7 @@ class Settings(Strict):
         c.Spawner.consecutive_failure_limit = 0  # z2jh sets 5: one bad profile stopped the hub
         self.authenticator.configure(c)
         self.spawner.configure(c, self.profiles)
-        services.configure(c, self.wps)
+        services.configure(c, self.wps, keeps_tokens=self.authenticator.keeps_tokens)
 
 
 def load(path: Path) -> Settings:

@@ -23,12 +23,13 @@ class SecretFile(Strict):
         """Return the secret.
 
         Raises:
-            SettingsError: the file cannot be read.
+            SettingsError: the file cannot be read, or is empty.
         """
         try:
-            return self.file.read_text(encoding="utf-8").strip()
-        except OSError as error:
+            secret = self.file.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
             raise SettingsError(f"the secret in {self.file} cannot be read: {error}.") from error
+        return _not_empty(secret, self.file)
 
 
 class SecretVariable(Strict):
@@ -40,11 +41,17 @@ class SecretVariable(Strict):
         """Return the secret.
 
         Raises:
-            SettingsError: the variable is not set.
+            SettingsError: the variable is not set, or is empty.
         """
         if self.env not in os.environ:
             raise SettingsError(f"the secret in {self.env} is needed, and it is not set.")
-        return os.environ[self.env]
+        return _not_empty(os.environ[self.env], self.env)
+
+
+def _not_empty(secret: str, where: object) -> str:
+    if not secret:
+        raise SettingsError(f"the secret in {where} is empty.")
+    return secret
 
 
 Secret = SecretFile | SecretVariable

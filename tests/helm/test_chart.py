@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from hub import tokens
 from hub.settings import Settings
 
 CHART = Path(__file__).parents[2] / "helm" / "geoportal"
@@ -91,6 +92,13 @@ def test_hub_and_wps_hold_the_same_token(values):
     deployment = (CHART / "templates" / "wps.yaml").read_text(encoding="utf-8")
     assert "wps" in values["jupyterhub"]["hub"]["services"]
     assert f"secretKeyRef: {{name: hub, key: {token.file.name}}}" in deployment
+
+
+def test_wps_asks_for_tokens_below_the_api_of_the_hub():
+    deployment = (CHART / "templates" / "wps.yaml").read_text(encoding="utf-8")
+    (api,) = re.findall(r'name: JUPYTERHUB_API_URL, value: "(\S+)"', deployment)
+    (found,) = re.findall(rf'name: {tokens.VARIABLE}, value: "(\S+)"', deployment)
+    assert found == tokens.address(api)
 
 
 def test_default_image_of_users_is_the_one_of_the_first_profile(values):

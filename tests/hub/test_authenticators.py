@@ -1,14 +1,15 @@
-"""Who may sign in: the traits that each kind sets, and the race that Nextcloud's tokens invite."""
+"""Who may sign in: the traits that each kind sets."""
 
-import asyncio
 import stat
 
 import pytest
+import yaml
 from traitlets.config import Config
 
 from hub.authenticators import Nextcloud, SharedPassword
 from hub.errors import SettingsError
 from hub.nextcloud import NextcloudOAuthenticator
+from hub.settings import load
 
 CLOUD = {
     "kind": "nextcloud",
@@ -54,78 +55,39 @@ def test_nextcloud_reads_secrets_from_where_the_settings_say(cloud):
 
 def test_nextcloud_decides_by_its_groups(cloud):
     authenticator = NextcloudOAuthenticator(config=cloud)
-    assert authenticator.authorize_url == "https://cloud.example.org/apps/oauth2/authorize"
+    where = "https://cloud.example.org/index.php/apps/oauth2"
+    assert authenticator.authorize_url == f"{where}/authorize"
+    assert authenticator.token_url == f"{where}/api/v1/token"
+    assert authenticator.userdata_url == "https://cloud.example.org/ocs/v2.php/cloud/user"
     assert authenticator.userdata_params == {"format": "json"}
-    assert authenticator.username_claim({"ocs": {"data": {"id": "Eve Smith"}}}) == "Eve Smith"
     assert authenticator.allowed_groups == {"remote-sensing"}
     assert authenticator.admin_groups == {"hub-admins"}
     assert authenticator.enable_auth_state is True
+
+
+def test_tokens_never_follow_a_redirect_nor_wait_for_ever(cloud):
+    authenticator = NextcloudOAuthenticator(config=cloud)
+    assert authenticator.http_request_kwargs["follow_redirects"] is False
+    assert authenticator.http_request_kwargs["request_timeout"] == 10
+
+
+@pytest.mark.parametrize("key", ["", "short", "zz" * 32, "ab" * 31])
+def test_key_that_cannot_encrypt_is_refused(monkeypatch, key):
+    for name, value in {"CLIENT_ID": "a", "CLIENT_SECRET": "b", "CRYPT_KEY": key}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match=r"CRYPT_KEY is empty|crypt_key holds no 32 bytes"):
+        Nextcloud.model_validate(CLOUD).configure(Config())
+
+
+def test_key_that_is_missing_is_named_with_its_place(tmp_path):
+    path = tmp_path / "settings.yaml"
+    without = {name: value for name, value in CLOUD.items() if name != "crypt_key"}
+    path.write_text(yaml.safe_dump({"authenticator": without, "spawner": {"kind": "local"}}))
+    with pytest.raises(SettingsError, match=r"authenticator\.crypt_key: Field required"):
+        load(path)
 
 
 def test_secret_that_is_not_there_is_named(monkeypatch):
     monkeypatch.setenv("CRYPT_KEY", "ab" * 32)
     with pytest.raises(SettingsError, match="CLIENT_ID is needed"):
         Nextcloud.model_validate(CLOUD).configure(Config())
-
-
-class Person:
-    """The part of a hub user that a refresh touches."""
-
-    def __init__(self):
-        self.name = "alice"
-        self.auth_state = {"access_token": "old", "refresh_token": "once"}
-
-    async def get_auth_state(self):
-        return self.auth_state
-
-    async def save_auth_state(self, auth_state):
-        self.auth_state = auth_state
-
-
-def refreshing(groups):
-    """Return an authenticator whose parent's refresh takes a token once, and gives a new one."""
-
-    taken = set()
-
-    async def refresh(self, user, handler=None, **options):
-        given = user.auth_state["refresh_token"]
-        await asyncio.sleep(0)  # let the others run
-        if given in taken:
-            return False  # as Nextcloud does, which answers 400
-        taken.add(given)
-        state = {"access_token": "new", "refresh_token": "twice"}
-        return {"name": user.name, "admin": False, "auth_state": state, "groups": groups}
-
-    return refresh
-
-
-@pytest.fixture
-def refreshed(monkeypatch):
-    """Let six requests at once refresh one user's session; return what each got."""
-
-    def refresh(groups):
-        parent = NextcloudOAuthenticator.__mro__[1]
-        monkeypatch.setattr(parent, "refresh_user", refreshing(groups))
-        authenticator = NextcloudOAuthenticator(
-            allowed_groups={"remote-sensing"}, manage_groups=True, client_id="a", client_secret="b"
-        )
-        person = Person()
-
-        async def all_at_once():
-            return await asyncio.gather(*(authenticator.refresh_user(person) for _ in range(6)))
-
-        return asyncio.run(all_at_once()), person
-
-    return refresh
-
-
-def test_parallel_refreshes_use_the_refresh_token_once(refreshed):
-    results, person = refreshed(["remote-sensing"])
-    assert [bool(result) for result in results] == [True] * 6
-    assert sum(isinstance(result, dict) for result in results) == 1
-    assert person.auth_state["access_token"] == "new"
-
-
-def test_who_left_the_group_is_out_at_the_next_refresh(refreshed):
-    results, _ = refreshed(["other"])
-    assert results[0] is False

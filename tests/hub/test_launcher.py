@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 import requests
+import yaml
 from kubespawner.slugs import safe_slug
 
 from hub.client import fresh_token
@@ -37,6 +38,23 @@ def refused(environment_for):
         return done.stderr
 
     return refuse
+
+
+def test_hub_with_other_sign_in_is_not_this_commands_to_start(refused, tmp_path):
+    settings = tmp_path / "settings.yaml"
+    secret = {"env": "NOT_READ"}
+    cloud = {
+        "kind": "nextcloud",
+        "url": "https://cloud.example.org",
+        "callback_url": "https://geo.example.org/hub/oauth_callback",
+        "client_id": secret,
+        "client_secret": secret,
+        "crypt_key": secret,
+        "allowed_groups": ["members"],
+    }
+    settings.write_text(yaml.safe_dump({"authenticator": cloud, "spawner": {"kind": "local"}}))
+    said = refused(tmp_path / "state", GEOPORTAL_SETTINGS=str(settings))
+    assert "authenticator.kind nextcloud is started by jupyterhub -f" in said
 
 
 def test_endpoint_file_lets_a_script_in(geoportal):

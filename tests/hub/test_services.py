@@ -5,7 +5,7 @@ import sys
 import pytest
 from traitlets.config import Config
 
-from hub import services
+from hub import services, tokens
 from hub.errors import SettingsError
 from hub.services import ACCESS, Wps
 
@@ -38,6 +38,27 @@ def test_users_and_their_servers_may_call_the_wps(configured):
     assert ACCESS in scopes["user"]
     assert ACCESS in scopes["server"]
     assert "self" in scopes["user"]
+
+
+def test_without_tokens_nothing_is_said_of_them(configured):
+    assert "wps" not in {role["name"] for role in configured.load_roles}
+    assert tokens.VARIABLE not in configured.services[0]["environment"]
+    assert configured.custom_scopes == {}
+    assert tokens.SCOPE not in str(configured.load_roles)
+
+
+def test_only_the_wps_may_have_the_tokens_of_all(monkeypatch, tmp_path):
+    monkeypatch.setenv("GEOPORTAL_STATE", str(tmp_path))
+    monkeypatch.setenv("GEOPORTAL_PORT", "8123")
+    c = Config()
+    services.configure(c, Wps(), keeps_tokens=True)
+    roles = {role["name"]: role for role in c.JupyterHub.load_roles}
+    assert f"{tokens.SCOPE}!user" in roles["server"]["scopes"]
+    assert [name for name, role in roles.items() if tokens.SCOPE in role["scopes"]] == ["wps"]
+    assert roles["wps"]["services"] == ["wps"]
+    assert list(c.JupyterHub.custom_scopes) == [tokens.SCOPE]
+    environment = c.JupyterHub.services[0]["environment"]
+    assert environment[tokens.VARIABLE] == "http://127.0.0.1:8123/hub/api/nextcloud/token"
 
 
 def test_a_wps_elsewhere_is_not_started_but_known_by_its_token(monkeypatch):

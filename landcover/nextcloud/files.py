@@ -1,9 +1,9 @@
 """A user's files at Nextcloud: listed, and streamed in and out a piece at a time.
 
-What breaks off goes on where it stopped: a download by the rest of the file, if it is still the same
-one, an upload by the chunks that are not there yet. A new file appears whole or not at all. An
-overwritten one keeps its number, to which its shares and old versions hang: another file moved into
-its place would lose them.
+What breaks off goes on where it stopped: a download by the rest of the file, if that is still the
+same, an upload by the chunks that are not there yet. A new file appears whole or not at all. One
+that is overwritten keeps its number, to which its shares and old versions hang: another file moved
+into its place would lose them.
 """
 
 import hashlib
@@ -15,6 +15,7 @@ from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO
+from urllib.parse import quote
 from uuid import uuid4
 from xml.etree import ElementTree
 
@@ -45,7 +46,7 @@ class Remote:
         name: its own name.
         is_folder: whether it is a folder.
         size: of a file, in bytes.
-        etag: another one whenever the content changes; of a folder, also when something in it does.
+        etag: another one whenever the content changes, and of a folder what is in it.
         modified: when, in seconds since 1970.
     """
 
@@ -78,17 +79,17 @@ class Files:
             return bool(self.stat(path))
         return False
 
-    def list(self, path: str) -> list[Remote]:
+    def inside(self, path: str) -> list[Remote]:
         """Describe what is in a folder, by name.
 
         Raises:
             NameRefused: there is no such folder.
             NextcloudError: Nextcloud does not answer as it should.
         """
-        _itself, *inside = self._propfind(path, 1)
-        for entry in inside:
+        _itself, *entries = self._propfind(path, 1)
+        for entry in entries:
             _components(entry.name)  # it becomes a name of this machine
-        return sorted(inside, key=lambda entry: entry.name)
+        return sorted(entries, key=lambda entry: entry.name)
 
     def make_folder(self, path: str) -> None:
         """Make a folder with its parents; one that is there is left as it is."""
@@ -164,7 +165,7 @@ class Files:
         parts = _components(path)
         return self._connection.address("remote.php", "dav", "files", self._connection.uid, *parts)
 
-    def _propfind(self, path: str, depth: int) -> "list[Remote]":
+    def _propfind(self, path: str, depth: int) -> list[Remote]:
         with in_words(path):
             found = self._client.list_folders(_quoted(path), depth=depth, fields=_FIELDS)
             return [_remote(item) for item in found.data]
@@ -386,7 +387,7 @@ def _components(path: str) -> list[str]:
 
 def _quoted(path: str) -> str:
     """Quote a path as the wrapper does not: it would cut it at # and ?, and read %41 as A."""
-    return requests.utils.quote("/".join(_components(path)))
+    return quote("/".join(_components(path)))
 
 
 def _remote(item: Any) -> Remote:

@@ -1,7 +1,7 @@
 """Shares: with a user, with a group, by a link; and what was shared with the caller.
 
-A share is known by its number. Where a recipient sees it is no address: it gets another name if one
-is taken, and every recipient may move it.
+A share is known by its number. Where a recipient sees it is no address: it gets another name if
+its own is taken, and every recipient may move it.
 """
 
 from collections.abc import Mapping

@@ -167,14 +167,14 @@ class _Fetching:
             raise InputError(f"{path} lies more than {DEPTH} folders deep, needs fewer")
         os.mkdir(remote.name, 0o700, dir_fd=folder)
         with _opened(remote.name, folder) as inner:
-            for entry in self._files.list(path):
+            for entry in self._files.inside(path):
                 self._fetch(f"{path}/{entry.name}", entry, inner, depth - 1)
 
     def _fetch_parts(self, path: str) -> None:
         shapefile = PurePosixPath(path)
         wanted = {shapefile.with_suffix(ending).name.lower() for ending in SHAPEFILE_PARTS}
         parent = str(shapefile.parent)
-        for entry in self._files.list("" if parent == "." else parent):
+        for entry in self._files.inside("" if parent == "." else parent):
             if entry.name.lower() in wanted and not entry.is_folder:
                 self._fetch(str(shapefile.with_name(entry.name)), entry, self._folder, DEPTH)
 

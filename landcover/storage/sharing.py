@@ -1,9 +1,9 @@
 """Share what one has made: with a user, with a group, or by a link.
 
-On a plain folder tree a group gets a copy in team/GROUP/, and there is nothing else. With Nextcloud
-the file is shared there: home/maps/ice.tif is Geoportal/home/maps/ice.tif in its owner's Nextcloud. If
-an administrator shows the tree there, it is that very file, and else it is uploaded first; recipients
-read it as received/ID/NAME.
+On a plain folder tree a group gets a copy in team/GROUP/, and there is nothing else. With
+Nextcloud the file is shared there: home/maps/ice.tif is Geoportal/home/maps/ice.tif in its owner's
+Nextcloud. If an administrator shows the tree there, it is that very file, and else it is uploaded
+first; recipients read it as received/ID/NAME.
 """
 
 import os

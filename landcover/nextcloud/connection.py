@@ -30,6 +30,8 @@ from landcover.nextcloud.access import SIGN_IN_AGAIN, AskAccess
 _LARGEST_ANSWER = 64 << 20
 """So many bytes an answer may have that is no file: a listing of some 100,000 names."""
 
+_PIECE = 1 << 16
+
 
 @dataclass(frozen=True)
 class Patience:
@@ -191,8 +193,8 @@ def in_words(what: str) -> Iterator[None]:
         yield
     except Refusal as refusal:
         raise _error(refusal, what) from refusal
-    except (AttributeError, KeyError, IndexError, TypeError, ValueError, SyntaxError) as error:
-        # the wrapper takes answers apart as they come; XML's errors are syntax errors
+    except (AttributeError, LookupError, NameError, TypeError, ValueError, SyntaxError) as error:
+        # so the wrapper ends when it takes apart what is no answer
         raise NextcloudError(f"Nextcloud's answer about {what} makes no sense") from error
 
 
@@ -223,10 +225,13 @@ def _pause_asked_for(answer: requests.Response) -> float:
 
 def _read(answer: requests.Response) -> None:
     """Read the whole body, if it is not too large, for `content` to be there."""
-    content = answer.raw.read(_LARGEST_ANSWER + 1, decode_content=False)
-    if len(content) > _LARGEST_ANSWER:
-        answer.close()
-        raise NextcloudError(
-            f"Nextcloud's answer is longer than {_LARGEST_ANSWER >> 20} MiB, nobody can read it"
-        )
+    content = bytearray()
+    while piece := answer.raw.read(_PIECE, decode_content=False):
+        content += piece
+        if len(content) > _LARGEST_ANSWER:
+            answer.close()
+            raise NextcloudError(
+                f"Nextcloud's answer is longer than {_LARGEST_ANSWER >> 20} MiB, "
+                "nobody can read it"
+            )
     answer.raw = BytesIO(content)

@@ -168,7 +168,10 @@ class Files:
     def _propfind(self, path: str, depth: int) -> list[Remote]:
         with in_words(path):
             found = self._client.list_folders(_quoted(path), depth=depth, fields=_FIELDS)
-            return [_remote(item) for item in found.data]
+            entries = [_remote(item) for item in found.data]
+            if not entries:
+                raise ValueError("an empty listing names not even the folder itself")
+            return entries
 
     def _receive(self, path: str, known: Remote, file: BinaryIO, pace: Pace) -> None:
         """Append what is missing, as far as it comes."""

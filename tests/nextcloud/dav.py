@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import date
 from http import HTTPStatus
+from io import BytesIO
 from pathlib import Path, PurePosixPath
 from shutil import copyfileobj, rmtree
 from socket import SHUT_RDWR
@@ -21,6 +22,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 from uuid import uuid4
 
+from werkzeug.exceptions import ClientDisconnected
 from werkzeug.serving import WSGIRequestHandler, make_server
 from werkzeug.wsgi import get_input_stream
 from wsgidav.wsgidav_app import WsgiDAVApp
@@ -115,12 +117,34 @@ class StandIn:
     def files(self, uid: str) -> Path:
         return self.root / "files" / uid
 
-    def answer(self, method: str, status: int, times: int = 1, part: str = "", **headers: str):
-        """Refuse the next requests."""
+    def answer(
+        self,
+        method: str,
+        status: int,
+        times: int = 1,
+        part: str = "",
+        body: bytes | None = None,
+        **headers: str,
+    ):
+        """Refuse the next requests, or answer them with something else."""
         given = {name.replace("_", "-"): value for name, value in headers.items()}
-        self._faults.append(
-            Fault(method, lambda *call: self._refused(call[1], status, given), times, part)
-        )
+
+        def act(environ, start_response):
+            if body is None:
+                return self._refused(start_response, status, given)
+            start_response(f"{status} Odd", [("Content-Length", str(len(body)))])
+            return [body]
+
+        self._faults.append(Fault(method, act, times, part))
+
+    def on(self, method: str, do: Callable[[], object]):
+        """Do something when the next request of a kind comes, and answer it as ever."""
+
+        def act(environ, start_response):
+            do()
+            return self._answered(environ, start_response)
+
+        self._faults.append(Fault(method, act, 1, ""))
 
     def break_off(self, method: str, after: int, times: int = 1, part: str = ""):
         """Cut the connection after so many bytes of the file have gone either way."""
@@ -160,6 +184,16 @@ class StandIn:
         }
         self.seen.append(Seen(method, path, headers))
         environ["wsgi.input"] = get_input_stream(environ)  # wsgidav reads to its end
+        if method != "PUT":
+            environ["wsgi.input"] = BytesIO(environ["wsgi.input"].read())
+        try:
+            return self._faulty(environ, start_response, method, path)
+        finally:  # werkzeug waits for more of what nobody reads
+            with suppress(OSError, ClientDisconnected):
+                while environ["wsgi.input"].read(1 << 16):
+                    pass
+
+    def _faulty(self, environ, start_response, method, path):
         fault = next((f for f in self._faults if f.method == method and f.part in path), None)
         if fault is not None:
             fault.times -= 1
@@ -382,7 +416,8 @@ class StandIn:
         def act(environ, start_response):
             if environ["REQUEST_METHOD"] == "GET":
                 return self._cut_answer(environ, start_response, after, then)
-            environ["wsgi.input"].read(after)
+            if after:
+                environ["wsgi.input"].read(after)
             then()
             _hang_up(environ)
             start_response("500 Broken", [])

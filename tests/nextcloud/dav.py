@@ -79,7 +79,7 @@ class StandIn:
         self.shares: dict[str, Share] = {}
         self.seen: list[Seen] = []
         self.quota: int | None = None
-        self.maintenance, self.links = False, True
+        self.maintenance, self.links, self.keeps_expiry = False, True, True
         self._faults: list[Fault] = []
         self._released = threading.Event()
         self._next = 35
@@ -358,7 +358,7 @@ class StandIn:
             if (known.owner, known.path, known.kind, known.whom) == (uid, path, kind, whom) != 3:
                 return self._said(start_response, 200, self._described(known, uid))
         share = Share(str(self._next), uid, path, kind, whom, int(form.get("permissions", "31")),
-                      form.get("expireDate"), uuid4().hex[:15] if kind == 3 else None)  # fmt: skip
+                      form.get("expireDate") if self.keeps_expiry else None, uuid4().hex[:15] if kind == 3 else None)  # fmt: skip
         self._next += 4
         if share.expires and date.fromisoformat(share.expires) < date.today():
             return self._said(start_response, 404, [], "Expiration date is in the past")

@@ -32,6 +32,7 @@ LOGGER = logging.getLogger(__name__)
 JOBS_ON_A_PAGE = 20
 LOG_BYTES = 64 << 10
 REFRESH_SECONDS = 5
+_SHARE_FIELDS = ("output", "with", "whom", "expires")
 STYLE = Path(__file__).with_name("templates") / "style.css"
 _HEADERS = {
     "Content-Security-Policy": (
@@ -187,7 +188,7 @@ class Pages:
             sharings=sharings,
             by_nextcloud=self._sharings.by_nextcloud,
             refused=refused,
-            typed=request.form,
+            typed={name: request.form.get(name, "") for name in _SHARE_FIELDS},
         )  # fmt: skip
 
     def _share(self, request: Request, caller: Caller, job_id: str) -> Response:

@@ -137,14 +137,14 @@ class StandIn:
 
         self._faults.append(Fault(method, act, times, part))
 
-    def on(self, method: str, do: Callable[[], object]):
+    def on(self, method: str, do: Callable[[], object], part: str = ""):
         """Do something when the next request of a kind comes, and answer it as ever."""
 
         def act(environ, start_response):
             do()
             return self._answered(environ, start_response)
 
-        self._faults.append(Fault(method, act, 1, ""))
+        self._faults.append(Fault(method, act, 1, part))
 
     def break_off(self, method: str, after: int, times: int = 1, part: str = ""):
         """Cut the connection after so many bytes of the file have gone either way."""
@@ -357,8 +357,16 @@ class StandIn:
         for known in self.shares.values():
             if (known.owner, known.path, known.kind, known.whom) == (uid, path, kind, whom) != 3:
                 return self._said(start_response, 200, self._described(known, uid))
-        share = Share(str(self._next), uid, path, kind, whom, int(form.get("permissions", "31")),
-                      form.get("expireDate") if self.keeps_expiry else None, uuid4().hex[:15] if kind == 3 else None)  # fmt: skip
+        share = Share(
+            id=str(self._next),
+            owner=uid,
+            path=path,
+            kind=kind,
+            whom=whom,
+            permissions=int(form.get("permissions", "31")),
+            expires=form.get("expireDate") if self.keeps_expiry else None,
+            token=uuid4().hex[:15] if kind == 3 else None,
+        )
         self._next += 4
         if share.expires and date.fromisoformat(share.expires) < date.today():
             return self._said(start_response, 404, [], "Expiration date is in the past")

@@ -1,7 +1,7 @@
 """The server that tests speak to: the stand-in, or a real Nextcloud that the environment names.
 
-NEXTCLOUD_TEST_URL is its address; NEXTCLOUD_TEST_USERS names two users that may be written to,
-with an app password each, as anna:PASSWORD,boris:PASSWORD; NEXTCLOUD_TEST_GROUP is a group of both.
+NEXTCLOUD_TEST_URL is its address, NEXTCLOUD_TEST_USERS names two users that may be written to with
+an app password each, as anna:PASSWORD,boris:PASSWORD, NEXTCLOUD_TEST_GROUP is a group of both.
 """
 
 import os

@@ -335,7 +335,8 @@ def test_a_listing_names_no_other_folder(cloud, dav):
         "<d:resourcetype/><d:getcontentlength>1</d:getcontentlength></d:prop>" \
         "<d:status>HTTP/1.1 200 OK</d:status></d:propstat></d:response>"  # fmt: skip
     for name in ("a/..", "a/%2e%2e", "a/x%00y"):
-        body = f'<?xml version="1.0"?><d:multistatus xmlns:d="DAV:">{entry.format("a")}{entry.format(name)}'
+        entries = entry.format("a") + entry.format(name)
+        body = f'<?xml version="1.0"?><d:multistatus xmlns:d="DAV:">{entries}'
         dav.stand_in.answer("PROPFIND", 207, body=f"{body}</d:multistatus>".encode())
         with pytest.raises(LandcoverError):
             cloud.files.inside("a")
@@ -354,7 +355,7 @@ def test_a_large_file_never_lies_in_memory(cloud, dav, local, target):
         move()
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
-        assert peak < 8 * MIB  # of the stand-in, too
+        assert peak < 12 * MIB  # 10 of them the stand-in's
     assert target.tell() == size
 
 

@@ -1,7 +1,6 @@
 """What others shared, as a user's own server reads it."""
 
 import os
-from functools import partial
 
 import pytest
 
@@ -89,16 +88,22 @@ def test_too_much_is_not_fetched(eve, annas, dav, monkeypatch, tmp_path):
     for name in ("a", "b", "deep/er/c"):
         (annas / "labels" / name).write_bytes(b"1" * 40)
     name = f"received/{eve('labels')}/labels"
-    (tmp_path / "into").mkdir()
-    folder = os.open(tmp_path / "into", os.O_RDONLY)
-    with dav.of(EVE) as nextcloud:
-        fetch = partial(received.fetch_into, folder, name, nextcloud)
-        with pytest.raises(InputError, match="are fetched"):
-            fetch(100)
-        monkeypatch.setattr(received, "_MOST_FILES", 2)
-        with pytest.raises(LandcoverError):
-            fetch(1000)
-    os.close(folder)
+
+    def fetch_into(place, most):
+        place.mkdir()
+        folder = os.open(place, os.O_RDONLY)
+        try:
+            with dav.of(EVE) as nextcloud:
+                return received.fetch_into(folder, name, nextcloud, most)
+        finally:
+            os.close(folder)
+
+    assert fetch_into(tmp_path / "all", 120) == "labels"
+    with pytest.raises(InputError, match="are fetched"):
+        fetch_into(tmp_path / "large", 100)
+    monkeypatch.setattr(received, "_MOST_FILES", 2)
+    with pytest.raises(InputError, match="is among more than 2 files"):
+        fetch_into(tmp_path / "many", 120)
 
 
 def test_nothing_is_left_of_a_fetch_that_failed(eve, annas, dav, tmp_path):

@@ -165,6 +165,7 @@ class Pages:
             "process.html", request, caller, status,
             operation=operation,
             fields=fields_of(operation, typed, entries_in(self._storage(caller)), said),
+            by_nextcloud=self._sharings.by_nextcloud,
             above=[sentence for name, sentence in said.items() if name not in names],
         )  # fmt: skip
 

@@ -152,10 +152,14 @@ class Files:
         parent = str(PurePosixPath(path).parent)
         if parent != ".":
             self.make_folder(parent)
-        if before.st_size > self._chunk:
+        overwrites = replace and self.exists(path)
+        # chunks wait elsewhere until all are there: what is overwritten is never half new
+        if before.st_size > self._chunk or (overwrites and before.st_size):
             self._send_in_chunks(file, before, path, replace)
+        elif overwrites:
+            self._put(file, before, path, path)
         else:
-            self._send_at_once(file, before, path, replace)
+            self._send_beside(file, before, path)
 
     @property
     def _client(self) -> Any:
@@ -198,13 +202,7 @@ class Files:
         if file.tell() < known.size:
             raise Stalled("Nextcloud broke off, try again later")
 
-    def _send_at_once(
-        self, file: BinaryIO, status: os.stat_result, path: str, replace: bool
-    ) -> None:
-        if replace and self.exists(path):
-            # Nextcloud receives it beside, too, and renames
-            self._put(file, status, path, path)
-            return
+    def _send_beside(self, file: BinaryIO, status: os.stat_result, path: str) -> None:
         beside = str(PurePosixPath(path).with_name(f".{uuid4().hex[:8]}-upload"))
         try:
             self._put(file, status, beside, path)

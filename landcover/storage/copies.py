@@ -103,8 +103,14 @@ def _placed(folder: int, beside: str, name: str, is_folder: bool) -> str:
         try:
             if is_folder:  # refused if a folder with something in it is there
                 os.rename(beside, candidate, src_dir_fd=folder, dst_dir_fd=folder)
-            else:  # a link never takes another's place, as a renamed file would
-                os.link(beside, candidate, src_dir_fd=folder, dst_dir_fd=folder)
+            else:  # never takes another's place, as renaming would
+                os.link(
+                    beside,
+                    candidate,
+                    src_dir_fd=folder,
+                    dst_dir_fd=folder,
+                    follow_symlinks=False,  # others write to this folder, too
+                )
         except OSError as error:
             if error.errno not in _TAKEN:
                 raise

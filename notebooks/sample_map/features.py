@@ -17,7 +17,8 @@ import geopandas
 from shapely.geometry import shape
 
 from landcover.errors import InputError
-from landcover.storage import home_path
+from landcover.storage import fetch, home_path
+from landcover.storage.received import is_received
 from landcover.writing import write_json
 
 Geometry = Mapping[str, Any]
@@ -197,7 +198,12 @@ def load_samples(path: Path) -> tuple[Sample, ...]:
 
 
 def local_path(name: str) -> Path:
-    """Return where a storage name lies in the user's server; another path is taken as it is."""
+    """Return where a storage name lies in the user's server; another path is taken as it is.
+
+    What others shared, received/ID/NAME, is fetched from Nextcloud.
+    """
+    if is_received(name):
+        return fetch(name)
     return home_path(name) if _is_storage_name(name) else Path(name).expanduser()
 
 

@@ -264,6 +264,9 @@ class StandIn:
 
     def _assembled(self, environ, start_response, uid, upload_id):
         folder = self.root / "uploads" / uid / upload_id
+        mount = self._mount(uid, self._target(environ, uid))
+        if mount and not mount.permissions & 2:
+            return self._refused(start_response, 403)
         target = self.files(uid) / self._target(environ, uid)
         chunks = sorted(folder.iterdir())
         total = sum(chunk.stat().st_size for chunk in chunks)

@@ -71,7 +71,7 @@ def test_a_file_of_any_size_is_the_same_afterwards(folder, local, target, size, 
     assert [entry.name for entry in remote.inside(f"{top}/deep/er")] == ["map.tif"]
 
 
-@pytest.mark.parametrize("size", [10, 6 * MIB])
+@pytest.mark.parametrize("size", [0, 10, 6 * MIB])
 def test_a_file_that_is_there_is_overwritten_only_when_asked(
     folder, local, target, size, monkeypatch
 ):
@@ -221,6 +221,14 @@ def test_a_full_quota_leaves_the_old_file(cloud, dav, local, monkeypatch):
         dav.stand_in.quota = min(size, dav.stand_in.quota)
         with pytest.raises(QuotaFull, match=r"no room left for map\.tif, make some and try again"):
             cloud.files.upload(local(b"1" * size), "map.tif", replace=True)
+    assert (dav.stand_in.files("anna") / "map.tif").read_bytes() == b"old"
+
+
+def test_an_overwriting_upload_that_breaks_off_leaves_the_old_file(cloud, dav, local):
+    (dav.stand_in.files("anna") / "map.tif").write_bytes(b"old")
+    dav.stand_in.break_off("PUT", 3, times=99)
+    with pytest.raises(Stalled):
+        cloud.files.upload(local(b"a newer map"), "map.tif", replace=True)
     assert (dav.stand_in.files("anna") / "map.tif").read_bytes() == b"old"
 
 

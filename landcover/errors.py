@@ -4,6 +4,13 @@
     ├── InputError       something given to an operation does not do
     │   ├── NameRefused  a storage name that does not exist or that leaves the caller's folders
     │   └── ModelError   a model file that is not one of ours, or is not safe to run
+    ├── NextcloudError   Nextcloud did not do what it was asked for
+    │   ├── NotSignedIn  the token has expired and there is no new one
+    │   ├── NotAllowed   a share that is read-only, or not to be passed on
+    │   ├── QuotaFull    the user has no room left
+    │   ├── Maintenance  nothing works at the moment
+    │   ├── Throttled    too many requests from this address
+    │   └── Stalled      no answer, or one that breaks off
     └── Stopped          the work was told to stop
 
 Only these cross to a user; anything else is our fault and goes to the log.
@@ -35,6 +42,34 @@ class NameRefused(InputError):
 
 class ModelError(InputError):
     """A model file is not one of ours, or is not safe to run."""
+
+
+class NextcloudError(LandcoverError):
+    """Nextcloud did not do what it was asked for; nothing was lost by asking."""
+
+
+class NotSignedIn(NextcloudError):
+    """The user's token has expired and there is no new one."""
+
+
+class NotAllowed(NextcloudError):
+    """Nextcloud does not let the user do this."""
+
+
+class QuotaFull(NextcloudError):
+    """The user has no room left."""
+
+
+class Maintenance(NextcloudError):
+    """Nextcloud does nothing at the moment."""
+
+
+class Throttled(NextcloudError):
+    """Nextcloud has had too many requests from this address."""
+
+
+class Stalled(NextcloudError):
+    """Nextcloud does not answer, or its answer broke off."""
 
 
 class Stopped(LandcoverError):

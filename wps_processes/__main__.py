@@ -4,9 +4,10 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from urllib.parse import urlsplit
@@ -14,7 +15,11 @@ from urllib.parse import urlsplit
 import waitress
 from pythonjsonlogger.json import JsonFormatter
 
+from landcover.nextcloud import AskAccess
+from landcover.nextcloud.access import TOKEN_URL, TokenService
+from landcover.storage.received import MOST_MIB
 from wps_processes.dispatcher import Dispatcher
+from wps_processes.fetching import Fetcher
 from wps_processes.forkserver import ForkServer
 from wps_processes.identity import HubIdentity
 from wps_processes.jobs import Ledger, Limits
@@ -62,9 +67,12 @@ def _application() -> Iterator[Application]:
     )
     forks = ForkServer(os.environ)
     ledger = Ledger(state / "jobs.sqlite")
+    access = _access_of_users()
+    most = int(_setting("RECEIVED_MIB", MOST_MIB)) << 20
+    fetcher = None if access is None else Fetcher(places.storage, access, most)
     dispatcher = Dispatcher(
         ledger,
-        ProcessRunner(places.storage, forks),
+        ProcessRunner(places.storage, forks, fetcher),
         at_once=int(_setting("JOBS_AT_ONCE", os.cpu_count() or 1)),
         limits=Limits(
             per_user=int(_setting("JOBS_PER_USER", Limits.per_user)),
@@ -76,11 +84,17 @@ def _application() -> Iterator[Application]:
     forks.start()
     dispatcher.start()
     try:
-        yield Application(places, ledger, dispatcher, identity)
+        yield Application(places, ledger, dispatcher, identity, access)
     finally:
         dispatcher.stop()
         forks.close()
         identity.close()
+
+
+def _access_of_users() -> Callable[[str], AskAccess] | None:
+    """Return what asks the hub for a user's token, None without Nextcloud."""
+    url = os.environ.get(TOKEN_URL)
+    return partial(TokenService, url) if url else None
 
 
 def _setting(name: str, default: float) -> float:

@@ -98,7 +98,7 @@ def _run(request: Mapping[str, Any]) -> dict[str, Any]:
     with ExitStack() as stack:
         # a name that the runner tidies away if this process is killed
         stack.enter_context(_temporary_files_in(workdir / f".{uuid4().hex[:8]}-temporary"))
-        inputs = _open_inputs(operation, request["inputs"], storage, stack)
+        inputs = _open_inputs(operation, request["inputs"], request["fetched"], storage, stack)
         outputs = operation(inputs, workdir)
     return {
         declared.name: f"{folder}/{declared.filename}"
@@ -121,11 +121,18 @@ def _temporary_files_in(folder: Path) -> Iterator[None]:
 
 
 def _open_inputs(
-    operation: Operation, inputs: Mapping[str, Any], storage: Storage, stack: ExitStack
+    operation: Operation,
+    inputs: Mapping[str, Any],
+    fetched: Mapping[str, str],
+    storage: Storage,
+    stack: ExitStack,
 ) -> dict[str, Any]:
+    """Return the inputs as the operation takes them; what was fetched has another name by now."""
     names = {i.name for i in operation.inputs if i.kind in ("file", "folder")}
     return {
-        name: stack.enter_context(storage.readable(value)) if name in names else value
+        name: stack.enter_context(storage.readable(fetched.get(value, value)))
+        if name in names
+        else value
         for name, value in inputs.items()
     }
 

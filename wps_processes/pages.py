@@ -7,7 +7,7 @@ the browser's session: another site can neither read it nor guess it.
 import hmac
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from http import HTTPStatus
 from pathlib import Path
@@ -18,19 +18,21 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from werkzeug.exceptions import BadRequest, Forbidden, HTTPException, MethodNotAllowed, NotFound
 from werkzeug.wrappers import Request, Response
 
-from landcover.errors import NameRefused
+from landcover.errors import InputError, NameRefused
 from landcover.operation import Operation
-from landcover.storage import Storage
+from landcover.storage import Audience, Storage
 from wps_processes.dispatcher import Dispatcher
 from wps_processes.forms import as_typed, entries_in, fields_of, form_with, in_words, read
 from wps_processes.identity import Caller, Identity
 from wps_processes.jobs import STATES, Job, Ledger
 from wps_processes.results import results_of
+from wps_processes.sharings import Sharing, Sharings
 
 LOGGER = logging.getLogger(__name__)
 JOBS_ON_A_PAGE = 20
 LOG_BYTES = 64 << 10
 REFRESH_SECONDS = 5
+_SHARE_FIELDS = ("output", "with", "whom", "expires")
 STYLE = Path(__file__).with_name("templates") / "style.css"
 _HEADERS = {
     "Content-Security-Policy": (
@@ -58,6 +60,7 @@ class Pages:
         dispatcher: Dispatcher,
         identity: Identity,
         submit: Callable[[Operation, Mapping[str, Any], Caller], Job],
+        sharings: Sharings,
     ) -> None:
         """Show the processes that publish `operations`, and the jobs of the ledger.
 
@@ -69,10 +72,11 @@ class Pages:
             dispatcher: dismisses jobs, pauses and resumes.
             identity: gives the token of a session's forms.
             submit: writes a job; an HTTPException says what does not do, its `locator` where.
+            sharings: shares what a job gave.
         """
         self._prefix, self._root, self._operations = prefix, root, operations
         self._ledger, self._dispatcher = ledger, dispatcher
-        self._identity, self._submit = identity, submit
+        self._identity, self._submit, self._sharings = identity, submit, sharings
         self._templates = Environment(
             loader=PackageLoader("wps_processes"),
             autoescape=True,
@@ -98,6 +102,7 @@ class Pages:
             "processes/<identifier>": self._process,
             "jobs/<job_id>.html": self._job,
             "jobs/<job_id>/dismiss": self._dismiss,
+            "jobs/<job_id>/share": self._share,
             "administration": self._administration,
         }
 
@@ -160,23 +165,56 @@ class Pages:
             "process.html", request, caller, status,
             operation=operation,
             fields=fields_of(operation, typed, entries_in(self._storage(caller)), said),
+            by_nextcloud=self._sharings.by_nextcloud,
             above=[sentence for name, sentence in said.items() if name not in names],
         )  # fmt: skip
 
     def _job(self, request: Request, caller: Caller, job_id: str) -> Response:
-        job = self._ledger.get(job_id)
-        if job is None or job.user != caller.name:
-            raise NotFound("you have no such job")
+        return self._job_page(request, caller, self._own(job_id, caller))
+
+    def _job_page(
+        self, request: Request, caller: Caller, job: Job, refused: str = "", status: int = 200
+    ) -> Response:
+        """Show a job; `refused` says why something was not shared."""
         log, is_whole = self._end_of_log(job)
+        sharings = self._sharings.of(job.id)
         return self._page(
-            "job.html", request, caller,
+            "job.html", request, caller, status,
             job=job,
             operation=self._operations.get(job.operation),
             log=log,
             is_whole=is_whole,
             again=self._prefix + form_with(job.operation, job.inputs),
-            refreshes=_refreshes(request, [job]),
+            refreshes=_refreshes(request, [job], sharings),
+            sharings=sharings,
+            by_nextcloud=self._sharings.by_nextcloud,
+            refused=refused,
+            typed={name: request.form.get(name, "") for name in _SHARE_FIELDS},
         )  # fmt: skip
+
+    def _share(self, request: Request, caller: Caller, job_id: str) -> Response:
+        """Share a file or folder that a job of the caller gave."""
+        if not _is_post(request):
+            raise MethodNotAllowed(["POST"])
+        self._check_form(request, caller)
+        job = self._own(job_id, caller)
+        given = {r.name: r.value for r in results_of(job, self._operations, self._prefix)
+                 if r.is_written}  # fmt: skip
+        typed = request.form
+        if typed.get("output") not in given:
+            raise BadRequest("the job gave no such file")
+        try:
+            audience = _audience(typed)
+            self._sharings.start(job, caller.groups, given[typed["output"]], audience)
+        except InputError as error:
+            return self._job_page(request, caller, job, str(error), 400)
+        return _see(self._address_of(job))
+
+    def _own(self, job_id: str, caller: Caller) -> Job:
+        job = self._ledger.get(job_id)
+        if job is None or job.user != caller.name:
+            raise NotFound("you have no such job")
+        return job
 
     def _dismiss(self, request: Request, caller: Caller, job_id: str) -> Response:
         """End a job of the caller, or of anybody if the caller is an administrator."""
@@ -289,9 +327,20 @@ def _offset(request: Request) -> int:
     return min(max(request.args.get("offset", 0, type=int), 0), 10**9)
 
 
-def _refreshes(request: Request, jobs: list[Job]) -> bool:
-    """Tell whether a page loads itself again: while a job is not over, and until told not to."""
-    return "still" not in request.args and any(not job.is_over for job in jobs)
+def _refreshes(request: Request, jobs: list[Job], sharings: Sequence[Sharing] = ()) -> bool:
+    """Tell whether a page loads itself again: while something goes on, and until told not to."""
+    goes_on = any(not job.is_over for job in jobs) or any(not s.ended.is_set() for s in sharings)
+    return goes_on and "still" not in request.args and request.method != "POST"
+
+
+def _audience(typed: Mapping[str, str]) -> Audience:
+    """Return with whom a form shares."""
+    kind, whom = typed.get("with", ""), typed.get("whom", "").strip()
+    if kind == "link":
+        return Audience.of(link=True, expires=typed.get("expires", ""))
+    if not whom:
+        raise InputError(f"the name of the {kind or 'group'} is needed")
+    return Audience.of(**{kind: whom}) if kind in ("user", "group") else Audience.of()
 
 
 def _see(address: str) -> Response:

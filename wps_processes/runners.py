@@ -20,6 +20,7 @@ from landcover.errors import LandcoverError
 from landcover.operations import by_identifier
 from landcover.storage import Storage
 from landcover.writing import is_draft, is_unfinished
+from wps_processes.fetching import RECEIVED, Fetcher
 from wps_processes.forkserver import Forked, ForkServer, kill_group
 from wps_processes.jobs import DISMISSED, FAILED, Job, Ledger, Outcome
 
@@ -32,16 +33,17 @@ NO_ANSWER = "the job ended without a result, its log says more"
 class ProcessRunner:
     """Runs jobs as processes of this machine."""
 
-    def __init__(self, root: Path, forks: ForkServer) -> None:
-        """Run them on the storage tree below `root`."""
-        self._root, self._forks = root, forks
+    def __init__(self, root: Path, forks: ForkServer, fetcher: Fetcher | None = None) -> None:
+        """Run them on the storage tree below `root`; what others shared is fetched before."""
+        self._root, self._forks, self._fetcher = root, forks, fetcher
         self._forked: dict[str, Forked] = {}
         self._stopped = False
 
     def run(self, job: Job, ledger: Ledger) -> Outcome:
         """Compute a job, and say how it ended; the ledger hears how far it is."""
         try:
-            answer, status = self._compute(job, ledger)
+            with self._fetched(job, ledger) as fetched:
+                answer, status = self._compute(job, ledger, fetched)
         except (LandcoverError, OSError) as error:
             return Outcome(error=str(error))
         if "outputs" in answer:
@@ -69,11 +71,27 @@ class ProcessRunner:
         over = ledger.get(job.id)
         if over is not None and over.state in (FAILED, DISMISSED):
             declared = by_identifier(job.operation).outputs
-            outputs = {output.filename for output in declared}
-            _remove(job, self._root, lambda name: is_unfinished(name) or name in outputs)
+            whole = {output.filename for output in declared} | {RECEIVED}
+            _remove(job, self._root, lambda name: is_unfinished(name) or name in whole)
             ledger.settled(job.id)
 
-    def _compute(self, job: Job, ledger: Ledger) -> tuple[Mapping[str, Any], int | None]:
+    @contextmanager
+    def _fetched(self, job: Job, ledger: Ledger) -> Iterator[Mapping[str, str]]:
+        """Lend what was shared with the owner, as names in the job's folder."""
+        if self._fetcher is None:
+            yield {}
+            return
+        with self._fetcher.fetched(job, ledger, self._is_over) as names:
+            yield names
+
+    def _is_over(self, job: Job, ledger: Ledger) -> bool:
+        """Tell whether a job was dismissed, or the service stopped."""
+        known = ledger.get(job.id)
+        return self._stopped or known is None or known.is_over
+
+    def _compute(
+        self, job: Job, ledger: Ledger, fetched: Mapping[str, str]
+    ) -> tuple[Mapping[str, Any], int | None]:
         if job.attempt > 1:
             _remove(job, self._root, is_draft)  # of a process that was killed
         with _log_of(job, self._root) as log:
@@ -84,22 +102,20 @@ class ProcessRunner:
             with suppress(psutil.NoSuchProcess):  # it died at once; how, its exit status tells
                 began = psutil.Process(forked.pid).create_time()
                 ledger.started(job.id, forked.pid, began)
-            after = ledger.get(job.id)
-            # dismissed, or the service stopped, before there was a process
-            if self._stopped or after is None or after.is_over:
+            if self._is_over(job, ledger):  # before there was a process
                 forked.kill()
-            answer = _converse(forked, job, ledger, self._root)
+            answer = _converse(forked, job, ledger, _orders(job, self._root, fetched))
         finally:
             del self._forked[job.id]
             status = forked.close()
         return answer, status
 
 
-def _converse(forked: Forked, job: Job, ledger: Ledger, root: Path) -> Mapping[str, Any]:
+def _converse(forked: Forked, job: Job, ledger: Ledger, orders: bytes) -> Mapping[str, Any]:
     """Tell the process what to do and hear it out; return its last word."""
     last: Mapping[str, Any] = {}
     with suppress(OSError):  # it died at once; how, its exit status tells
-        forked.conversation.sendall(_orders(job, root))
+        forked.conversation.sendall(orders)
     with forked.conversation.makefile("rb") as stream:
         while word := _next_word(stream):
             last = word
@@ -110,12 +126,13 @@ def _converse(forked: Forked, job: Job, ledger: Ledger, root: Path) -> Mapping[s
     return last
 
 
-def _orders(job: Job, root: Path) -> bytes:
+def _orders(job: Job, root: Path, fetched: Mapping[str, str]) -> bytes:
     """Return what the job's process is told, as one line of JSON."""
     orders = {
         "id": job.id,
         "operation": job.operation,
         "inputs": dict(job.inputs),
+        "fetched": dict(fetched),
         "root": str(root),
         "folder": job.folder,
         "groups": list(job.groups),

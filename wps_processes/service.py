@@ -42,8 +42,10 @@ from werkzeug.utils import send_file
 from werkzeug.wrappers import Request, Response
 
 from landcover.errors import NameRefused
+from landcover.nextcloud import AskAccess
 from landcover.operation import Operation
 from landcover.storage import Storage
+from landcover.storage.received import check_name, is_received
 from wps_processes.adapter import BODY, OperationProcess, OperationService, tame_pywps
 from wps_processes.dispatcher import Dispatcher
 from wps_processes.documents import (
@@ -59,6 +61,7 @@ from wps_processes.identity import CALLER, Caller, Identity
 from wps_processes.jobs import STATES, SUCCESSFUL, Busy, Job, Ledger
 from wps_processes.pages import Pages
 from wps_processes.processes import PROCESSES
+from wps_processes.sharings import Sharings
 
 LOGGER = logging.getLogger(__name__)
 MAX_BODY = 1 << 20
@@ -117,12 +120,18 @@ class TooBusy(ServerBusy):  # type: ignore[misc]  # PyWPS has no types
 
 @dataclass
 class Application:
-    """The WSGI application."""
+    """The WSGI application.
+
+    Attributes:
+        access: gives, for a hub user's name, what asks for the user's access to Nextcloud; None if
+            there is no Nextcloud.
+    """
 
     places: Places
     ledger: Ledger
     dispatcher: Dispatcher
     identity: Identity
+    access: Callable[[str], AskAccess] | None = None
     service: OperationService = field(init=False)
 
     def __post_init__(self) -> None:
@@ -143,6 +152,7 @@ class Application:
             self.dispatcher,
             self.identity,
             self.submit,
+            Sharings(self.places.storage, self.access),
         )
         rules: dict[str, Callable[..., Response]] = {
             "": self._wps,
@@ -400,8 +410,12 @@ class Application:
         storage = self._storage(caller.folder, caller.groups, caller.administrator)
         for declared in operation.inputs:
             if declared.kind in ("file", "folder") and declared.name in inputs:
+                name = inputs[declared.name]
                 try:
-                    os.close(storage.open(inputs[declared.name]))
+                    if self.access is not None and is_received(name):
+                        check_name(name)  # Nextcloud is asked when the job begins
+                    else:
+                        os.close(storage.open(name))
                 except NameRefused as error:
                     raise _invalid(str(error), declared.name) from error
 

@@ -1,4 +1,4 @@
-"""A real hub whose users sign in at the Nextcloud of the test run."""
+"""A real hub whose users sign in at the Nextcloud of the test run, and its files and shares."""
 
 import json
 import subprocess
@@ -20,6 +20,7 @@ from hub.machine import Machine
 from tests.conftest import STOP_SECONDS, clean_environment
 from tests.nextcloud.cloud import ADMINISTRATORS, MEMBERS, Cloud, cloud_for_tests
 from tests.nextcloud.person import sign_in
+from tests.nextcloud.real import Server, real_server, stood_in
 
 PATIENCE_SECONDS = 60
 _CONFIG = Path(launcher.__file__).with_name("jupyterhub_config.py")
@@ -169,3 +170,39 @@ def _start(machine: Machine, more: list[str]) -> "subprocess.Popen[bytes]":
             stdout=log,
             stderr=subprocess.STDOUT,
         )  # fmt: skip
+
+
+@pytest.fixture
+def dav(tmp_path):
+    """The stand-in, with faults on demand."""
+    stand_in, users = stood_in(tmp_path / "nextcloud")
+    with stand_in.serving():
+        yield Server(stand_in.url, users, "ice & snow", {}, stand_in)
+
+
+@pytest.fixture(params=["stand-in", "real"])
+def server(request):
+    """The stand-in, and the real Nextcloud if there is one."""
+    return real_server() if request.param == "real" else request.getfixturevalue("dav")
+
+
+@pytest.fixture
+def local(tmp_path):
+    """A function that makes a file of this machine and opens it."""
+    opened = []
+
+    def make(content=b"a map", name="local.tif"):
+        path = tmp_path / name
+        path.write_bytes(content)
+        opened.append(path.open("rb"))
+        return opened[-1]
+
+    yield make
+    for file in opened:
+        file.close()
+
+
+@pytest.fixture
+def target(tmp_path):
+    with (tmp_path / "target").open("w+b") as file:
+        yield file

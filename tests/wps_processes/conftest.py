@@ -30,6 +30,7 @@ LITERAL = (
 
 
 ADMINISTRATOR = "root"
+GROUPS = {"carla": ("ice",)}
 
 
 class KnownTokens:
@@ -40,11 +41,12 @@ class KnownTokens:
         if token == "foreign":
             raise Forbidden("this token may not use the WPS")
         if token:
-            return Caller(token)
+            return Caller(token, GROUPS.get(token, ()))
         session = request.cookies.get("session")
         if not session:
             return None
-        return Caller(session, administrator=session == ADMINISTRATOR, by_token=False)
+        groups = GROUPS.get(session, ())
+        return Caller(session, groups, administrator=session == ADMINISTRATOR, by_token=False)
 
     def sign_in(self, request):
         return None
@@ -106,12 +108,12 @@ def start(tmp_path, forks):
     write_labels(root / "users/anna/labels.gpkg", shapes)
     started = []
 
-    def starter(running=True, at_once=2, runner=ProcessRunner, limits=None, **places):
+    def starter(running=True, at_once=2, runner=ProcessRunner, limits=None, access=None, **places):
         ledger = Ledger(tmp_path / "jobs.sqlite")
         running_on = runner(root, forks)
         dispatcher = Dispatcher(ledger, running_on, at_once, limits)
         places = Places(root, **places)
-        application = Application(places, ledger, dispatcher, KnownTokens())
+        application = Application(places, ledger, dispatcher, KnownTokens(), access)
         if running:
             dispatcher.start()
             started.append(dispatcher)

@@ -22,9 +22,8 @@ from landcover.beneath import make_beneath, open_beneath
 from landcover.errors import NameRefused
 
 NAMES = "home/..., shared/..., team/GROUP/... or received/ID/NAME"
-# a shapefile is several files of one stem
-_SHAPEFILE_PARTS = (".dbf", ".shx", ".prj", ".cpg")
-
+SHAPEFILE_PARTS = (".dbf", ".shx", ".prj", ".cpg")
+"""What lies beside a shapefile and belongs to it."""
 
 DEPTH = 8
 """So many folders deep a walk goes."""
@@ -96,8 +95,9 @@ class Storage:
         base, parts = self._split(name)
         if base == self.root / "shared" and not self.administrator:
             raise NameRefused(f"{name} is read-only, write to home/... instead")
-        if base == self.root / "users" / self.folder:
-            base.mkdir(parents=True, exist_ok=True)  # a user's first job may come before a server
+        if base != self.root / "shared":
+            # a user's first job may come before a server, a group's first file before its folder
+            base.mkdir(parents=True, exist_ok=True)
         with _in_words(name), _opened(base) as top:
             return make_beneath(top, parts)
 
@@ -170,7 +170,7 @@ class Storage:
 
     def _link_parts(self, name: str, home: Path, stack: ExitStack) -> None:
         stem = PurePosixPath(name)
-        for ending in (*_SHAPEFILE_PARTS, *(part.upper() for part in _SHAPEFILE_PARTS)):
+        for ending in (*SHAPEFILE_PARTS, *(part.upper() for part in SHAPEFILE_PARTS)):
             try:
                 descriptor = self.open(str(stem.with_suffix(ending)))
             except NameRefused:

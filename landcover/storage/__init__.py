@@ -1,0 +1,35 @@
+"""The storage: names to files, copies for others, and what others gave.
+
+tree.py      home/..., shared/..., team/GROUP/...: folders of this machine or its volume
+copies.py    a copy beside others, never over one
+sharing.py   with a user, a group, or by a link
+received.py  received/ID/NAME: fetched from Nextcloud when it is needed
+"""
+
+from landcover.storage.received import fetch
+from landcover.storage.sharing import Audience, Share, share
+from landcover.storage.tree import (
+    DEPTH,
+    NAMES,
+    Entry,
+    Storage,
+    folder_at_home,
+    home_path,
+    name_at_home,
+    readable_at_home,
+)
+
+__all__ = [
+    "DEPTH",
+    "NAMES",
+    "Audience",
+    "Entry",
+    "Share",
+    "Storage",
+    "fetch",
+    "folder_at_home",
+    "home_path",
+    "name_at_home",
+    "readable_at_home",
+    "share",
+]

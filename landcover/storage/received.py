@@ -1,0 +1,203 @@
+"""What others shared with the caller: received/ID/NAME, fetched before it is read.
+
+ID is the number of the share, and only among the caller's own is it looked for. NAME is what the
+share is called, and what follows it lies below a shared folder.
+"""
+
+import errno
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from landcover.errors import InputError, NameRefused
+from landcover.storage.copies import new_file
+from landcover.storage.tree import DEPTH, SHAPEFILE_PARTS, home_path
+from landcover.writing import written_beside
+
+if TYPE_CHECKING:
+    from landcover.nextcloud import Nextcloud, Remote
+
+ROOT = "received"
+MOST_MIB = 20 << 10
+"""So much is fetched for one name if nothing else is said."""
+
+_MOST_FILES = 10_000
+_CACHE = Path(".cache") / "geoportal" / ROOT
+
+
+def is_received(name: str) -> bool:
+    """Tell whether a name is one of received/..."""
+    return name.split("/", 1)[0] == ROOT
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that cannot be one of received/ID/NAME.
+
+    Raises:
+        NameRefused: it cannot.
+    """
+    _Name.of(name)
+
+
+def fetch(name: str) -> Path:
+    """Return where a file or folder lies that a storage name means; run in a user's own server.
+
+    What was received is fetched from Nextcloud, and again only after it has changed.
+
+    Raises:
+        NameRefused: there is no such file.
+        InputError: it is too large.
+        NextcloudError: Nextcloud does not give it.
+    """
+    if not is_received(name):
+        return home_path(name)
+    from landcover.nextcloud import Nextcloud
+    from landcover.nextcloud.access import token_service
+
+    asked, access = _Name.of(name), token_service()
+    if access is None:
+        raise NameRefused(f"{name} needs Nextcloud, this storage is a plain folder")
+    with Nextcloud(access) as nextcloud:
+        path, remote = _found(nextcloud, asked)
+        return _cached(asked, path, remote, nextcloud)
+
+
+def fetch_into(folder: int, name: str, nextcloud: "Nextcloud", most: int) -> str:
+    """Fetch what was received into a folder.
+
+    Args:
+        folder: descriptor of the folder.
+        name: received/ID/NAME.
+        nextcloud: of the caller.
+        most: bytes that are fetched in all.
+
+    Returns:
+        The name that it got in the folder.
+
+    Raises:
+        NameRefused: nothing of this name was shared with the caller.
+        InputError: it is too large.
+        NextcloudError: Nextcloud does not give it.
+    """
+    path, remote = _found(nextcloud, _Name.of(name))
+    _Fetching(nextcloud, folder, most).fetch(path, remote)
+    return remote.name
+
+
+@dataclass(frozen=True)
+class _Name:
+    """A name taken apart."""
+
+    whole: str
+    share_id: str
+    share: str
+    below: tuple[str, ...]
+
+    @staticmethod
+    def of(name: str) -> "_Name":
+        root, *parts = name.split("/")
+        if root != ROOT or len(parts) < 2 or any(part in ("", ".", "..") for part in parts):
+            raise NameRefused(f"{name} is no storage name, needs received/ID/NAME")
+        share_id, share, *below = parts
+        if not (share_id.isascii() and share_id.isdecimal()) or "\0" in name:
+            raise NameRefused(f"there is no {name}")
+        return _Name(name, share_id, share, tuple(below))
+
+
+def _found(nextcloud: "Nextcloud", name: _Name) -> "tuple[str, Remote]":
+    """Return path and description of what a name means."""
+    share = nextcloud.shares.find(name.share_id, name.share)
+    path = "/".join((share.path, *name.below))
+    try:
+        remote = nextcloud.files.stat(path)
+    except NameRefused as error:
+        raise NameRefused(f"there is no {name.whole}") from error
+    if remote.name != PurePosixPath(path).name or remote.name in ("", ".", ".."):
+        raise NameRefused(f"there is no {name.whole}")
+    return path, remote
+
+
+def _cached(name: _Name, path: str, remote: "Remote", nextcloud: "Nextcloud") -> Path:
+    """Return a copy of this version in the user's cache, where older ones make room for it."""
+    version = hashlib.sha256(f"{path} {remote.etag}".encode()).hexdigest()[:16]
+    caches = Path.home() / _CACHE / hashlib.sha256(name.whole.encode()).hexdigest()[:16]
+    cache = caches / version
+    # the parts of a shapefile change without it
+    if not cache.is_dir() or not remote.etag or _is_shapefile(remote):
+        caches.mkdir(parents=True, exist_ok=True)
+        with written_beside(cache) as beside:
+            beside.mkdir()
+            with _opened(beside) as folder:
+                _Fetching(nextcloud, folder, MOST_MIB << 20).fetch(path, remote)
+        for older in set(caches.iterdir()) - {cache}:
+            shutil.rmtree(older)
+    return cache / remote.name
+
+
+class _Fetching:
+    """Fetches a file with what belongs to it, or a folder."""
+
+    def __init__(self, nextcloud: "Nextcloud", folder: int, most: int) -> None:
+        self._files, self._folder = nextcloud.files, folder
+        self._left, self._files_left = most, _MOST_FILES
+
+    def fetch(self, path: str, remote: "Remote") -> None:
+        with _room_for(remote.name):
+            self._fetch(path, remote, self._folder, DEPTH)
+            if _is_shapefile(remote):
+                self._fetch_parts(path)
+
+    def _fetch(self, path: str, remote: "Remote", folder: int, depth: int) -> None:
+        if remote.is_folder:
+            self._fetch_folder(path, remote, folder, depth)
+            return
+        self._files_left -= 1
+        if self._files_left < 0:
+            raise InputError(f"{path} is among more than {_MOST_FILES} files, fewer are needed")
+        with new_file(folder, remote.name) as file:
+            self._left -= self._files.download(path, file, self._left).size
+
+    def _fetch_folder(self, path: str, remote: "Remote", folder: int, depth: int) -> None:
+        if depth == 0:
+            raise InputError(f"{path} lies more than {DEPTH} folders deep, needs fewer")
+        os.mkdir(remote.name, 0o700, dir_fd=folder)
+        with _opened(remote.name, folder) as inner:
+            for entry in self._files.inside(path):
+                self._fetch(f"{path}/{entry.name}", entry, inner, depth - 1)
+
+    def _fetch_parts(self, path: str) -> None:
+        shapefile = PurePosixPath(path)
+        wanted = {shapefile.with_suffix(ending).name.lower() for ending in SHAPEFILE_PARTS}
+        parent = str(shapefile.parent)
+        for entry in self._files.inside("" if parent == "." else parent):
+            if entry.name.lower() in wanted and not entry.is_folder:
+                self._fetch(str(shapefile.with_name(entry.name)), entry, self._folder, DEPTH)
+
+
+def _is_shapefile(remote: "Remote") -> bool:
+    return remote.name.lower().endswith(".shp") and not remote.is_folder
+
+
+@contextmanager
+def _opened(folder: str | Path, within: int | None = None) -> Iterator[int]:
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(folder, flags, dir_fd=within)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _room_for(name: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise InputError(f"there is no room left here for {name}") from error

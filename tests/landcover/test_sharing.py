@@ -1,0 +1,103 @@
+"""Sharing on a plain folder tree: a group gets a copy."""
+
+import os
+import shutil
+
+import pytest
+
+from landcover.errors import InputError, NameRefused
+from landcover.nextcloud.access import TOKEN_URL
+from landcover.storage import Audience, Storage, copies, share
+from landcover.storage.sharing import share_from
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """The home directory of a member of forest, as the hub prepares it."""
+    home = tmp_path / "users/anna"
+    for folder in (home / "maps", tmp_path / "team/forest"):
+        folder.mkdir(parents=True)
+    (home / "team").symlink_to("../../team")
+    (home / "maps/map.tif").write_text("a map")
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.delenv(TOKEN_URL, raising=False)
+    return home
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_group_gets_a_copy(home):
+    shared = share("home/maps/map.tif", group="forest")
+    assert shared.received_as == "team/forest/map.tif"
+    assert str(shared) == "the members of forest read home/maps/map.tif as team/forest/map.tif"
+    assert (home / shared.received_as).read_text() == "a map"
+
+
+def test_no_copy_takes_the_place_of_another(home):
+    team = home / "team/forest"
+    for content, expected in (("a map", "map.tif"), ("a map", "map.tif"), ("newer", "map (2).tif"),
+                              ("third", "map (3).tif"), ("newer", "map (2).tif")):  # fmt: skip
+        (home / "maps/map.tif").write_text(content)
+        assert share("home/maps/map.tif", group="forest").received_as == f"team/forest/{expected}"
+        assert (team / expected).read_text() == content
+    assert names(team) == ["map (2).tif", "map (3).tif", "map.tif"]
+
+
+def test_a_folder_is_copied_with_what_is_visible_in_it(home):
+    (home / "maps/deep").mkdir()
+    (home / "maps/deep/b.tif").write_text("b")
+    (home / "maps/.hidden").touch()
+    (home / "maps/link").symlink_to("/etc/passwd")
+    os.mkfifo(home / "maps/pipe")
+    for expected in ("maps", "maps (2)"):
+        assert share("home/maps", group="forest").received_as == f"team/forest/{expected}"
+    copy = home / "team/forest/maps"
+    assert names(copy) == ["deep", "map.tif"]
+    assert (copy / "deep/b.tif").read_text() == "b"
+
+
+@pytest.mark.parametrize("audience", [{"user": "boris"}, {"link": True, "expires": "2999-01-01"}])
+def test_users_and_links_need_nextcloud(home, audience):
+    with pytest.raises(InputError, match="need Nextcloud, this storage is a plain folder"):
+        share("home/maps/map.tif", **audience)
+
+
+@pytest.mark.parametrize("group", ["ice", "..", "../users", "forest/deep", ".", "/etc"])
+def test_a_group_that_is_not_there_gets_nothing(home, group):
+    before = sorted(home.parents[1].rglob("*"))
+    with pytest.raises(NameRefused):
+        share("home/maps/map.tif", group=group)
+    assert sorted(home.parents[1].rglob("*")) == before
+
+
+def test_a_full_disk_leaves_nothing_behind(home, monkeypatch):
+    def full(*files):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(shutil, "copyfileobj", full)
+    with pytest.raises(InputError, match=r"no room left for a copy of map\.tif"):
+        share("home/maps/map.tif", group="forest")
+    assert names(home / "team/forest") == []
+
+
+def test_the_service_copies_for_members_only_and_makes_their_folder(home, tmp_path):
+    member = Storage(tmp_path, "anna", ("ice",))
+    shared = share_from(member, "home/maps/map.tif", Audience.of(group="ice"), None)
+    assert (tmp_path / shared.received_as).read_text() == "a map"
+    with pytest.raises(NameRefused, match="you are no member of forest"):
+        share_from(member, "home/maps/map.tif", Audience.of(group="forest"), None)
+
+
+def test_two_copies_at_once_get_two_names(home, monkeypatch):
+    """Another copy may take the name between the look and the placing."""
+    placed = copies._placed
+
+    def late(folder, beside, name, is_folder):
+        (home / "team/forest" / name).write_text("quicker")
+        return placed(folder, beside, name, is_folder)
+
+    monkeypatch.setattr(copies, "_placed", late)
+    assert share("home/maps/map.tif", group="forest").received_as == "team/forest/map (2).tif"
+    assert (home / "team/forest/map.tif").read_text() == "quicker"

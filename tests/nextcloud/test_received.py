@@ -1,0 +1,122 @@
+"""What others shared, as a user's own server reads it."""
+
+import os
+
+import pytest
+
+from landcover import storage
+from landcover.errors import InputError, LandcoverError, NameRefused
+from landcover.nextcloud import access
+from landcover.storage import received
+
+EVE = "Eve Smith@Lab.org"
+
+
+@pytest.fixture
+def eve(dav, monkeypatch, tmp_path):
+    """The server of a user, and how others share with her."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "home").mkdir()
+    monkeypatch.setattr(access, "token_service", lambda: dav.access(EVE))
+
+    def share(path):
+        with dav.of("anna") as owner:
+            return owner.shares.with_user(path, EVE).id
+
+    return share
+
+
+@pytest.fixture
+def annas(dav):
+    return dav.stand_in.files("anna")
+
+
+def test_a_file_is_fetched_once_and_again_after_a_change(eve, annas, dav):
+    (annas / "map.tif").write_bytes(b"a map")
+    name = f"received/{eve('map.tif')}/map.tif"
+    path = storage.fetch(name)
+    assert (path.name, path.read_bytes()) == ("map.tif", b"a map")
+    assert storage.fetch(name) == path
+    assert dav.stand_in.methods().count("GET") - dav.stand_in.methods("shares").count("GET") == 1
+    (annas / "map.tif").write_bytes(b"a newer map")
+    newer = storage.fetch(name)
+    assert newer.read_bytes() == b"a newer map"
+    assert not path.exists()
+
+
+def test_a_shapefile_comes_with_its_parts_and_a_folder_with_all_in_it(eve, annas):
+    (annas / "labels/forest").mkdir(parents=True)
+    for ending in ("shp", "dbf", "shx", "PRJ", "qgz"):
+        (annas / f"labels/a b.{ending}").write_text(ending)
+    (annas / "labels/forest/chips.npy").write_bytes(b"chips")
+    share = eve("labels")
+    shapefile = storage.fetch(f"received/{share}/labels/a b.shp")
+    assert sorted(p.name for p in shapefile.parent.iterdir()) == [
+        "a b.PRJ", "a b.dbf", "a b.shp", "a b.shx",
+    ]  # fmt: skip
+    folder = storage.fetch(f"received/{share}/labels")
+    assert (folder / "forest/chips.npy").read_bytes() == b"chips"
+    assert storage.fetch(f"received/{share}/labels/forest/chips.npy").read_bytes() == b"chips"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["received/{}/map.tif/x", "received/{}/other.tif", "received/999/map.tif", "received/{}",
+     "received/{}/../map.tif", "received/{}/map.tif/..", "received//map.tif", "received",
+     "received/x/map.tif", "received/{}/map.tif/", "received/{}/map\0.tif", "received/²/map.tif",
+     "received/-1/map.tif", "received/0x1/map.tif"],
+)  # fmt: skip
+def test_what_was_not_shared_is_not_there(eve, annas, name):
+    (annas / "map.tif").write_bytes(b"a map")
+    (annas / "other.tif").write_bytes(b"her own")
+    share = eve("map.tif")
+    with pytest.raises(NameRefused):
+        storage.fetch(name.format(share))
+
+
+def test_a_share_with_somebody_else_is_not_there(eve, annas, dav):
+    (annas / "map.tif").write_bytes(b"a map")
+    dav.stand_in.add_user("boris")
+    with dav.of("anna") as owner:
+        share = owner.shares.with_user("map.tif", "boris").id
+    with pytest.raises(NameRefused, match=f"there is no received/{share}/map.tif"):
+        storage.fetch(f"received/{share}/map.tif")
+
+
+def test_too_much_is_not_fetched(eve, annas, dav, monkeypatch, tmp_path):
+    (annas / "labels/deep/er").mkdir(parents=True)
+    for name in ("a", "b", "deep/er/c"):
+        (annas / "labels" / name).write_bytes(b"1" * 40)
+    name = f"received/{eve('labels')}/labels"
+
+    def fetch_into(place, most):
+        place.mkdir()
+        folder = os.open(place, os.O_RDONLY)
+        try:
+            with dav.of(EVE) as nextcloud:
+                return received.fetch_into(folder, name, nextcloud, most)
+        finally:
+            os.close(folder)
+
+    assert fetch_into(tmp_path / "all", 120) == "labels"
+    with pytest.raises(InputError, match="are fetched"):
+        fetch_into(tmp_path / "large", 100)
+    monkeypatch.setattr(received, "_MOST_FILES", 2)
+    with pytest.raises(InputError, match="is among more than 2 files"):
+        fetch_into(tmp_path / "many", 120)
+
+
+def test_nothing_is_left_of_a_fetch_that_failed(eve, annas, dav, tmp_path):
+    (annas / "map.tif").write_bytes(b"1" * 3_000_000)
+    name = f"received/{eve('map.tif')}/map.tif"
+    dav.stand_in.answer("GET", 503, part="map.tif")
+    with pytest.raises(LandcoverError, match="under maintenance"):
+        storage.fetch(name)
+    assert [p for p in (tmp_path / "home").rglob("*") if p.is_file()] == []
+    assert storage.fetch(name).stat().st_size == 3_000_000
+
+
+def test_without_nextcloud_nothing_is_received(monkeypatch):
+    monkeypatch.delenv(access.TOKEN_URL, raising=False)
+    with pytest.raises(NameRefused, match="needs Nextcloud, this storage is a plain folder"):
+        storage.fetch("received/1/map.tif")

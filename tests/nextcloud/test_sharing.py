@@ -1,0 +1,105 @@
+"""Sharing by Nextcloud, as a user's own server does it."""
+
+import os
+from datetime import date, timedelta
+
+import pytest
+
+from landcover import storage
+from landcover.errors import InputError, NameRefused, QuotaFull
+from landcover.nextcloud import access
+
+EVE = "Eve Smith@Lab.org"
+TOMORROW = date.today() + timedelta(days=1)
+
+
+@pytest.fixture
+def home(dav, monkeypatch, tmp_path):
+    home = tmp_path / "home"
+    (home / "maps").mkdir(parents=True)
+    (home / "maps/ice #1.tif").write_bytes(b"a map")
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setattr(access, "token_service", lambda: dav.access("anna"))
+    return home
+
+
+def test_what_is_shared_with_a_user_reads_as_received(home, dav, monkeypatch):
+    share = storage.share("home/maps/ice #1.tif", user=EVE)
+    assert str(share) == f"{EVE} reads home/maps/ice #1.tif as {share.received_as}"
+    monkeypatch.setattr(access, "token_service", lambda: dav.access(EVE))
+    assert storage.fetch(share.received_as).read_bytes() == b"a map"
+
+
+def test_the_same_file_is_sent_once_and_a_changed_one_again(home, dav):
+    share = storage.share("home/maps/ice #1.tif", group=dav.group)
+    assert storage.share("home/maps/ice #1.tif", group=dav.group) == share
+    assert dav.stand_in.methods().count("PUT") == 1
+    (home / "maps/ice #1.tif").write_bytes(b"a newer map")
+    assert storage.share("home/maps/ice #1.tif", group=dav.group) == share
+    sent = dav.stand_in.files("anna") / "Geoportal/home/maps/ice #1.tif"
+    assert sent.read_bytes() == b"a newer map"
+
+
+def test_a_tree_that_nextcloud_shows_is_not_sent_at_all(home, dav):
+    (dav.stand_in.files("anna") / "Geoportal").mkdir()
+    (dav.stand_in.files("anna") / "Geoportal/home").symlink_to(home)
+    storage.share("home/maps/ice #1.tif", user=EVE)
+    assert "PUT" not in dav.stand_in.methods()
+
+
+def test_a_folder_is_shared_with_what_is_visible_in_it(home, dav):
+    (home / "maps/.hidden").touch()
+    (home / "maps/link").symlink_to("/etc/passwd")
+    (home / "maps/deep").mkdir()
+    (home / "maps/deep/b.tif").write_bytes(b"b")
+    os.mkfifo(home / "maps/pipe")
+    share = storage.share("home/maps", user=EVE)
+    assert share.received_as.endswith("/maps")
+    sent = dav.stand_in.files("anna") / "Geoportal/home/maps"
+    assert sorted(str(p.relative_to(sent)) for p in sent.rglob("*") if p.is_file()) == [
+        "deep/b.tif", "ice #1.tif",
+    ]  # fmt: skip
+
+
+def test_a_link_has_an_address_and_a_last_day(home, dav):
+    share = storage.share("home/maps/ice #1.tif", link=True, expires=TOMORROW.isoformat())
+    assert share.url.startswith(f"{dav.url}/s/")
+    assert str(share).endswith(f"reads home/maps/ice #1.tif until {TOMORROW}")
+
+
+@pytest.mark.parametrize("expires", [None, "", "soon", "2001-01-01", date(2001, 1, 1)])
+def test_a_link_without_a_day_to_come_is_refused(home, dav, expires):
+    with pytest.raises(InputError, match="needs a last day that is to come"):
+        storage.share("home/maps/ice #1.tif", link=True, expires=expires)
+    assert dav.stand_in.seen == []
+
+
+def test_links_can_be_switched_off(home, dav, monkeypatch):
+    monkeypatch.setenv("GEOPORTAL_SHARE_LINKS", "off")
+    with pytest.raises(InputError, match="links are switched off here"):
+        storage.share("home/maps/ice #1.tif", link=True, expires=TOMORROW)
+    assert dav.stand_in.seen == []
+
+
+@pytest.mark.parametrize(
+    "audience", [{}, {"user": EVE, "group": "x"}, {"group": "x", "link": True}]
+)
+def test_one_audience_is_needed(home, audience):
+    with pytest.raises(InputError, match="one of them is needed"):
+        storage.share("home/maps/ice #1.tif", **audience)
+    with pytest.raises(InputError, match="expires is for links"):
+        storage.share("home/maps/ice #1.tif", user=EVE, expires=TOMORROW)
+
+
+@pytest.mark.parametrize("name", ["shared/x", "home/nothing", "home/../x", "received/1/x", "/etc"])
+def test_only_what_is_there_and_ones_own_is_shared(home, dav, name):
+    with pytest.raises(NameRefused):
+        storage.share(name, user=EVE)
+    assert "PUT" not in dav.stand_in.methods()
+
+
+def test_a_full_quota_is_said_and_nothing_is_shared(home, dav):
+    dav.stand_in.quota = 3
+    with pytest.raises(QuotaFull, match="make some and try again"):
+        storage.share("home/maps/ice #1.tif", user=EVE)
+    assert dav.stand_in.shares == {}

@@ -1,0 +1,223 @@
+"""Jobs that read what others shared, and results that are shared from a job's page."""
+
+import json
+import logging
+import shutil
+from datetime import date, timedelta
+
+import pytest
+
+from tests.nextcloud.real import Server, stood_in
+from tests.wps_processes.conftest import ADMINISTRATOR
+from tests.wps_processes.test_jobs import job
+from tests.wps_processes.test_pages import Browser
+from wps_processes.fetching import RECEIVED, Fetcher
+from wps_processes.runners import ProcessRunner
+
+TOMORROW = date.today() + timedelta(days=1)
+OTHER = "Eve Smith@Lab.org"
+
+
+@pytest.fixture
+def dav(tmp_path):
+    stand_in, users = stood_in(tmp_path / "nextcloud")
+    with stand_in.serving():
+        yield Server(stand_in.url, users, "ice & snow", {}, stand_in)
+
+
+@pytest.fixture
+def shared(dav, start, forks):
+    """A service with Nextcloud, and a scene that another user shared with anna."""
+
+    def runner(root, forks):
+        return ProcessRunner(root, forks, Fetcher(root, dav.access, most=1 << 20))
+
+    wps = start(runner=runner, access=dav.access)
+    shutil.copy(wps.root / "shared/scene.tif", dav.stand_in.files(OTHER) / "scene.tif")
+    with dav.of(OTHER) as owner:
+        sent = owner.shares.with_user("scene.tif", "anna")
+    return wps, f"received/{sent.id}/scene.tif"
+
+
+def extract(wps, scene, user="anna"):
+    wps.execute(
+        "extract-samples", user=user, asynchronous=True, scene=scene, labels="home/labels.gpkg"
+    )
+    return wps.dispatcher.wait(wps.jobs(user)[0]["id"], 60)
+
+
+def test_a_job_reads_what_was_shared_with_its_owner(shared):
+    wps, name = shared
+    ended = extract(wps, name)
+    assert (ended.state, ended.inputs["scene"]) == ("successful", name)
+    folder = wps.root / f"users/anna/jobs/{ended.id}"
+    assert not (folder / RECEIVED).exists()
+    assert name in (folder / "job.log").read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [("received/9/scene.tif", "there is no received/9/scene.tif"),
+     ("received/{}/other.tif", "there is no received/{}/other.tif")],
+)  # fmt: skip
+def test_what_was_not_shared_is_like_a_missing_file(shared, name, sentence):
+    wps, known = shared
+    number = known.split("/")[1]
+    ended = extract(wps, name.format(number))
+    assert (ended.state, ended.error) == ("failed", sentence.format(number))
+
+
+def test_a_share_with_somebody_else_is_not_there(shared, dav):
+    wps, _ = shared
+    dav.stand_in.add_user("boris")
+    with dav.of(OTHER) as owner:
+        number = owner.shares.with_user("scene.tif", "boris").id
+    assert extract(wps, f"received/{number}/scene.tif").error == (
+        f"there is no received/{number}/scene.tif"
+    )
+
+
+@pytest.mark.parametrize("name", ["received/1/../x", "received/x/y.tif", "received/1"])
+def test_a_name_that_cannot_be_one_makes_no_job(shared, name):
+    wps, _ = shared
+    answer = wps.execute("extract-samples", scene=name, labels="home/labels.gpkg")
+    assert answer.status_code == 400
+    assert wps.jobs() == []
+
+
+def test_without_nextcloud_nothing_is_received(wps):
+    answer = wps.execute("extract-samples", scene="received/1/x.tif", labels="home/labels.gpkg")
+    assert b"needs Nextcloud, this storage is a plain folder" in answer.data
+
+
+def test_a_refusal_of_nextcloud_ends_the_job_in_a_sentence(shared, dav):
+    wps, name = shared
+    dav.stand_in.maintenance = True
+    ended = extract(wps, name)
+    assert (ended.state, ended.error) == (
+        "failed", "Nextcloud is under maintenance, try again later",
+    )  # fmt: skip
+    assert not (wps.root / f"users/anna/jobs/{ended.id}" / RECEIVED).exists()
+
+
+def test_too_large_a_file_is_not_fetched(shared, dav):
+    wps, name = shared
+    (dav.stand_in.files(OTHER) / "scene.tif").write_bytes(b"1" * (2 << 20))
+    ended = extract(wps, name)
+    assert ended.error == "scene.tif has 2 MiB, no more than 1 are fetched"
+
+
+def test_a_job_that_is_dismissed_while_it_fetches_ends(shared, dav, monkeypatch):
+    monkeypatch.setattr("wps_processes.fetching.SECONDS_BETWEEN_REPORTS", 0)
+    wps, name = shared
+    dismissed = []
+
+    def dismiss():
+        (running,) = wps.jobs()
+        dismissed.append(wps.dispatcher.dismiss(running["id"], "dismissed by its owner"))
+
+    dav.stand_in.on("GET", dismiss, part="scene.tif")
+    ended = extract(wps, name)
+    assert (ended.state, dismissed) == ("dismissed", [True])
+    wps.dispatcher._free.acquire()  # when the runner is done with it
+    wps.dispatcher._free.acquire()
+    assert list((wps.root / f"users/anna/jobs/{ended.id}").iterdir()) == []
+
+
+def test_no_token_is_written_anywhere(shared, dav, caplog):
+    wps, name = shared
+    with caplog.at_level(logging.DEBUG):
+        ended = extract(wps, name)
+    assert ended.state == "successful"
+    token = dav.stand_in.token("anna")
+    written = b"".join(path.read_bytes() for path in wps.root.parent.rglob("*")
+                       if path.is_file() and "nextcloud" not in path.parts)  # fmt: skip
+    assert token.encode() not in written
+    assert token not in caplog.text
+    assert token not in json.dumps(wps.get(f"jobs/{ended.id}").get_json())
+
+
+def successful(wps, user="anna"):
+    """Let a job be over that gave a map."""
+    wps.ledger.add(job(user=user, id="1", operation="classify-scene", folder=user))
+    wps.ledger.claim()
+    folder = wps.root / f"users/{user}/jobs/1"
+    folder.mkdir(parents=True)
+    (folder / "map.tif").write_bytes(b"a map")
+    outputs = {"map": "home/jobs/1/map.tif", "classified": 5}
+    wps.ledger.succeed("1", outputs)
+
+
+@pytest.fixture
+def page(start, dav):
+    """The page of a successful job, with Nextcloud."""
+    wps = start(running=False, access=dav.access)
+    successful(wps)
+    return Browser(wps, "anna").open("jobs/1.html")
+
+
+def said(browser):
+    return browser.texts("//ul[@class='sharings']/li")
+
+
+def test_a_result_is_shared_with_a_user_from_its_page(page, dav):
+    page.submit("Share", **{"with": "user", "whom": OTHER})
+    (sentence,) = said(page)
+    assert sentence.startswith(f"shared {OTHER} reads home/jobs/1/map.tif as received/")
+    (made,) = dav.stand_in.shares.values()
+    assert (made.owner, made.path) == ("anna", "/Geoportal/home/jobs/1/map.tif")
+
+
+def test_a_link_needs_a_day_and_has_an_address(page, dav):
+    page.submit("Share", 400, **{"with": "link", "expires": ""})
+    assert "a link needs a last day" in page.texts("//*[@role='alert']")[0]
+    page.submit("Share", **{"with": "link", "expires": TOMORROW.isoformat()})
+    assert f"{dav.url}/s/" in said(page)[0]
+
+
+@pytest.mark.parametrize("whom", ["", "nobody"])
+def test_what_cannot_be_shared_is_said(page, dav, whom):
+    page.submit("Share", 303 if whom else 400, **{"with": "group", "whom": whom})
+    expected = "Nextcloud knows no group nobody" if whom else "the name of the group is needed"
+    assert expected in page.text
+    assert dav.stand_in.shares == {}
+
+
+def test_a_form_of_no_page_of_this_session_shares_nothing(page, dav):
+    data = {"output": "map", "with": "user", "whom": OTHER}
+    page.send("jobs/1/share", data, 403)
+    page.send("jobs/1/share", data | {"form_token": "known only to boris"}, 403)
+    page.open("jobs/1/share", 405)
+    assert dav.stand_in.seen == []
+
+
+def test_only_what_the_job_gave_and_its_owner_shares(start, dav):
+    wps = start(running=False, access=dav.access)
+    successful(wps)
+    anna, boris = Browser(wps, "anna"), Browser(wps, "boris")
+    for output in ("classified", "../labels.gpkg", ""):
+        data = {"form_token": "known only to anna", "output": output, "with": "user"}
+        anna.send("jobs/1/share", data | {"whom": OTHER}, 400)
+    data = {"form_token": "known only to boris", "output": "map", "with": "user", "whom": OTHER}
+    boris.send("jobs/1/share", data, 404)
+    root = Browser(wps, ADMINISTRATOR)
+    root.send("jobs/1/share", data | {"form_token": "known only to root"}, 404)
+    assert dav.stand_in.seen == []
+
+
+def test_without_nextcloud_members_share_a_copy(start):
+    wps = start(running=False)
+    successful(wps, "carla")
+    carla = Browser(wps, "carla").open("jobs/1.html").submit("Share")
+    (sentence,) = said(carla)
+    assert sentence.endswith("the members of ice read home/jobs/1/map.tif as team/ice/map.tif")
+    assert (wps.root / "team/ice/map.tif").read_bytes() == b"a map"
+    form = {"form_token": "known only to carla", "output": "map", "with": "group"}
+    carla.send("jobs/1/share", form | {"whom": "snow"})
+    assert "you are no member of snow" in said(carla)[1]
+
+
+def test_without_nextcloud_who_is_in_no_group_shares_nothing(start):
+    wps = start(running=False)
+    successful(wps)
+    assert Browser(wps, "anna").open("jobs/1.html").texts("//h2[@id='share']") == []

@@ -1,0 +1,125 @@
+"""Fetch what others shared with a job's owner, before the job starts: it has no network itself.
+
+The files lie in the job's own folder while it runs. The owner's token comes from the hub, just
+before each request to Nextcloud; the job never sees it, and nobody writes it down.
+"""
+
+import logging
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from landcover.errors import LandcoverError, Stopped
+from landcover.nextcloud import AskAccess, Nextcloud
+from landcover.operations import by_identifier
+from landcover.progress import progress_to
+from landcover.storage import Storage
+from landcover.storage.received import MOST_MIB, fetch_into, is_received
+from wps_processes.jobs import Job, Ledger
+
+LOGGER = logging.getLogger(__name__)
+RECEIVED = ".received"
+"""The folder in the job's one."""
+
+SECONDS_BETWEEN_REPORTS = 0.5
+IsOver = Callable[[Job, Ledger], bool]
+
+
+@dataclass(frozen=True)
+class Fetcher:
+    """Fetches for jobs.
+
+    Attributes:
+        root: of the storage tree.
+        access: gives, for a hub user's name, what asks for the user's access to Nextcloud.
+        most: bytes that are fetched for one input.
+    """
+
+    root: Path
+    access: Callable[[str], AskAccess]
+    most: int = MOST_MIB << 20
+
+    @contextmanager
+    def fetched(self, job: Job, ledger: Ledger, is_over: IsOver) -> Iterator[Mapping[str, str]]:
+        """Lend the files and folders that a job's inputs name as received/..., until it ends.
+
+        Args:
+            job: the job.
+            ledger: hears how far it is.
+            is_over: tells whether the job was dismissed meanwhile.
+
+        Yields:
+            Names in the job's folder by received/... names.
+
+        Raises:
+            LandcoverError: one was not shared with the owner, or Nextcloud does not give it.
+        """
+        names = _received_names(job)
+        if not names:
+            yield {}
+            return
+        storage = Storage(self.root, job.folder, tuple(job.groups))
+        folder = storage.make_folder(f"home/jobs/{job.id}")
+        try:
+            _clear(folder)  # an earlier service may have died while it fetched
+            with progress_to(_Listener(job, ledger, is_over)):
+                yield self._fetch(job, names, storage)
+        finally:
+            with suppress(OSError):
+                _clear(folder)
+            os.close(folder)
+
+    def _fetch(self, job: Job, names: list[str], storage: Storage) -> dict[str, str]:
+        fetched = {}
+        with Nextcloud(self.access(job.user)) as nextcloud:
+            for number, name in enumerate(names, 1):
+                place = f"home/jobs/{job.id}/{RECEIVED}/{number}"
+                folder = storage.make_folder(place)
+                try:
+                    fetched[name] = f"{place}/{fetch_into(folder, name, nextcloud, self.most)}"
+                except LandcoverError as error:
+                    _say("not fetched", job, name, str(error))
+                    raise
+                finally:
+                    os.close(folder)
+                _say("fetched", job, name)
+        return fetched
+
+
+class _Listener:
+    """Writes progress into the ledger, and ends the fetching if the job is over."""
+
+    def __init__(self, job: Job, ledger: Ledger, is_over: IsOver) -> None:
+        self._job, self._ledger, self._is_over = job, ledger, is_over
+        self._spoke = 0.0
+
+    def __call__(self, fraction: float, sentence: str) -> None:
+        if time.monotonic() - self._spoke < SECONDS_BETWEEN_REPORTS:
+            return
+        self._spoke = time.monotonic()
+        if self._is_over(self._job, self._ledger):
+            raise Stopped("dismissed while its files were fetched")
+        with suppress(SQLAlchemyError):  # a full disk; the next one may be written
+            self._ledger.progress(self._job.id, 0, sentence)
+
+
+def _received_names(job: Job) -> list[str]:
+    declared = by_identifier(job.operation).inputs
+    files = {i.name for i in declared if i.kind in ("file", "folder")}
+    given = (str(value) for name, value in job.inputs.items() if name in files)
+    return sorted({value for value in given if is_received(value)})
+
+
+def _clear(folder: int) -> None:
+    with suppress(FileNotFoundError):
+        shutil.rmtree(RECEIVED, dir_fd=folder)
+
+
+def _say(what: str, job: Job, name: str, error: str | None = None) -> None:
+    LOGGER.info(what, extra={"job": job.id, "user": job.user, "file": name, "error": error})

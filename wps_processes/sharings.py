@@ -1,0 +1,118 @@
+"""Share the results of jobs from their pages, in the background: an upload outlasts a request."""
+
+import logging
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from landcover.errors import InputError, LandcoverError
+from landcover.nextcloud import AskAccess
+from landcover.progress import progress_to
+from landcover.storage import Audience, Storage
+from landcover.storage.sharing import share_from
+from wps_processes.jobs import Job
+
+LOGGER = logging.getLogger(__name__)
+OF_A_USER, OF_ALL = 2, 8
+"""So many run at a time."""
+
+_JOBS_REMEMBERED = 1_000
+_SECONDS_TO_SEE_THE_END = 2.0
+OUR_FAULT = "it could not be shared by our fault, an administrator finds more in the service's log"
+
+
+@dataclass
+class Sharing:
+    """One of them, as a page shows it.
+
+    Attributes:
+        user: whose it is.
+        name: storage name of what is shared.
+        sentence: how far it is, or what became of it.
+        ended: set when it is over.
+        failed: whether nothing was shared.
+    """
+
+    user: str
+    name: str
+    sentence: str = "is being shared"
+    ended: threading.Event = field(default_factory=threading.Event)
+    failed: bool = False
+
+
+class Sharings:
+    """Those that run, and those that ended since the service began."""
+
+    def __init__(self, root: Path, access: Callable[[str], AskAccess] | None = None) -> None:
+        """Share from the storage tree below `root`.
+
+        Args:
+            root: of the storage tree.
+            access: gives, for a hub user's name, what asks for the user's access to Nextcloud;
+                None if the tree is all there is.
+        """
+        self._root, self._access = root, access
+        self._lock = threading.Lock()
+        self._of_job: OrderedDict[str, list[Sharing]] = OrderedDict()
+
+    @property
+    def by_nextcloud(self) -> bool:
+        """Whether users and links can be shared with."""
+        return self._access is not None
+
+    def of(self, job_id: str) -> list[Sharing]:
+        """Return a job's sharings, oldest first."""
+        with self._lock:
+            return list(self._of_job.get(job_id, ()))
+
+    def start(self, job: Job, groups: tuple[str, ...], name: str, audience: Audience) -> Sharing:
+        """Share a result; on return it has ended, or goes on.
+
+        Args:
+            job: a successful job.
+            groups: of which its owner is a member now.
+            name: one of the job's outputs.
+            audience: with whom.
+
+        Raises:
+            InputError: too many are being shared.
+        """
+        sharing = Sharing(job.user, name)
+        with self._lock:
+            running = [
+                s for of_job in self._of_job.values() for s in of_job if not s.ended.is_set()
+            ]
+            if sum(s.user == job.user for s in running) >= OF_A_USER or len(running) >= OF_ALL:
+                raise InputError("other files are being shared, wait until that is done")
+            self._of_job.setdefault(job.id, []).append(sharing)
+            self._of_job.move_to_end(job.id)
+            if len(self._of_job) > _JOBS_REMEMBERED:
+                self._of_job.popitem(last=False)
+        storage = Storage(self._root, job.folder, groups)
+        threading.Thread(
+            target=self._share, args=(sharing, storage, audience), name="sharing", daemon=True
+        ).start()
+        sharing.ended.wait(_SECONDS_TO_SEE_THE_END)
+        return sharing
+
+    def _share(self, sharing: Sharing, storage: Storage, audience: Audience) -> None:
+        def hear(fraction: float, sentence: str) -> None:
+            sharing.sentence = sentence
+
+        who = {"user": sharing.user, "file": sharing.name}
+        try:
+            access = None if self._access is None else self._access(sharing.user)
+            with progress_to(hear):
+                sharing.sentence = str(share_from(storage, sharing.name, audience, access))
+            LOGGER.info(
+                "shared", extra=who | {"with": audience.user or audience.group or "a link"}
+            )
+        except LandcoverError as error:
+            sharing.sentence, sharing.failed = str(error), True
+        except Exception:
+            LOGGER.exception("sharing failed", extra=who)
+            sharing.sentence, sharing.failed = OUR_FAULT, True
+        finally:
+            sharing.ended.set()

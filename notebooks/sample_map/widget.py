@@ -27,7 +27,8 @@ from shapely.geometry import mapping
 from landcover.errors import InputError, LandcoverError, NameRefused
 from landcover.legend import Legend
 from landcover.rasters import bands_of, open_raster
-from landcover.storage import name_at_home, readable_at_home
+from landcover.storage import fetch, name_at_home, readable_at_home
+from landcover.storage.received import is_received
 from sample_map.drawing import Drawing
 from sample_map.features import CRS, Sample, count_classes, sum_areas, to_frame
 from sample_map.legends import Source, legend_from
@@ -96,8 +97,8 @@ class SampleMap(ipywidgets.HBox):
         Raises:
             InputError: scene, legend, bands or the file with the samples do not do.
         """
-        shown = name_at_home(scene)
-        self._scenes = [describe(shown, bands), *(describe(name_at_home(s)) for s in scenes)]
+        shown = _at_home(scene)
+        self._scenes = [describe(shown, bands), *(describe(_at_home(s)) for s in scenes)]
         self.file = samples_name(shown, name)
         store = SampleStore(self.file, None if legend is None else legend_from(legend))
         if store.legend is None:
@@ -289,7 +290,7 @@ class SampleMap(ipywidgets.HBox):
         return {"class": message["name"].strip()}
 
     def _add_scene(self, message: Message) -> Message:
-        scene = describe(name_at_home(message["name"]))
+        scene = describe(_at_home(message["name"]))
         if scene.name not in [known.name for known in self._scenes]:
             self._scenes.append(scene)
         return {"scenes": [asdict(scene) for scene in self._scenes]}
@@ -391,6 +392,11 @@ class Keeper:
             self.trouble = ""
             if news != News():
                 self._tell(news)
+
+
+def _at_home(scene: str) -> str:
+    """Return the storage name of a scene; what others shared is fetched first."""
+    return name_at_home(str(fetch(scene)) if is_received(scene) else scene)
 
 
 def _map_of(scene: Scene) -> ipyleaflet.Map:

@@ -11,7 +11,7 @@ from traitlets.config import Config
 
 from hub.authenticators import Nextcloud
 from hub.nextcloud import NextcloudOAuthenticator
-from tests.nextcloud.oauth import (
+from tests.with_nextcloud.oauth import (
     Account,
     StandIn,
     dropped,

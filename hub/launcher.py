@@ -46,6 +46,8 @@ def claimed(machine: Machine) -> Iterator[Machine]:
         machine.endpoint_file.unlink(missing_ok=True)
         if processes.stop_marked(machine.mark):
             say("Ended what an earlier start had left running.")
+        # a killed hub leaves them, with a password for the proxy that the next one does not know
+        machine.routes_file.unlink(missing_ok=True)
         try:
             _make_folder(machine.storage / "shared", "GEOPORTAL_STORAGE")
             yield replace(machine, port=_open_port(machine.port))

@@ -93,6 +93,11 @@ class Machine:
         """Where clients of this machine find the running geoportal."""
         return self.state / "endpoint.json"
 
+    @property
+    def routes_file(self) -> Path:
+        """Where the proxy finds its routes while a hub runs."""
+        return self.state / "routes.toml"
+
     def configure(self, c: Config) -> None:
         """Set what a chart would provide: addresses, proxy and database, all on loopback."""
         c.JupyterHub.bind_url = self.url
@@ -105,7 +110,7 @@ class Machine:
         c.TraefikProxy.traefik_api_username = "hub"
         c.TraefikProxy.extra_static_config = _TRAEFIK
         c.TraefikFileProviderProxy.static_config_file = str(self.state / "traefik.toml")
-        c.TraefikFileProviderProxy.dynamic_config_file = str(self.state / "routes.toml")
+        c.TraefikFileProviderProxy.dynamic_config_file = str(self.routes_file)
 
 
 _TRAEFIK = {

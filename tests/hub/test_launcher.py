@@ -149,6 +149,16 @@ def test_stop_ends_servers_and_kernels_and_a_second_start_finds_all_again(
     assert second.stop() == 0
 
 
+def test_start_after_a_kill_of_hub_and_all(start_geoportal, tmp_path):
+    state = tmp_path / "state"
+    crashed = start_geoportal(state)
+    for process in crashed.processes():
+        process.kill()
+    crashed.process.wait()
+    assert (state / "routes.toml").exists()
+    assert start_geoportal(state).stop() == 0
+
+
 def test_start_after_a_kill_ends_what_was_left(start_geoportal, tmp_path):
     state = tmp_path / "state"
     crashed = start_geoportal(state)

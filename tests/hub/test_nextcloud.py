@@ -11,7 +11,7 @@ from traitlets.config import Config
 
 from hub.authenticators import Nextcloud
 from hub.nextcloud import NextcloudOAuthenticator
-from tests.with_nextcloud.oauth import (
+from tests.nextcloud.oauth import (
     Account,
     StandIn,
     dropped,

@@ -7,7 +7,7 @@ from datetime import date, timedelta
 
 import pytest
 
-from tests.with_nextcloud.real import Server, stood_in
+from tests.nextcloud.real import Server, stood_in
 from tests.wps_processes.conftest import ADMINISTRATOR
 from tests.wps_processes.test_jobs import job
 from tests.wps_processes.test_pages import Browser

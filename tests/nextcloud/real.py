@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from landcover.nextcloud import Access, Nextcloud, Patience
-from tests.with_nextcloud.dav import StandIn
+from tests.nextcloud.dav import StandIn
 
 IMPATIENT = Patience(connect=5, silence=0.3, pause=lambda seconds: None)
 

@@ -18,9 +18,9 @@ from hub import launcher, processes, tokens
 from hub.client import local_session
 from hub.machine import Machine
 from tests.conftest import STOP_SECONDS, clean_environment
-from tests.with_nextcloud.cloud import ADMINISTRATORS, MEMBERS, Cloud, cloud_for_tests
-from tests.with_nextcloud.person import sign_in
-from tests.with_nextcloud.real import Server, real_server, stood_in
+from tests.nextcloud.cloud import ADMINISTRATORS, MEMBERS, Cloud, cloud_for_tests
+from tests.nextcloud.person import sign_in
+from tests.nextcloud.real import Server, real_server, stood_in
 
 PATIENCE_SECONDS = 60
 _CONFIG = Path(launcher.__file__).with_name("jupyterhub_config.py")

@@ -19,7 +19,7 @@ import yaml
 
 from hub.client import local_session
 from hub.machine import free_address
-from tests.with_nextcloud.oauth import ADMINISTRATOR, StandIn, served
+from tests.nextcloud.oauth import ADMINISTRATOR, StandIn, served
 
 MEMBERS, ADMINISTRATORS = "remote-sensing", "hub-admins"
 _TIMEOUT_SECONDS = 30

@@ -7,9 +7,9 @@ import pytest
 
 from hub import tokens
 from hub.client import local_session
-from tests.with_nextcloud.cloud import MEMBERS
-from tests.with_nextcloud.conftest import PATIENCE_SECONDS
-from tests.with_nextcloud.oauth import too_many
+from tests.nextcloud.cloud import MEMBERS
+from tests.nextcloud.conftest import PATIENCE_SECONDS
+from tests.nextcloud.oauth import too_many
 
 pytestmark = pytest.mark.e2e
 EVE = "Eve Smith@Lab.org"

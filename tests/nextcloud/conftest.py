@@ -1,6 +1,6 @@
 import pytest
 
-from tests.nextcloud.real import Server, real_server, stood_in
+from tests.nextcloud.servers import Server, real_server, stood_in
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ before each request to Nextcloud; the job never sees it, and nobody writes it do
 import logging
 import os
 import shutil
+import stat
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -118,7 +119,11 @@ def _received_names(job: Job) -> list[str]:
 
 def _clear(folder: int) -> None:
     with suppress(FileNotFoundError):
-        shutil.rmtree(RECEIVED, dir_fd=folder)
+        found = os.stat(RECEIVED, dir_fd=folder, follow_symlinks=False)
+        if stat.S_ISDIR(found.st_mode):
+            shutil.rmtree(RECEIVED, dir_fd=folder)
+        else:  # its owner has put something else there
+            os.unlink(RECEIVED, dir_fd=folder)
 
 
 def _say(what: str, job: Job, name: str, error: str | None = None) -> None:

@@ -20,7 +20,7 @@ from hub.machine import Machine
 from tests.conftest import STOP_SECONDS, clean_environment
 from tests.nextcloud.cloud import ADMINISTRATORS, MEMBERS, Cloud, cloud_for_tests
 from tests.nextcloud.person import sign_in
-from tests.nextcloud.real import Server, real_server, stood_in
+from tests.nextcloud.servers import Server, real_server, stood_in
 
 PATIENCE_SECONDS = 60
 _CONFIG = Path(launcher.__file__).with_name("jupyterhub_config.py")

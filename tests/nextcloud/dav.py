@@ -159,18 +159,11 @@ class StandIn:
 
     @contextmanager
     def serving(self):
-        server = make_server("127.0.0.1", 0, self, threaded=True, request_handler=_Silent)
-        server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{server.server_port}"
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield self
-        finally:
-            self._released.set()
-            server.shutdown()
-            thread.join()
-            server.server_close()
+        with served(self) as self.url:
+            try:
+                yield self
+            finally:
+                self._released.set()
 
     # what the server does
 
@@ -449,6 +442,21 @@ class StandIn:
             _hang_up(environ)
 
         return pieces()
+
+
+@contextmanager
+def served(application):
+    """Serve an application on a free port, and yield its address."""
+    server = make_server("127.0.0.1", 0, application, threaded=True, request_handler=_Silent)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 class _Silent(WSGIRequestHandler):

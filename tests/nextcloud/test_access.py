@@ -1,12 +1,11 @@
 import json
-import threading
 
 import pytest
-from werkzeug.serving import make_server
-from werkzeug.wrappers import Request, Response
+from werkzeug.wrappers import Response
 
 from landcover.errors import NextcloudError, NotSignedIn, Stalled
 from landcover.nextcloud.access import TOKEN_URL, Access, token_service
+from tests.nextcloud.servers import token_service_of
 
 SAID = {"access_token": "t0k3n", "uid": "Eve Smith@Lab.org", "url": "https://cloud.example/",
         "expires_at": "2027-01-01T00:00:00Z"}  # fmt: skip
@@ -17,21 +16,14 @@ def hub(monkeypatch):
     """A token service whose answer the test gives; it keeps the requests."""
     answers, seen = [Response(json.dumps(SAID))], []
 
-    @Request.application
-    def application(request):
+    def answer(request):
         seen.append(request)
         return answers[-1]
 
-    server = make_server("127.0.0.1", 0, application)
-    server.log = lambda *said: None
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    monkeypatch.setenv(TOKEN_URL, f"http://127.0.0.1:{server.server_port}/token")
-    monkeypatch.setenv("JUPYTERHUB_API_TOKEN", "of the hub")
-    yield answers, seen
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with token_service_of(answer) as url:
+        monkeypatch.setenv(TOKEN_URL, url)
+        monkeypatch.setenv("JUPYTERHUB_API_TOKEN", "of the hub")
+        yield answers, seen
 
 
 def test_a_users_server_asks_for_its_own_and_the_wps_for_a_users(hub):

@@ -19,7 +19,7 @@ from landcover.errors import (
 )
 from landcover.nextcloud import Access, Nextcloud, Patience, files
 from landcover.progress import progress_to
-from tests.nextcloud.real import IMPATIENT
+from tests.nextcloud.servers import IMPATIENT
 
 MIB = 1 << 20
 MOST = 1 << 40

@@ -8,9 +8,9 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.test_browser import ARTIFACTS, page  # noqa: F401  # a fixture
 from tests.nextcloud.cloud import Cloud
 from tests.nextcloud.conftest import Hub
+from tests.test_browser import ARTIFACTS, page  # noqa: F401  # a fixture
 
 pytestmark = [pytest.mark.e2e, pytest.mark.browser]
 UID = "Eve Smith@Lab.org"

@@ -448,7 +448,7 @@ def test_a_job_that_talks_nonsense_fails_alone(start, said):
     class Turned(ProcessRunner):
         """Lets a job's process say what it should not."""
 
-        def _compute(self, job, ledger):
+        def _compute(self, job, ledger, fetched):
             fork = self._forks.fork
 
             def turned(log):
@@ -463,7 +463,7 @@ def test_a_job_that_talks_nonsense_fails_alone(start, said):
                     theirs.sendall(said)
 
             with patch.object(self._forks, "fork", turned):
-                return super()._compute(job, ledger)
+                return super()._compute(job, ledger, fetched)
 
     wps = start(runner=Turned)
     answer = wps.execute("extract-samples", **EXTRACT)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -11,8 +12,10 @@ from contextlib import contextmanager, suppress
 import psutil
 import pytest
 import requests
+from werkzeug.wrappers import Response
 
 from benchmarks.served import Client, free_port, serving, until
+from tests.nextcloud.servers import Server, stood_in, token_service_of
 from tests.wps_processes.test_jobs import job
 from wps_processes.jobs import Ledger
 
@@ -84,6 +87,55 @@ def test_a_job_outlives_the_end_of_the_service(serve, tmp_path, number):
 def served(tmp_path):
     with serving(tmp_path) as service:
         yield service
+
+
+@pytest.fixture
+def with_nextcloud(tmp_path):
+    """The service with a scene that was shared with anna, the cloud, and who asked for tokens."""
+    stand_in, (anna, other) = stood_in(tmp_path / "nextcloud")
+    asked = []
+
+    def token(request):
+        asked.append((request.headers["Authorization"], request.args["user"]))
+        known = {"url": stand_in.url, "uid": anna, "access_token": stand_in.token(anna)}
+        return Response(json.dumps(known))
+
+    with (
+        stand_in.serving(),
+        token_service_of(token) as url,
+        serving(tmp_path, nextcloud_token_url=url) as service,
+    ):
+        shutil.copy(tmp_path / "storage/shared/scene.tif", stand_in.files(other) / "scene.tif")
+        cloud = Server(stand_in.url, (anna, other), "ice & snow", {}, stand_in)
+        with cloud.of(other) as owner:
+            number = owner.shares.with_user("scene.tif", anna).id
+        yield service, f"received/{number}/scene.tif", cloud, asked
+
+
+def test_the_service_asks_for_its_callers_token_and_nobody_else_sees_it(with_nextcloud):
+    service, name, cloud, asked = with_nextcloud
+    anna = Client(service, "anna")
+    job = anna.accepted(scene=name)
+    until(lambda: anna.job(job)["state"] == "successful")
+    assert set(asked) == {("token service", "anna")}
+    token = cloud.stand_in.token("anna")
+    for path in service.state.rglob("*"):
+        if path.is_file() and "nextcloud" not in path.parts:
+            assert token.encode() not in path.read_bytes()
+    for process in service.processes():
+        assert token not in " ".join(process.cmdline() + list(process.environ().values()))
+
+
+def test_a_service_that_is_killed_while_it_fetches_runs_the_job_later(with_nextcloud):
+    service, name, cloud, _ = with_nextcloud
+    cloud.stand_in.stall("GET", 100, part="scene.tif")
+    anna = Client(service, "anna")
+    job = anna.accepted(scene=name)
+    until(lambda: "GET" in cloud.stand_in.methods("scene.tif"))
+    service.stop(signal.SIGKILL)
+    service.start()
+    until(lambda: anna.job(job)["state"] == "successful")
+    assert not (service.state / f"storage/users/anna/jobs/{job}/.received").exists()
 
 
 def said(served, request):

@@ -7,10 +7,10 @@ from datetime import date, timedelta
 
 import pytest
 
-from tests.nextcloud.real import Server, stood_in
+from tests.nextcloud.servers import Server, stood_in
 from tests.wps_processes.conftest import ADMINISTRATOR
 from tests.wps_processes.test_jobs import job
-from tests.wps_processes.test_pages import Browser
+from tests.wps_processes.test_pages import EXTRACT, Browser
 from wps_processes.fetching import RECEIVED, Fetcher
 from wps_processes.runners import ProcessRunner
 
@@ -53,6 +53,39 @@ def test_a_job_reads_what_was_shared_with_its_owner(shared):
     folder = wps.root / f"users/anna/jobs/{ended.id}"
     assert not (folder / RECEIVED).exists()
     assert name in (folder / "job.log").read_text()
+
+
+def test_how_far_the_fetching_is_stands_in_the_ledger(shared, monkeypatch):
+    monkeypatch.setattr("wps_processes.fetching.SECONDS_BETWEEN_REPORTS", 0)
+    wps, name = shared
+    said, progress = [], wps.ledger.progress
+    monkeypatch.setattr(wps.ledger, "progress", lambda *what: (said.append(what), progress(*what)))
+    ended = extract(wps, name)
+    assert said[0] == (ended.id, 0, "fetching scene.tif, 100 %")
+
+
+@pytest.mark.parametrize("left", ["folder", "link", "file"])
+def test_what_an_interrupted_fetch_left_is_cleared_away(shared, dav, left, tmp_path):
+    """A service that is killed clears nothing; its successor runs the job again."""
+    wps, name = shared
+    folder = wps.root / "users/anna/jobs/1"
+    folder.mkdir(parents=True)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/kept").touch()
+    if left == "folder":
+        (folder / RECEIVED / "1").mkdir(parents=True)
+        (folder / RECEIVED / "1/.0123abcd-new").touch()
+    elif left == "link":
+        (folder / RECEIVED).symlink_to(tmp_path / "elsewhere")
+    else:
+        (folder / RECEIVED).touch()
+    waiting = job(id="1", inputs=EXTRACT | {"scene": name})
+    fetcher = Fetcher(wps.root, dav.access)
+    with fetcher.fetched(waiting, wps.ledger, lambda job, ledger: False) as fetched:
+        assert fetched == {name: f"home/jobs/1/{RECEIVED}/1/scene.tif"}
+        assert [p.name for p in (folder / RECEIVED / "1").iterdir()] == ["scene.tif"]
+    assert list(folder.iterdir()) == []
+    assert (tmp_path / "elsewhere/kept").exists()
 
 
 @pytest.mark.parametrize(

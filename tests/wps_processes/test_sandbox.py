@@ -67,8 +67,9 @@ def tried(tmp_path):
         ours, theirs = socket.socketpair()
         deeds = [(kind, str(target) if isinstance(target, os.PathLike) else target)
                  for kind, target in deeds]  # fmt: skip
-        orders = {"id": "1", "operation": "x", "inputs": {}, "root": str(root), "folder": "anna",
-                  "groups": ["x", "..", "../users"], "administrator": False}  # fmt: skip
+        orders = {"id": "1", "operation": "x", "inputs": {}, "fetched": {}, "root": str(root),
+                  "folder": "anna", "groups": ["x", "..", "../users"],
+                  "administrator": False}  # fmt: skip
         ours.sendall(json.dumps(orders).encode() + b"\n")
         with ours, theirs:
             done = subprocess.run(

@@ -5,13 +5,15 @@ an app password each, as anna:PASSWORD,boris:PASSWORD, NEXTCLOUD_TEST_GROUP is a
 """
 
 import os
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from werkzeug.wrappers import Request
 
 from landcover.nextcloud import Access, Nextcloud, Patience
-from tests.nextcloud.dav import StandIn
+from tests.nextcloud.dav import StandIn, served
 
 IMPATIENT = Patience(connect=5, silence=0.3, pause=lambda seconds: None)
 
@@ -54,3 +56,10 @@ def stood_in(root):
     for uid in users:
         stand_in.add_user(uid, "ice & snow")
     return stand_in, users
+
+
+@contextmanager
+def token_service_of(answer):
+    """Serve the hub's token service, which answers a request as the test says; yield its URL."""
+    with served(Request.application(answer)) as url:
+        yield f"{url}/token"

@@ -20,6 +20,7 @@ class SharedPassword(Strict):
 
     kind: Literal["shared-password"]
     keeps_tokens: ClassVar[bool] = False
+    share_links: ClassVar[bool] = False
 
     def configure(self, c: Config) -> None:
         """Let everybody in who knows the password kept in the state folder."""
@@ -42,6 +43,7 @@ class Nextcloud(Strict):
     crypt_key: Secret = Field(description="32 bytes in hex; encrypts users' tokens at rest")
     allowed_groups: frozenset[str]
     admin_groups: frozenset[str] = frozenset()
+    share_links: bool = Field(default=True, description="whether users may share by a link")
 
     def configure(self, c: Config) -> None:
         """Sign in at Nextcloud, take over its groups, and look again every five minutes."""
@@ -49,6 +51,7 @@ class Nextcloud(Strict):
         c.CryptKeeper.keys = [_checked(self.crypt_key.read())]
         oauth = c.NextcloudOAuthenticator
         oauth.url = self.url
+        oauth.share_links = self.share_links
         oauth.client_id = self.client_id.read()
         oauth.client_secret = self.client_secret.read()
         oauth.oauth_callback_url = self.callback_url

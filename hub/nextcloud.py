@@ -18,7 +18,7 @@ from oauthenticator.oauth2 import OAuthenticator
 from pydantic import BaseModel, Field, ValidationError
 from tornado.httpclient import HTTPClientError
 from tornado.web import HTTPError
-from traitlets import Integer, Unicode, default
+from traitlets import Bool, Integer, Unicode, default
 
 from hub import tokens
 
@@ -70,6 +70,7 @@ class NextcloudOAuthenticator(OAuthenticator):  # type: ignore[misc]  # untyped 
     # JupyterHub 6.1 would let the API tokens of an ended session go on; 5.5 never does
     auth_refresh_strict = True
     url = Unicode(config=True, help="Address of Nextcloud, no slash at the end.")
+    share_links = Bool(True, config=True, help="Whether users may share by a link.")
     renew_before = Integer(
         600, config=True, help="Seconds of life that an access token has left when it is renewed."
     )
@@ -113,6 +114,7 @@ class NextcloudOAuthenticator(OAuthenticator):  # type: ignore[misc]  # untyped 
     async def pre_spawn_start(self, user: User, spawner: Spawner) -> None:
         """Tell a user's server where it gets the token of the moment; a token would expire."""
         spawner.environment[tokens.VARIABLE] = tokens.address(spawner.hub.api_url)
+        spawner.environment[tokens.LINKS] = tokens.switch(self.share_links)
 
     async def refresh_user(
         self, user: User, handler: Any = None, **options: Any

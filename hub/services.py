@@ -48,7 +48,9 @@ class Wps(Strict):
         }
 
 
-def configure(c: Config, wps: Wps, *, keeps_tokens: bool = False) -> None:
+def configure(
+    c: Config, wps: Wps, *, keeps_tokens: bool = False, share_links: bool = True
+) -> None:
     """Add the WPS, and let every user and every user's server call it.
 
     Args:
@@ -56,9 +58,11 @@ def configure(c: Config, wps: Wps, *, keeps_tokens: bool = False) -> None:
         wps: what an administrator decides about the WPS.
         keeps_tokens: whether the hub has tokens of users for Nextcloud. A user's server may then
             ask for its owner's, and the WPS for anybody's.
+        share_links: whether they may share by a link there.
     """
     own = [f"{tokens.SCOPE}!user"] if keeps_tokens else []
-    c.JupyterHub.services = [_elsewhere(wps) if wps.url else _beside(wps, keeps_tokens)]
+    cloud = {tokens.LINKS: tokens.switch(share_links)} if keeps_tokens else {}
+    c.JupyterHub.services = [_elsewhere(wps) if wps.url else _beside(wps, cloud)]
     c.JupyterHub.custom_scopes = {tokens.SCOPE: _DESCRIPTION} if keeps_tokens else {}
     c.JupyterHub.load_roles = [
         {"name": "user", "scopes": ["self", ACCESS, *own]},
@@ -70,16 +74,16 @@ def configure(c: Config, wps: Wps, *, keeps_tokens: bool = False) -> None:
     ]
 
 
-def _beside(wps: Wps, keeps_tokens: bool) -> dict[str, Any]:
+def _beside(wps: Wps, cloud: dict[str, str]) -> dict[str, Any]:
     """Return the service that the hub starts as a process beside it."""
     machine = Machine.from_environment(os.environ)
     place = machine.environment | machine.mark | _home(machine)
-    source = {tokens.VARIABLE: tokens.address(machine.api_url)} if keeps_tokens else {}
+    source = {tokens.VARIABLE: tokens.address(machine.api_url)} if cloud else {}
     return {
         "name": "wps",
         "url": free_address(),
         "command": [sys.executable, "-m", "wps_processes"],
-        "environment": place | wps.environment | source,
+        "environment": place | wps.environment | source | cloud,
         "cwd": str(machine.state),
         "oauth_no_confirm": True,
     }

@@ -42,7 +42,10 @@ class Settings(Strict):
         c.Spawner.consecutive_failure_limit = 0  # z2jh sets 5: one bad profile stopped the hub
         self.authenticator.configure(c)
         self.spawner.configure(c, self.profiles)
-        services.configure(c, self.wps, keeps_tokens=self.authenticator.keeps_tokens)
+        cloud = self.authenticator
+        services.configure(
+            c, self.wps, keeps_tokens=cloud.keeps_tokens, share_links=cloud.share_links
+        )
 
 
 def load(path: Path) -> Settings:

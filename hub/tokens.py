@@ -18,8 +18,15 @@ from tornado.web import HTTPError
 SCOPE = "custom:geoportal:nextcloud-token"
 VARIABLE = "GEOPORTAL_NEXTCLOUD_TOKEN_URL"
 """Under this name servers and the WPS find the address."""
+LINKS = "GEOPORTAL_SHARE_LINKS"
+"""Under this name they find whether users may share by a link: on or off."""
 _PATH = "/nextcloud/token"
 ROUTE = f"/api{_PATH}"
+
+
+def switch(is_on: bool) -> str:
+    """Return the value of such a variable."""
+    return "on" if is_on else "off"
 
 
 def address(api_url: str) -> str:

@@ -8,6 +8,7 @@ from traitlets.config import Config
 from hub import services, tokens
 from hub.errors import SettingsError
 from hub.services import ACCESS, Wps
+from landcover.storage import sharing
 
 
 @pytest.fixture
@@ -59,6 +60,16 @@ def test_only_the_wps_may_have_the_tokens_of_all(monkeypatch, tmp_path):
     assert list(c.JupyterHub.custom_scopes) == [tokens.SCOPE]
     environment = c.JupyterHub.services[0]["environment"]
     assert environment[tokens.VARIABLE] == "http://127.0.0.1:8123/hub/api/nextcloud/token"
+    assert environment[tokens.LINKS] == "on"
+
+
+def test_an_administrator_switches_links_off_under_the_name_that_sharing_reads(
+    monkeypatch, tmp_path
+):
+    monkeypatch.setenv("GEOPORTAL_STATE", str(tmp_path))
+    c = Config()
+    services.configure(c, Wps(), keeps_tokens=True, share_links=False)
+    assert c.JupyterHub.services[0]["environment"][sharing.LINKS] == "off"
 
 
 def test_a_wps_elsewhere_is_not_started_but_known_by_its_token(monkeypatch):

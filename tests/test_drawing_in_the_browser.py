@@ -139,6 +139,10 @@ class Desk:
         """Return the samples of the file once it holds so many."""
         return self.folded(lambda found: len(found) == count)
 
+    def expect_version(self, number: int) -> None:
+        """Wait until the panel knows a change: what it sends next is about what it shows."""
+        expect(self.page.locator(".sample-map-selected")).to_contain_text(f"version {number}")
+
     def folded(self, fits) -> list[dict]:
         """Return the samples of the file as soon as they fit."""
         deadline = time.monotonic() + SECONDS
@@ -249,6 +253,7 @@ def test_person_draws_changes_and_undoes(desk_for) -> None:
     desk.page.keyboard.press("e")
     desk.drag((0.3, 0.2), (0.25, 0.15))
     (edited, *_) = desk.folded(lambda found: found[0]["properties"]["version"] == 2)
+    desk.expect_version(2)
     assert edited["id"] == pond["id"]
     assert area(edited) > area(pond)
     desk.shot("3-edited")
@@ -256,6 +261,7 @@ def test_person_draws_changes_and_undoes(desk_for) -> None:
     desk.tool("move")
     desk.drag((0.4, 0.3), (0.4, 0.4))
     (moved, *_) = desk.folded(lambda found: found[0]["properties"]["version"] == 3)
+    desk.expect_version(3)
     assert area(moved) == pytest.approx(area(edited), rel=0.01)
     assert shape(moved["geometry"]).centroid.y < shape(edited["geometry"]).centroid.y
 
@@ -263,6 +269,7 @@ def test_person_draws_changes_and_undoes(desk_for) -> None:
     desk.page.keyboard.press("2")
     (reclassed, *_) = desk.folded(lambda found: found[0]["properties"]["version"] == 4)
     assert reclassed["properties"]["class"] == "forest"
+    desk.expect_version(4)
 
     desk.tool("split")
     desk.click((0.2, 0.36))

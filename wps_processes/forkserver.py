@@ -24,7 +24,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
-from threading import Lock
+from threading import Lock, Thread
 
 import joblib
 
@@ -143,6 +143,8 @@ class ForkServer:
                     env=self._environment,
                     start_new_session=True,
                 )
+            # if it is killed, nobody else would notice before the next job
+            Thread(target=self._process.wait, name="fork server", daemon=True).start()
         return self._requests
 
     def _asked(self, requests: socket.socket, log: int) -> Forked | None:

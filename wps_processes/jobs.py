@@ -28,6 +28,7 @@ from sqlalchemy import (
     create_engine,
     delete,
     event,
+    exists,
     func,
     insert,
     or_,
@@ -245,15 +246,9 @@ class Ledger:
         has not been served for longest.
         """
         while (chosen := self._next()) is not None:
-            taken = self._change(
-                chosen,
-                (ACCEPTED,),
-                state=RUNNING,
-                started=now(),
-                message="starting",
-                attempt=_jobs.c.attempt + 1,
-            )
-            if taken:  # else it was dismissed meanwhile
+            with self._writing, self._engine.begin() as connection:
+                taken = connection.execute(_TAKEN, {"chosen": chosen, "began": now()}).rowcount
+            if taken:  # else it was dismissed, or the queue paused, meanwhile
                 return self.get(chosen)
         return None
 
@@ -396,6 +391,16 @@ def _insert_within_limits() -> Any:
 # built once: that takes longer than their execution
 _TURNS = _users_in_turn()
 _ADDED, _BUSY_OF_USER = _insert_within_limits()
+_TAKEN = (
+    update(_jobs)
+    .where(_jobs.c.id == bindparam("chosen"), _jobs.c.state == ACCEPTED, ~exists(_switches.c.name))
+    .values(
+        state=RUNNING,
+        started=bindparam("began"),
+        message="starting",
+        attempt=_jobs.c.attempt + 1,
+    )
+)
 _ONE = select(_jobs).where(_jobs.c.id == bindparam("id"))
 _PLACE = select(func.count()).where(
     _jobs.c.user == bindparam("user"),

@@ -147,10 +147,12 @@ class Dispatcher:
         except Exception:
             LOGGER.exception("the runner failed", extra={"job": job.id, "user": job.user})
             outcome = Outcome(error=LOST)
-        self._end(job, outcome)
-        self._free.release()
-        self._wake.set()
-        self._tell(job.id)
+        try:
+            self._end(job, outcome)
+        finally:  # whatever fails there, the processor is free
+            self._free.release()
+            self._wake.set()
+            self._tell(job.id)
 
     def _end(self, job: Job, outcome: Outcome) -> None:
         """Write how a job ended; a full disk delays that, and only the service's end prevents it.

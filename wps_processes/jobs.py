@@ -116,7 +116,7 @@ class Job:
         groups: the owner's groups when the job was accepted.
         operation: its identifier.
         inputs: values by name, files as storage names.
-        request: JSON of what an Execute asked for besides (`landcover` knows nothing of it).
+        request: JSON of the form in which its client wants the answer.
         state: one of STATES.
         progress: 0..100.
         pid: of the process that computes it, until what it left behind is tidied;
@@ -167,7 +167,7 @@ class Outcome:
 
 
 class Ledger:
-    """Jobs in one SQLite file; every method is one transaction."""
+    """Jobs in one SQLite file; every change is one transaction."""
 
     def __init__(self, path: Path) -> None:
         """Open or make the file."""

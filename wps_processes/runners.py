@@ -71,7 +71,7 @@ class ProcessRunner:
         over = ledger.get(job.id)
         if over is not None and over.state in (FAILED, DISMISSED):
             declared = by_identifier(job.operation).outputs
-            whole = {output.filename for output in declared} | {RECEIVED}
+            whole = {o.filename for o in declared if o.kind in ("file", "folder")} | {RECEIVED}
             _remove(job, self._root, lambda name: is_unfinished(name) or name in whole)
             ledger.settled(job.id)
 

@@ -39,4 +39,5 @@ bench: .venv/installed-dev
 
 .venv/installed-dev: .venv/installed
 	@$(PIP) install -c constraints.txt -e '.[dev]' >&2
+	@$(BIN)/python tests/helm/install_helm.py $(BIN)
 	@touch $@

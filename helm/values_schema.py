@@ -28,6 +28,7 @@ class Volume(Camel):
     create: bool
     size: str = Field(pattern=_QUANTITY)
     storage_class: str
+    access_mode: Literal["ReadWriteMany", "ReadWriteOnce"]
     own_as_root: bool
 
 

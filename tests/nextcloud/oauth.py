@@ -25,7 +25,6 @@ from werkzeug.wrappers import Request, Response
 
 ADMINISTRATOR = "admin"
 TOKEN_SECONDS, CODE_SECONDS = 3600, 600
-FORMER_SECONDS = 10
 _SESSION = "nc_session_id"
 _BAD_LOGINS = 10
 
@@ -49,16 +48,12 @@ class Grant:
     until: float
     access_token: str = ""
     refresh_token: str = ""
-    former_token: str = ""
-    former_until: float = 0
 
     def renew(self, seconds: int) -> dict[str, Any]:
-        """Change both tokens; the old access token is good for a moment yet."""
-        now = time.time()
+        """Change both tokens; where Nextcloud has a cache, the old one lives 10 s more."""
         self.code = None
-        self.former_token, self.former_until = self.access_token, now + FORMER_SECONDS
         self.access_token, self.refresh_token = (secrets.token_urlsafe(54) for _ in range(2))
-        self.until = now + seconds
+        self.until = time.time() + seconds
         return {
             "access_token": self.access_token,
             "token_type": "Bearer",
@@ -69,10 +64,7 @@ class Grant:
 
     def takes(self, token: str) -> bool:
         """Return whether this access token is good."""
-        now = time.time()
-        return (token == self.access_token and now < self.until) or (
-            token == self.former_token and now < self.former_until
-        )
+        return token == self.access_token and time.time() < self.until
 
 
 class StandIn:

@@ -13,17 +13,21 @@ from dataclasses import dataclass
 import pytest
 
 WHERE = "GEOPORTAL_TEST_IMAGES"
+COMMAND = (os.environ.get("GEOPORTAL_ENGINE", "docker"),)
 SECONDS = 180
 # what a cluster's pods get: nothing may be written but to /tmp and to what is mounted
 LOCKED = ("--read-only", "--tmpfs=/tmp:mode=1777", "--cap-drop=ALL",
           "--security-opt=no-new-privileges")  # fmt: skip
-# a new volume, as a cluster mounts it
-HOME = "--tmpfs=/home/jovyan:uid=0,gid=100,mode=2770,exec"
+# a new volume, empty, as a cluster mounts it: it belongs to root and to the group of the storage
+HOME = (
+    "--mount=type=volume,dst=/home/jovyan,volume-nocopy,volume-opt=type=tmpfs,"
+    'volume-opt=device=tmpfs,"volume-opt=o=uid=0,gid=100,mode=2770"'
+)
 
 
 def engine(*arguments, **options):
     """Return what the engine's command says; its failure is the test's."""
-    command = [os.environ.get("GEOPORTAL_ENGINE", "docker"), *map(str, arguments)]
+    command = [*COMMAND, *map(str, arguments)]
     done = subprocess.run(
         command, capture_output=True, text=True, check=False, timeout=SECONDS, **options
     )
@@ -87,7 +91,7 @@ class Container:
         events = ("events", "--filter", f"container={self.id}", "--since=1h",
                   "--filter=event=health_status", "--filter=event=die",
                   "--format={{.Action}}")  # fmt: skip
-        command = [os.environ.get("GEOPORTAL_ENGINE", "docker"), *events]
+        command = [*COMMAND, *events]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as told:
             actions = (line.removeprefix("health_status:").strip() for line in told.stdout)
             said = next(action for action in actions if action in {"healthy", "die"})
@@ -95,8 +99,8 @@ class Container:
         return said
 
     def logs(self):
-        """Return what it has written so far."""
-        command = [os.environ.get("GEOPORTAL_ENGINE", "docker"), "logs", self.id]
+        """Return the last it has written."""
+        command = [*COMMAND, "logs", "--tail=40", self.id]
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                               check=True)  # fmt: skip
         return done.stdout

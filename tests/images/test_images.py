@@ -102,17 +102,11 @@ class Base:
             package: version
             for package, version in found.items()
             if package not in FROM_THE_BASE_IMAGE | {OURS}
-            and not self.pinned_elsewhere(package)
             # torch's build for processors has a local version, 2.13.0+cpu
             and pinned.get(package) != version.partition("+")[0]
         }
         assert others == {}
         assert OURS in found
-
-    @staticmethod
-    def pinned_elsewhere(package):
-        """Return whether something else than constraints.txt fixes the version of a package."""
-        return False
 
     def test_packages_agree_with_one_another(self, box):
         assert box.run("python", "-m", "pip", "check") == "No broken requirements found."
@@ -165,11 +159,6 @@ class Cuda:
     """What a CUDA image has besides; none of it needs a GPU."""
 
     torch: ClassVar = "cuda"
-
-    @staticmethod
-    def pinned_elsewhere(package):
-        # torch names each of these with one version
-        return package.startswith(("nvidia-", "cuda-")) or package == "triton"
 
     def test_cuda_of_torch_is_the_one_whose_libraries_are_there(self, box):
         told = box.python(
@@ -227,7 +216,8 @@ class TestNotebook(Torch):
     def test_course_lies_in_the_new_home(self, server):
         url, session = server
         listed = session.get(f"{url}/api/contents/course").json()["content"]
-        assert "01_draw_samples.py" in {page["name"] for page in listed}
+        pages = {path.stem for path in (ROOT / "notebooks").glob("*.py")}
+        assert {page["name"].removesuffix(".ipynb") for page in listed} == pages
 
     def test_jupyterlab_offers_python_and_r(self, server):
         url, session = server

@@ -160,16 +160,9 @@ class Cuda:
 
     torch: ClassVar = "cuda"
 
-    def test_cuda_of_torch_is_the_one_whose_libraries_are_there(self, box):
-        told = box.python(
-            "import torch\n"
-            "from importlib.metadata import distributions\n"
-            "names = {d.name.lower(): d.version for d in distributions()}\n"
-            "print(torch.version.cuda, names.get('nvidia-cuda-runtime')\n"
-            "      or names['nvidia-cuda-runtime-cu12'])\n"
-        )
-        cuda, runtime = told.split()
-        assert runtime.split(".")[:2] == cuda.split(".")[:2]
+    def test_cuda_of_torch_is_the_one_that_the_libraries_are_of(self, box):
+        cuda = box.python("import torch; print(torch.version.cuda)")
+        assert PINS["nvidia-cuda-runtime"].startswith(f"{cuda}.")
 
     def test_torch_computes_on_processors_where_no_gpu_is(self, box):
         assert box.python("import torch; print(float(torch.ones(3).sum()))") == "3.0"

@@ -1,4 +1,4 @@
-"""images/Dockerfile as its stages: what each is built from, and what is done in it."""
+"""images/Dockerfile as its stages, and the versions that constraints.txt pins."""
 
 import re
 from dataclasses import dataclass, field
@@ -7,6 +7,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 IMAGES = ROOT / "images"
 DOCKERFILE = IMAGES / "Dockerfile"
+CONSTRAINTS = (ROOT / "constraints.txt").read_text(encoding="utf-8")
 _FROM = re.compile(r"(\S+) AS (\S+)", re.IGNORECASE)
 
 
@@ -41,3 +42,15 @@ def stages(text):
         elif found:
             latest.instructions.append((word, rest))
     return found
+
+
+def normal(package):
+    """Return a package's name as all its spellings are compared."""
+    return re.sub(r"[-_.]+", "-", package).lower()
+
+
+PINS = {
+    normal(package): version
+    for package, pin, version in (line.partition("==") for line in CONSTRAINTS.splitlines())
+    if pin
+}

@@ -13,13 +13,8 @@ import requests
 from websocket import create_connection
 
 from tests.images.engine import image_of
-from tests.images.recipe import ROOT
+from tests.images.recipe import PINS, ROOT, normal
 
-PINS = dict(
-    line.split("==")
-    for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
-    if "==" in line
-)
 OURS = "landcover-geoportal"
 FROM_THE_BASE_IMAGE = {"pip", "setuptools", "wheel"}
 
@@ -43,10 +38,6 @@ else:
     import torch
     print("cpu" if torch.version.cuda is None else "cuda")
 """
-
-
-def normal(package):
-    return re.sub(r"[-_.]+", "-", package).lower()
 
 
 class Base:
@@ -96,14 +87,13 @@ class Base:
 
     def test_versions_are_those_of_the_constraints(self, box):
         listed = json.loads(box.run("python", "-m", "pip", "list", "--format=json"))
-        pinned = {normal(package): version for package, version in PINS.items()}
         found = {normal(each["name"]): each["version"] for each in listed}
         others = {
             package: version
             for package, version in found.items()
             if package not in FROM_THE_BASE_IMAGE | {OURS}
             # torch's build for processors has a local version, 2.13.0+cpu
-            and pinned.get(package) != version.partition("+")[0]
+            and PINS.get(package) != version.partition("+")[0]
         }
         assert others == {}
         assert OURS in found

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.images import test_images
-from tests.images.recipe import DOCKERFILE, IMAGES, ROOT, instructions, stages
+from tests.images.recipe import DOCKERFILE, IMAGES, PINS, ROOT, instructions, normal, stages
 
 TEXT = DOCKERFILE.read_text(encoding="utf-8")
 STAGES = stages(TEXT)
@@ -26,15 +26,10 @@ FAMILY = [
 _HOST = re.compile(r"\b(?:[\w-]+\.)+(?:com|org|net|io|dev|cloud|ru)\b(?=[:/])")
 
 
-def unpinned(packages):
-    """Return those of pip's packages for which constraints.txt names no version."""
-    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
-    pinned = {normal(line.split("==")[0]) for line in lines if "==" in line}
-    return [package for package in packages if normal(package) not in pinned]
-
-
-def normal(package):
-    return re.sub(r"[-_.]+", "-", re.match(r"[\w.-]+", package)[0]).lower()
+def unpinned(requirements):
+    """Return those requirements for whose package constraints.txt names no version."""
+    packages = {each: normal(re.match(r"[\w.-]+", each)[0]) for each in requirements}
+    return [each for each, package in packages.items() if package not in PINS]
 
 
 def test_hadolint_finds_nothing():

@@ -6,11 +6,11 @@ import sys
 
 import pytest
 from kubernetes_asyncio.config import kube_config
-from kubespawner import KubeSpawner
 from kubespawner.slugs import safe_slug
 from traitlets.config import Config
 
 from hub.embedded import EmbeddedSpawner, prepare_home
+from hub.pods import PodSpawner
 from hub.settings import Settings
 
 CPU = {"slug": "cpu", "title": "CPU", "image": "geo:1", "cores": 2, "memory": "8G"}
@@ -57,7 +57,7 @@ def pod(configured, monkeypatch, tmp_path):
     monkeypatch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "kubeconfig"))
 
     async def manifest(c, slug):
-        spawner = KubeSpawner(config=c, _mock=True)
+        spawner = PodSpawner(config=c, _mock=True)
         spawner.user_options = {"profile": slug}
         await spawner.load_user_options()
         return await spawner.get_pod_manifest()

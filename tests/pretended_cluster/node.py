@@ -48,7 +48,8 @@ class Image:
         size: bytes.
         pulling: whether a pull goes on and on; set it to False to let it end.
         refused: the registry's words when it does not give the image.
-        command: what runs if the pod names no command.
+        entrypoint: what runs unless the pod names a command.
+        arguments: what it is given unless the pod names a command or arguments.
         environment: the image's variables.
         programs: shell scripts that come first on the PATH, by name.
     """
@@ -56,7 +57,8 @@ class Image:
     size: int = 734_003_200
     pulling: bool = False
     refused: str = ""
-    command: tuple[str, ...] = ("sleep", "infinity")
+    entrypoint: tuple[str, ...] = ()
+    arguments: tuple[str, ...] = ("sleep", "infinity")
     environment: Mapping[str, str] = field(default_factory=lambda: {"HOME": "/home/jovyan"})
     programs: Mapping[str, str] = field(default_factory=dict)
 
@@ -336,7 +338,8 @@ class Machine:
         """Run the program once; return exit code, reason and termination message."""
         mounts = self._mounts(pod, container, folder)
         image = self.image(container["image"])
-        command = [*(container.get("command") or image.command), *(container.get("args") or ())]
+        command = [*(container.get("command") or image.entrypoint)]
+        command += container.get("args") or (() if container.get("command") else image.arguments)
         environment = self._environment(pod, container, folder, mounts, image)
         where = Path(_mapped(container.get("workingDir") or environment["HOME"], mounts))
         where.mkdir(parents=True, exist_ok=True)

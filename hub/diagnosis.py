@@ -173,7 +173,8 @@ def _unbound(pod: Pod, message: str, since: datetime | None) -> Finding:
         for volume in pod["spec"].get("volumes") or ()
         if volume.get("persistentVolumeClaim")
     )
-    what = "does not exist" if "not found" in message else "has no volume yet"
+    is_missing = "not found" in message and "unbound" not in message
+    what = "does not exist" if is_missing else "has no volume yet"
     return Finding(
         "volume",
         f"The storage is not ready: the volume claim {claims} {what}.",
@@ -244,7 +245,7 @@ def _amount(resource: str, asked: float | None) -> tuple[str, str]:
     names = {"cpu": "cores", "memory": "memory", "ephemeral-storage": "disk", GPU: f"GPUs ({GPU})"}
     if asked is None:
         return names.get(resource, resource), ""
-    shown = size(asked) if resource in ("memory", "ephemeral-storage") else f"{asked:g}"
+    shown = memory(asked) if resource in ("memory", "ephemeral-storage") else f"{asked:g}"
     return names.get(resource, resource), f", {shown} asked"
 
 
@@ -280,7 +281,7 @@ def _crashed(pod: Pod, container: str, ended: Mapping[str, Any], is_final: bool)
         limit = _limit(pod, container, "memory")
         return Finding(
             "memory",
-            f"The server needed more memory than it may have{f' ({size(limit)})' if limit else ''}"
+            f"The server needed more memory than it may have{f' ({memory(limit)})' if limit else ''}"
             f" and was stopped.{goes_on}",
             "Choose a profile with more memory.",
             is_final=is_final,
@@ -384,12 +385,17 @@ def asked_for(pod: Pod) -> dict[str, float]:
 
 
 def size(count: float) -> str:
-    """Return a number of bytes as people read it."""
+    """Return a number of bytes as people read the size of a file."""
     for unit in ("bytes", "kB", "MB", "GB"):
         if count < 1000:
             return f"{count:.3g} {unit}"
         count /= 1000
     return f"{count:.3g} TB"
+
+
+def memory(count: float) -> str:
+    """Return a number of bytes as people read a profile's memory."""
+    return f"{count / 2**30:.3g} GiB"
 
 
 def pulled_size(message: str) -> tuple[str, int] | None:

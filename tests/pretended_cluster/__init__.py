@@ -92,7 +92,7 @@ class PretendedCluster:
     @property
     def environment(self) -> dict[str, str]:
         """The variables by which clients find this cluster."""
-        return {"KUBECONFIG": str(self.kubeconfig)}
+        return {"KUBECONFIG": str(self.kubeconfig), "POD_NAMESPACE": NAMESPACE}
 
     @property
     def kubeconfig(self) -> Path:
@@ -144,12 +144,12 @@ class PretendedCluster:
         self.claim(name).mkdir(parents=True, exist_ok=True)
         return self.claim(name)
 
-    def bind(self, claim: str, namespace: str = NAMESPACE) -> None:
-        """Give a waiting claim its volume."""
+    def bind(self, claim: str, namespace: str = NAMESPACE, *, bound: bool = True) -> None:
+        """Give a waiting claim its volume, or take it away."""
 
         async def bind() -> None:
             found = self._objects.get("persistentvolumeclaims", namespace, claim)
-            found["status"]["phase"] = "Bound"
+            found["status"]["phase"] = "Bound" if bound else "Pending"
             self._objects.changed("persistentvolumeclaims", found)
 
         self._await(bind())

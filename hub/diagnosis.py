@@ -279,20 +279,20 @@ def _crashed(pod: Pod, container: str, ended: Mapping[str, Any], is_final: bool)
     goes_on = "" if is_final else " Kubernetes starts it once more."
     if ended.get("reason") == "OOMKilled":
         limit = _limit(pod, container, "memory")
+        told = f" ({memory(limit)})" if limit else ""
         return Finding(
             "memory",
-            f"The server needed more memory than it may have{f' ({memory(limit)})' if limit else ''}"
-            f" and was stopped.{goes_on}",
+            f"The server needed more memory than it may have{told} and was stopped.{goes_on}",
             "Choose a profile with more memory.",
             is_final=is_final,
         )
     what = "The server" if container == _NOTEBOOK else f"The step {container} before the server"
     code = ended.get("exitCode")
     lines = _last_lines(ended.get("message", ""))
+    told = f" Its last lines: “{lines}”." if lines else ""
     return Finding(
         "crash",
-        f"{what} stopped at once (exit code {code}).{f' Its last lines: {lines}' if lines else ''}"
-        f"{goes_on}",
+        f"{what} stopped at once (exit code {code}).{told}{goes_on}",
         "Choose another profile or image; if it was your files, an administrator can look.",
         is_final=is_final,
     )
@@ -480,4 +480,4 @@ def _time(stamp: str | None) -> datetime | None:
 def _waited(since: datetime, now: datetime) -> str:
     minutes = int((now - since).total_seconds()) // 60
     span = "less than a minute" if minutes < 1 else f"{minutes} min"
-    return f"So since {since.astimezone(UTC):%H:%M} UTC ({span})."
+    return f"Since {since.astimezone(UTC):%H:%M} UTC ({span})."

@@ -122,10 +122,11 @@ class PodSpawner(KubeSpawner):  # type: ignore[misc]  # untyped base
             raise NotStarted(await self._look()) from error
 
     async def _started(self, starting: "asyncio.Future[str]") -> str:
-        while not starting.done():
-            await asyncio.wait([starting], timeout=_GLANCE_SECONDS)
+        while True:
+            done, _ = await asyncio.wait([starting], timeout=_GLANCE_SECONDS)
+            if done:
+                return starting.result()
             await self._give_up_if_final()
-        return starting.result()
 
     async def _listening(self, url: str) -> str:
         """Wait for the server itself; a container runs before, and while, its program crashes."""
@@ -228,7 +229,8 @@ class PodSpawner(KubeSpawner):  # type: ignore[misc]  # untyped base
         while True:
             finding = await self._look()
             text = finding.text(datetime.now(UTC))
-            if text != said:
+            # the last word is the failure's
+            if text != said and not finding.is_final:
                 yield {"progress": finding.progress, "message": text}
                 said = text
             await asyncio.sleep(_GLANCE_SECONDS)

@@ -59,7 +59,8 @@ class Kubernetes(Strict):
     def configure(self, c: Config, profiles: Sequence[Profile]) -> None:
         """Offer the profiles, all with the same mounts and the same few rights."""
         _patient(c)
-        c.Spawner.start_timeout = self.start_seconds + _FAREWELL_SECONDS
+        # of KubeSpawner, because z2jh sets it there
+        c.KubeSpawner.start_timeout = self.start_seconds + _FAREWELL_SECONDS
         c.JupyterHub.spawner_class = "hub.pods.PodSpawner"
         c.PodSpawner.patience = self.start_seconds
         c.PodSpawner.home = self.home

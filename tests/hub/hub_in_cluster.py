@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import subprocess
 import sys
 import time
@@ -16,7 +17,7 @@ import requests
 import yaml
 
 from hub.client import fresh_token, local_session, sign_in
-from hub.machine import CHECKOUT, Machine, free_port
+from hub.machine import CHECKOUT, Machine, free_address, free_port
 from hub.passwords import kept_password
 from tests.conftest import STOP_SECONDS, clean_environment
 from tests.pretended_cluster import Image, PretendedCluster
@@ -38,11 +39,13 @@ LIGHT = Image(programs={"jupyterhub-singleuser": _SERVER})
 
 @dataclass
 class HubInCluster:
-    """A running hub and its cluster."""
+    """A running hub and its cluster; the user chief is its administrator."""
 
     machine: Machine
     cluster: PretendedCluster
     process: "subprocess.Popen[bytes] | None" = None
+    hub_url: str = field(default_factory=free_address)
+    chief_password: str = field(default_factory=lambda: secrets.token_hex(32))
     _sessions: dict[str, requests.Session] = field(default_factory=dict)
 
     @property
@@ -63,6 +66,7 @@ class HubInCluster:
         path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
         paths = os.pathsep.join((str(CHECKOUT), os.environ.get("PYTHONPATH", "")))
         environment = clean_environment(self.machine.state) | ours
+        environment |= {"CHIEF_PASSWORD": self.chief_password, "HUB_URL": self.hub_url}
         with (self.machine.state / "hub.log").open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "jupyterhub", "-f", str(CONFIG)],
@@ -93,11 +97,19 @@ class HubInCluster:
     def session(self, name: str) -> requests.Session:
         """Return a session with a token of a user, who is made known to the hub if need be."""
         if name not in self._sessions:
-            sign_in(self.url, name, self.password).close()
+            password = self.chief_password if name == "chief" else self.password
+            sign_in(self.url, name, password).close()
             session = self._sessions[name] = local_session()
-            token = fresh_token(self.url, name, self.password, note="tests")
+            token = fresh_token(self.url, name, password, note="tests")
             session.headers["Authorization"] = f"token {token}"
         return self._sessions[name]
+
+    def page(self, name: str, path: str) -> str:
+        """Return a page of the hub as a user's browser gets it."""
+        with sign_in(self.url, name, self.password) as session:
+            answer = session.get(f"{self.url}/hub/{path}", timeout=SECONDS)
+            answer.raise_for_status()
+            return answer.text
 
     def api(self, name: str, method: str, path: str, **body: Any) -> requests.Response:
         """Call the hub's API as a user."""

@@ -64,7 +64,7 @@ def test_pod_that_is_not_there_yet_is_asked_for():
             f"0/1 nodes are available: 1 Insufficient nvidia.com/gpu. {PREEMPTION}",
             {"nvidia.com/gpu": "2"},
             "gpu",
-            "No GPU is free: your server asks for 2 (nvidia.com/gpu). So since 14:05 UTC (3 min).",
+            "No GPU is free: your server asks for 2 (nvidia.com/gpu). Since 14:05 UTC (3 min).",
         ),
         (  # the nodes without one do not matter
             "0/3 nodes are available: 1 Insufficient nvidia.com/gpu, 2 node(s) didn't match Pod's "
@@ -228,7 +228,7 @@ def test_image_on_its_way(sizes, shown):
     ]
     found = diagnose(waiting("ContainerCreating"), Surroundings(events=events, sizes=sizes))
     assert text(found).startswith(
-        f"The image geo:1 ({shown}) is being fetched to node-1. So since 14:05 UTC (3 min)."
+        f"The image geo:1 ({shown}) is being fetched to node-1. Since 14:05 UTC (3 min)."
     )
 
 
@@ -265,7 +265,7 @@ def test_crash_is_told_with_its_last_lines():
     assert found.is_final
     assert found.sentence == (
         "The server stopped at once (exit code 1). "
-        "Its last lines: one | [31mtwo | ImportError: jupyterhub"
+        "Its last lines: “one | [31mtwo | ImportError: jupyterhub”."
     )
 
 
@@ -273,7 +273,7 @@ def test_long_log_is_told_from_its_end():
     ended = CRASHED | {"message": "x" * 5_000 + "\nthe end"}
     state = {"waiting": {"reason": "CrashLoopBackOff"}}
     found = diagnose(pod(containerStatuses=[container(state, ended)]), Surroundings())
-    assert found.sentence.endswith("| the end")
+    assert found.sentence.endswith("| the end”.")
     assert len(found.sentence) < 1_000
 
 

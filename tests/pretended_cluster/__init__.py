@@ -176,7 +176,11 @@ class PretendedCluster:
         return next(p for p in self.find("pods", namespace) if p["metadata"]["name"] == name)
 
     def wait_for(
-        self, resource: str, is_so: Callable[[Object], Any], seconds: float = 60.0
+        self,
+        resource: str,
+        is_so: Callable[[Object], Any],
+        seconds: float = 60.0,
+        types: tuple[str, ...] = ("ADDED", "MODIFIED"),
     ) -> Object:
         """Wait until an object of a resource is as asked, now or in the history; return it."""
 
@@ -188,10 +192,15 @@ class PretendedCluster:
                     while not changes.empty():
                         change = changes.get_nowait()
                         seen = change.version
-                        if change.resource == resource and is_so(change.object):
+                        is_meant = change.resource == resource and change.type in types
+                        if is_meant and is_so(change.object):
                             return change.object
 
         return self._await(wait())
+
+    def wait_until_gone(self, resource: str, uid: str) -> None:
+        """Wait until an object has been removed."""
+        self.wait_for(resource, lambda thing: thing["metadata"]["uid"] == uid, types=("DELETED",))
 
     def kill(self, pod: str, reason: str = "OOMKilled", code: int = 137) -> None:
         """Kill a pod's program, as the kernel does for want of memory."""

@@ -25,6 +25,10 @@ _PULL_FAILURES = (
 )
 _CREATION_FAILURES = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError")
 _DENIED = ("denied", "unauthorized", "authorization", "forbidden", "authentication required")
+_IN_THE_WAY = (
+    "A file of yours may lie where a folder is mounted: rename what is called shared or team in "
+    "your home directory, or ask an administrator to."
+)
 _LINES, _LETTERS = 8, 800
 
 
@@ -263,10 +267,11 @@ def _container_in_trouble(pod: Pod, around: Surroundings) -> Finding | None:
         if reason == "CrashLoopBackOff":
             return _crashed(pod, status["name"], last or {}, is_final=True)
         if reason in _CREATION_FAILURES:
+            message = waiting.get("message", reason)
             return Finding(
                 "container",
-                f"The server cannot be started: {_shortened(waiting.get('message', reason))}",
-                "Tell an administrator.",
+                f"The server cannot be started: {_shortened(message)}",
+                _IN_THE_WAY if "not a directory" in message else "Tell an administrator.",
             )
         if now and now.get("exitCode"):
             return _crashed(pod, status["name"], now, is_final=False)

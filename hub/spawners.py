@@ -61,13 +61,15 @@ class Kubernetes(Strict):
         _patient(c)
         # of KubeSpawner, because z2jh sets it there
         c.KubeSpawner.start_timeout = self.start_seconds + _FAREWELL_SECONDS
+        c.KubeSpawner.k8s_api_request_retry_timeout = self.start_seconds
         c.JupyterHub.spawner_class = "hub.pods.PodSpawner"
         c.PodSpawner.patience = self.start_seconds
         c.PodSpawner.home = self.home
         c.PodSpawner.storage = _STORAGE
         # an image may set another; what members of a team make is then the team's
         c.KubeSpawner.cmd = ["sh", "-c", 'umask 007 && exec "$0" "$@"', "jupyterhub-singleuser"]
-        c.KubeSpawner.profile_list = partial(offered, profiles)
+        # a function makes a page of choices, also of none
+        c.KubeSpawner.profile_list = partial(offered, profiles) if profiles else []
         c.KubeSpawner.storage_pvc_ensure = False
         c.KubeSpawner.volumes = [self._volume]
         c.KubeSpawner.volume_mounts = [

@@ -209,6 +209,11 @@ def test_container_that_does_not_come_to_be(reason, message, sentence, is_final)
     assert found.is_final == is_final
 
 
+def test_file_where_a_folder_is_mounted_is_named():
+    waits = waiting("RunContainerError", "error mounting /home/jovyan/team/lab: not a directory")
+    assert "called shared or team" in diagnose(waits, Surroundings()).remedy
+
+
 def test_older_clusters_tell_only_in_an_event_why_an_image_is_not_fetched():
     waits = waiting("ImagePullBackOff", 'Back-off pulling image "geo:1"')
     told = [

@@ -61,16 +61,16 @@ def pod(configured, monkeypatch, tmp_path):
     monkeypatch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "kubeconfig"))
     clients.load_config.cache_clear()
 
-    async def manifest(c, slug, groups):
+    async def manifest(c, slug, groups, choices):
         spawner = PodSpawner(config=c, _mock=True)
         spawner.user.groups = [SimpleNamespace(name=name) for name in groups]
-        spawner.user_options = {"profile": slug}
+        spawner.user_options = {"profile": slug} | choices
         await spawner.load_user_options()
         async with ApiClient() as client:
             return client.sanitize_for_serialization(await spawner.get_pod_manifest())
 
-    def show(slug, groups=(), settings=CLUSTER):
-        return asyncio.run(manifest(configured(settings), slug, groups))
+    def show(slug, groups=(), settings=CLUSTER, **choices):
+        return asyncio.run(manifest(configured(settings), slug, groups, choices))
 
     yield show
     clients.load_config.cache_clear()
@@ -143,6 +143,26 @@ def test_cuda_pod_asks_for_a_gpu(pod):
     (container,) = pod("cuda")["spec"]["containers"]
     assert container["image"] == "geo-cuda:1"
     assert container["resources"]["limits"]["nvidia.com/gpu"] == "1"
+
+
+def test_pod_gets_what_the_user_chose_and_else_the_first(pod):
+    settings = CLUSTER | {"profiles": [CPU | {"memory": ["8G", "32G"], "gpus": [0, 1]}]}
+    (first,) = pod("cpu", settings=settings)["spec"]["containers"]
+    assert first["resources"]["limits"] == {"cpu": 2.0, "memory": 8 * 2**30}
+    (chosen,) = pod("cpu", settings=settings, memory="32G", gpus="1")["spec"]["containers"]
+    limits = {"cpu": 2.0, "memory": 32 * 2**30, "nvidia.com/gpu": "1"}
+    assert chosen["resources"]["limits"] == limits
+
+
+def test_without_profiles_there_is_no_page_of_choices(configured):
+    c = configured({**CLUSTER, "profiles": []})
+    assert c.KubeSpawner.profile_list == []
+
+
+def test_hub_waits_longer_than_the_spawner_which_gives_up_in_words(configured):
+    c = configured(CLUSTER | {"spawner": CLUSTER["spawner"] | {"start_seconds": 100}})
+    assert c.PodSpawner.patience == 100
+    assert c.KubeSpawner.start_timeout > 100
 
 
 def test_pod_runs_where_the_profile_says(pod):

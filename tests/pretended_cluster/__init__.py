@@ -188,7 +188,9 @@ class PretendedCluster:
             seen = 0
             async with asyncio.timeout(seconds):
                 while True:
-                    changes = await self._objects.follow(seen, seconds)
+                    changes = await self._objects.follow(seen, 1)
+                    if self._fault:
+                        raise self._fault
                     while not changes.empty():
                         change = changes.get_nowait()
                         seen = change.version

@@ -133,15 +133,12 @@ class Machine:
         self.registry: dict[str, Image] = {}
         self.back_off = 10.0  # seconds before a container that crashed twice is started again
         self._running: dict[str, Running] = {}
-        self._address = random.randrange(2**14)
+        self._address = random.randrange(2**22)  # others may test on this machine
 
     def look(self) -> None:
         """Place what waits; once a placed pod runs, a task of its own does the rest."""
         for node in self.nodes:
-            kept = self.objects.get("nodes", "", node.name)
-            if kept.get("status") != node.status:
-                kept["status"] = node.status
-                self.objects.changed("nodes", kept)
+            self._show(node)
         for pod in self.objects.find("pods"):
             uid = pod["metadata"]["uid"]
             if "nodeName" not in pod["spec"] and "deletionTimestamp" not in pod["metadata"]:
@@ -149,6 +146,19 @@ class Machine:
             if "nodeName" in pod["spec"] and uid not in self._running:
                 running = self._running[uid] = Running()
                 running.task = asyncio.create_task(self._run(pod, running))
+        for running in self._running.values():
+            if running.task and running.task.done() and not running.task.cancelled():
+                running.task.result()  # a mistake of ours is to be seen
+
+    def _show(self, node: Node) -> None:
+        try:
+            kept = self.objects.get("nodes", "", node.name)
+        except Refused:
+            kept = self.objects.add("nodes", "", {"metadata": {"name": node.name}})
+        if kept.get("status") != node.status:
+            kept["status"] = node.status
+            kept["metadata"]["labels"] = dict(node.labels)
+            self.objects.changed("nodes", kept)
 
     # --- scheduler
 
@@ -512,8 +522,8 @@ class Machine:
         text = "The node was low on resource"
         self._condition(pod, "DisruptionTarget", "True", "TerminationByKubelet", text)
         running = self._running.get(pod["metadata"]["uid"])
-        if running and running.process and running.process.returncode is None:
-            running.process.kill()
+        if running and running.task:
+            running.task.cancel()
         await self._stop_rest(pod)
         self._end(pod, "Failed")
         self.event(pod, "Warning", "Evicted", message)

@@ -1,0 +1,358 @@
+"""Read what a registry says of an image, without believing more of it than its digests prove.
+
+Source: the OCI distribution and image specifications. Everything that comes from a registry is
+hostile: answers are bounded in size and time, a redirect leads only to hosts that the
+administrator named, and addresses are public ones unless the administrator said otherwise.
+"""
+
+import asyncio
+import hashlib
+import re
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+from urllib.request import parse_http_list, parse_keqv_list
+
+from aiohttp import (
+    ClientError,
+    ClientResponse,
+    ClientSession,
+    ClientTimeout,
+    TCPConnector,
+    ThreadedResolver,
+)
+from aiohttp.abc import AbstractResolver
+from pydantic import BaseModel, Field, ValidationError
+from yarl import URL
+
+from hub.errors import ImageRefused
+from hub.image_names import ImageName
+from hub.public_addresses import PrivateAddress, PublicAddresses, refuse_private_literal
+
+_LARGEST_ANSWER = 4 * 2**20  # what the specification asks of registries for a manifest
+_REQUEST_SECONDS = 20.0
+_SECONDS = 60.0
+_INDEX = (
+    "application/vnd.oci.image.index.v1+json",
+    "application/vnd.docker.distribution.manifest.list.v2+json",
+)
+_MANIFEST = (
+    "application/vnd.oci.image.manifest.v1+json",
+    "application/vnd.docker.distribution.manifest.v2+json",
+)
+_CONFIG = (
+    "application/vnd.oci.image.config.v1+json",
+    "application/vnd.docker.container.image.v1+json",
+)
+_REDIRECTS = range(300, 400)
+_TOKEN = re.compile(r"[\x21-\x7e]{1,16384}")
+_ELSEWHERE = {"docker.io": "registry-1.docker.io"}  # where its API is
+
+
+class _Platform(BaseModel):
+    os: str
+    architecture: str
+
+    def __str__(self) -> str:
+        return f"{self.os}/{self.architecture}"
+
+
+class _Part(BaseModel):
+    """A descriptor: something by its digest."""
+
+    media_type: str = Field(default="", alias="mediaType")
+    digest: str = Field(pattern=r"^sha256:[0-9a-f]{64}$")
+    size: int = Field(ge=0, strict=True)
+    # a node would fetch these, whatever they are
+    urls: tuple[()] | None = None
+    platform: _Platform | None = None
+
+
+class _Index(BaseModel):
+    manifests: tuple[_Part, ...]
+
+
+class _Manifest(BaseModel):
+    config: _Part
+    layers: tuple[_Part, ...]
+
+
+class _Answer(BaseModel):
+    """What a reference leads to; one that can be read both ways is neither."""
+
+    schema_version: Literal[2] = Field(alias="schemaVersion")
+    manifests: Any = None
+    config: Any = None
+    layers: Any = None
+
+    @property
+    def is_index(self) -> bool:
+        return self.manifests is not None
+
+    @property
+    def is_both(self) -> bool:
+        return self.is_index and (self.config is not None or self.layers is not None)
+
+
+class _Running(BaseModel):
+    user: str = Field(default="", alias="User")
+
+
+class _Config(_Platform):
+    running: _Running | None = Field(default=None, alias="config")
+
+
+class _Granted(BaseModel):
+    token: str | None = None
+    access_token: str | None = None
+
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a registry says of an image for one platform.
+
+    Attributes:
+        digest: of the manifest: sha256:...
+        size: what is to be downloaded, in bytes.
+        user: whom the image wants to run as; empty is root.
+    """
+
+    digest: str
+    size: int
+    user: str
+
+
+@dataclass(frozen=True)
+class Registry:
+    """A registry that the administrator trusts to be asked.
+
+    Attributes:
+        host: with its port, if it is not 443; https always.
+        others: further hosts to which it may send for tokens and image parts.
+        internal: whether private addresses will do.
+        authority: a file with the certificate authority that vouches for it, if no known one does.
+        resolver: looks names up.
+    """
+
+    host: str
+    others: frozenset[str] = frozenset()
+    internal: bool = False
+    authority: Path | None = None
+    resolver: AbstractResolver | None = None
+
+    async def find(self, name: ImageName, platform: str) -> Found:
+        """Read manifest and configuration of an image; nothing of its layers but their sizes.
+
+        Raises:
+            ImageRefused: it is not there, not for this platform or not readable, or the registry
+                does not answer as it should.
+        """
+        try:
+            async with asyncio.timeout(_SECONDS), self._session() as session:
+                return await _Reading(self, session, name).find(platform)
+        except PrivateAddress as error:
+            raise ImageRefused(
+                f"{name} was not asked for: {error}; only the administrator can allow that."
+            ) from error
+        except TimeoutError as error:
+            raise ImageRefused(
+                f"{self.host} did not answer in time; try again later to start {name}."
+            ) from error
+        except (ClientError, OSError) as error:
+            raise ImageRefused(
+                f"{self.host} cannot be reached for {name} ({type(error).__name__}); try again "
+                "later, or ask the administrator."
+            ) from error
+
+    @property
+    def hosts(self) -> frozenset[str]:
+        """All hosts that may be asked on its behalf."""
+        return self.others | {self.address}
+
+    @property
+    def address(self) -> str:
+        """The host that speaks for this registry."""
+        return _ELSEWHERE.get(self.host, self.host)
+
+    @asynccontextmanager
+    async def _session(self) -> AsyncIterator[ClientSession]:
+        resolver = self.resolver or ThreadedResolver()
+        connector = TCPConnector(
+            resolver=resolver if self.internal else PublicAddresses(resolver),
+            use_dns_cache=False,
+            ssl=ssl.create_default_context(cafile=self.authority),
+        )
+        async with ClientSession(
+            connector=connector,
+            timeout=ClientTimeout(total=_REQUEST_SECONDS),
+            auto_decompress=False,  # a small answer must not become a large one
+            headers={"Accept-Encoding": "identity"},
+        ) as session:
+            yield session
+
+
+@dataclass
+class _Reading:
+    """One conversation about one image."""
+
+    registry: Registry
+    session: ClientSession
+    name: ImageName
+    headers: dict[str, str] = field(default_factory=dict)
+
+    async def find(self, platform: str) -> Found:
+        content = await self._fetched(f"manifests/{self.name.reference}")
+        digest = _digest(content)
+        if self.name.digest not in (None, digest):
+            raise self._nonsense("another image than its digest says")
+        if self._kind(content).is_index:
+            digest = self._chosen(self._read(_Index, content), platform)
+            content = await self._proven(f"manifests/{digest}", digest)
+        return await self._described(digest, content, platform)
+
+    async def _described(self, digest: str, content: bytes, platform: str) -> Found:
+        if self._kind(content).is_index:
+            raise self._nonsense("a list of images within a list")
+        manifest = self._read(_Manifest, content)
+        if manifest.config.media_type not in _CONFIG:
+            raise ImageRefused(f"{self.name} is no image that can be started; name another.")
+        blob = await self._proven(f"blobs/{manifest.config.digest}", manifest.config.digest)
+        config = self._read(_Config, blob)
+        if str(config) != platform:
+            raise self._for_others(platform, {str(config)})
+        size = manifest.config.size + sum(layer.size for layer in manifest.layers)
+        return Found(digest, size, config.running.user if config.running else "")
+
+    def _chosen(self, index: _Index, platform: str) -> str:
+        offered = {str(part.platform): part.digest for part in reversed(index.manifests)}
+        if platform not in offered:
+            raise self._for_others(platform, set(offered) - {"None", "unknown/unknown"})
+        return offered[platform]
+
+    async def _proven(self, path: str, digest: str) -> bytes:
+        content = await self._fetched(path)
+        if _digest(content) != digest:
+            raise self._nonsense("something else than its digest says")
+        return content
+
+    async def _fetched(self, path: str) -> bytes:
+        url = URL(f"https://{self.registry.address}/v2/{self.name.path}/{path}")
+        async with self._asked(url, self.headers) as answer:
+            if answer.status != 401 or self.headers:
+                return await self._content(answer, path)
+            challenge = answer.headers.get("WWW-Authenticate", "")
+        self.headers = {"Authorization": f"Bearer {await self._token(challenge)}"}
+        async with self._asked(url, self.headers) as answer:
+            return await self._content(answer, path)
+
+    async def _content(self, answer: ClientResponse, path: str) -> bytes:
+        if answer.status not in _REDIRECTS or not path.startswith("blobs/"):
+            return await self._body(answer)
+        # many keep blobs elsewhere; the digest proves them, the token is not taken along
+        async with self._asked(self._permitted(answer.headers.get("Location", ""))) as moved:
+            return await self._body(moved)
+
+    async def _token(self, challenge: str) -> str:
+        """Ask for the token of somebody without a name, which public images need too."""
+        scheme, _, parameters = challenge.partition(" ")
+        if scheme.lower() != "bearer":
+            raise self._not_there()
+        given = parse_keqv_list([p for p in parse_http_list(parameters) if "=" in p])
+        query = {"scope": f"repository:{self.name.path}:pull"}
+        query |= {"service": given["service"]} if "service" in given else {}
+        realm = self._permitted(given.get("realm", "")).update_query(query)
+        async with self._asked(realm) as answer:
+            granted = self._read(_Granted, await self._body(answer))
+        token = granted.token or granted.access_token or ""
+        if not _TOKEN.fullmatch(token):
+            raise self._nonsense("no token")
+        return token
+
+    @asynccontextmanager
+    async def _asked(
+        self, url: URL, headers: dict[str, str] | None = None
+    ) -> AsyncIterator[ClientResponse]:
+        if not self.registry.internal:
+            refuse_private_literal(url.host or "")
+        accepted = {"Accept": ", ".join((*_INDEX, *_MANIFEST, *_CONFIG, "application/json"))}
+        async with self.session.get(
+            url, headers=accepted | (headers or {}), allow_redirects=False
+        ) as answer:
+            yield answer
+
+    def _permitted(self, address: str) -> URL:
+        """Return an address to which a registry sends, if the administrator named its host."""
+        try:
+            url = URL(address, encoded=True)  # a signature holds for exactly these characters
+            host = url.host if url.is_default_port() else f"{url.host}:{url.port}"
+        except ValueError as error:
+            raise self._nonsense("an address that is none") from error
+        if url.scheme != "https" or url.user or host not in self.registry.hosts:
+            remedy = "the administrator can list that host with this registry, under others"
+            raise self._sent_on(address, remedy)
+        return url
+
+    async def _body(self, answer: ClientResponse) -> bytes:
+        if answer.status in (401, 403, 404):
+            raise self._not_there()
+        if answer.status in _REDIRECTS:
+            raise self._sent_on(answer.headers.get("Location", ""), "name the image where it lies")
+        if answer.status in (429, 503):
+            raise ImageRefused(f"{self.registry.host} is busy; try again later for {self.name}.")
+        if answer.status != 200:
+            raise self._nonsense(f"status {answer.status}")
+        content = bytearray()
+        async for piece in answer.content.iter_chunked(2**16):
+            content += piece
+            if len(content) > _LARGEST_ANSWER:
+                raise self._nonsense("more than an image's description may be long")
+        return bytes(content)
+
+    def _kind(self, content: bytes) -> _Answer:
+        answer = self._read(_Answer, content)
+        if answer.is_both:
+            raise self._nonsense("an image and a list of images in one")
+        return answer
+
+    def _read(self, model: type[_Model], content: bytes) -> _Model:
+        try:
+            return model.model_validate_json(content)
+        except ValidationError as error:
+            first = error.errors(include_input=False, include_url=False)[0]
+            where = ".".join(map(str, first["loc"])) or "its form"
+            raise self._nonsense(f"a description that cannot be read, {where} in it") from error
+
+    def _not_there(self) -> ImageRefused:
+        return ImageRefused(
+            f"{self.name} is not there, or not for everybody: check the spelling of name and tag, "
+            "and make it public."
+        )
+
+    def _for_others(self, platform: str, offered: set[str]) -> ImageRefused:
+        there = " and ".join(sorted(offered)) or "no known platform"
+        return ImageRefused(
+            f"{self.name} is for {there}, and the machines here are {platform}: build it with "
+            f"--platform {platform}."
+        )
+
+    def _sent_on(self, address: str, remedy: str) -> ImageRefused:
+        where = address.partition("?")[0][:100] or "nowhere"  # what follows may be a secret
+        return ImageRefused(
+            f"{self.registry.host} sends elsewhere for {self.name}, to {where}: {remedy}."
+        )
+
+    def _nonsense(self, what: str) -> ImageRefused:
+        return ImageRefused(
+            f"{self.registry.host} gave {what} for {self.name}: name another image, or tell the "
+            "registry's administrator."
+        )
+
+
+def _digest(content: bytes) -> str:
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"

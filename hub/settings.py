@@ -16,6 +16,7 @@ from hub import services
 from hub.authenticators import Nextcloud, SharedPassword
 from hub.errors import SettingsError
 from hub.machine import Machine
+from hub.own_images import OwnImages
 from hub.profiles import Profile
 from hub.services import Wps
 from hub.spawners import Kubernetes, Local
@@ -28,6 +29,7 @@ class Settings(Strict):
     authenticator: Annotated[SharedPassword | Nextcloud, Field(discriminator="kind")]
     spawner: Annotated[Local | Kubernetes, Field(discriminator="kind")]
     profiles: tuple[Profile, ...] = ()
+    own_images: OwnImages = OwnImages()
     wps: Wps = Wps()
 
     @field_validator("profiles")

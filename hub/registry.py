@@ -6,14 +6,12 @@ administrator named, and addresses are public ones unless the administrator said
 """
 
 import asyncio
-import hashlib
 import re
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
 from urllib.request import parse_http_list, parse_keqv_list
 
 from aiohttp import (
@@ -25,92 +23,34 @@ from aiohttp import (
     ThreadedResolver,
 )
 from aiohttp.abc import AbstractResolver
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel
 from yarl import URL
 
 from hub.errors import ImageRefused
 from hub.image_names import ImageName
+from hub.manifests import (
+    ACCEPTED,
+    Config,
+    Index,
+    Manifest,
+    Unreadable,
+    digest_of,
+    read,
+    read_manifest,
+)
 from hub.public_addresses import PrivateAddress, PublicAddresses, refuse_private_literal
 
 _LARGEST_ANSWER = 4 * 2**20  # what the specification asks of registries for a manifest
 _REQUEST_SECONDS = 20.0
 _SECONDS = 60.0
-_INDEX = (
-    "application/vnd.oci.image.index.v1+json",
-    "application/vnd.docker.distribution.manifest.list.v2+json",
-)
-_MANIFEST = (
-    "application/vnd.oci.image.manifest.v1+json",
-    "application/vnd.docker.distribution.manifest.v2+json",
-)
-_CONFIG = (
-    "application/vnd.oci.image.config.v1+json",
-    "application/vnd.docker.container.image.v1+json",
-)
 _REDIRECTS = range(300, 400)
 _TOKEN = re.compile(r"[\x21-\x7e]{1,16384}")
 _ELSEWHERE = {"docker.io": "registry-1.docker.io"}  # where its API is
 
 
-class _Platform(BaseModel):
-    os: str
-    architecture: str
-
-    def __str__(self) -> str:
-        return f"{self.os}/{self.architecture}"
-
-
-class _Part(BaseModel):
-    """A descriptor: something by its digest."""
-
-    media_type: str = Field(default="", alias="mediaType")
-    digest: str = Field(pattern=r"^sha256:[0-9a-f]{64}$")
-    size: int = Field(ge=0, strict=True)
-    # a node would fetch these, whatever they are
-    urls: tuple[()] | None = None
-    platform: _Platform | None = None
-
-
-class _Index(BaseModel):
-    manifests: tuple[_Part, ...]
-
-
-class _Manifest(BaseModel):
-    config: _Part
-    layers: tuple[_Part, ...]
-
-
-class _Answer(BaseModel):
-    """What a reference leads to; one that can be read both ways is neither."""
-
-    schema_version: Literal[2] = Field(alias="schemaVersion")
-    manifests: Any = None
-    config: Any = None
-    layers: Any = None
-
-    @property
-    def is_index(self) -> bool:
-        return self.manifests is not None
-
-    @property
-    def is_both(self) -> bool:
-        return self.is_index and (self.config is not None or self.layers is not None)
-
-
-class _Running(BaseModel):
-    user: str = Field(default="", alias="User")
-
-
-class _Config(_Platform):
-    running: _Running | None = Field(default=None, alias="config")
-
-
 class _Granted(BaseModel):
     token: str | None = None
     access_token: str | None = None
-
-
-_Model = TypeVar("_Model", bound=BaseModel)
 
 
 @dataclass(frozen=True)
@@ -207,37 +147,37 @@ class _Reading:
     headers: dict[str, str] = field(default_factory=dict)
 
     async def find(self, platform: str) -> Found:
-        content = await self._fetched(f"manifests/{self.name.reference}")
-        digest = _digest(content)
-        if self.name.digest not in (None, digest):
-            raise self._nonsense("another image than its digest says")
-        if self._kind(content).is_index:
-            digest = self._chosen(self._read(_Index, content), platform)
-            content = await self._proven(f"manifests/{digest}", digest)
-        return await self._described(digest, content, platform)
+        try:
+            content = await self._fetched(f"manifests/{self.name.reference}")
+            digest = digest_of(content)
+            if self.name.digest not in (None, digest):
+                raise self._nonsense("another image than its digest says")
+            found = read_manifest(content)
+            if isinstance(found, Index):
+                digest = self._chosen(found, platform)
+                found = read_manifest(await self._proven("manifests", digest))
+            return await self._described(digest, found, platform)
+        except Unreadable as error:
+            raise self._nonsense(str(error)) from error
 
-    async def _described(self, digest: str, content: bytes, platform: str) -> Found:
-        if self._kind(content).is_index:
+    def _chosen(self, index: Index, platform: str) -> str:
+        if platform not in index.offered:
+            raise self._for_others(platform, index.offered)
+        return index.offered[platform]
+
+    async def _described(self, digest: str, found: Index | Manifest, platform: str) -> Found:
+        if isinstance(found, Index):
             raise self._nonsense("a list of images within a list")
-        manifest = self._read(_Manifest, content)
-        if manifest.config.media_type not in _CONFIG:
+        if not found.can_be_started:
             raise ImageRefused(f"{self.name} is no image that can be started; name another.")
-        blob = await self._proven(f"blobs/{manifest.config.digest}", manifest.config.digest)
-        config = self._read(_Config, blob)
+        config = read(Config, await self._proven("blobs", found.config.digest))
         if str(config) != platform:
-            raise self._for_others(platform, {str(config)})
-        size = manifest.config.size + sum(layer.size for layer in manifest.layers)
-        return Found(digest, size, config.running.user if config.running else "")
+            raise self._for_others(platform, [str(config)])
+        return Found(digest, found.size, config.user)
 
-    def _chosen(self, index: _Index, platform: str) -> str:
-        offered = {str(part.platform): part.digest for part in reversed(index.manifests)}
-        if platform not in offered:
-            raise self._for_others(platform, set(offered) - {"None", "unknown/unknown"})
-        return offered[platform]
-
-    async def _proven(self, path: str, digest: str) -> bytes:
-        content = await self._fetched(path)
-        if _digest(content) != digest:
+    async def _proven(self, kind: str, digest: str) -> bytes:
+        content = await self._fetched(f"{kind}/{digest}")
+        if digest_of(content) != digest:
             raise self._nonsense("something else than its digest says")
         return content
 
@@ -268,7 +208,7 @@ class _Reading:
         query |= {"service": given["service"]} if "service" in given else {}
         realm = self._permitted(given.get("realm", "")).update_query(query)
         async with self._asked(realm) as answer:
-            granted = self._read(_Granted, await self._body(answer))
+            granted = read(_Granted, await self._body(answer))
         token = granted.token or granted.access_token or ""
         if not _TOKEN.fullmatch(token):
             raise self._nonsense("no token")
@@ -280,7 +220,7 @@ class _Reading:
     ) -> AsyncIterator[ClientResponse]:
         if not self.registry.internal:
             refuse_private_literal(url.host or "")
-        accepted = {"Accept": ", ".join((*_INDEX, *_MANIFEST, *_CONFIG, "application/json"))}
+        accepted = {"Accept": ACCEPTED}
         async with self.session.get(
             url, headers=accepted | (headers or {}), allow_redirects=False
         ) as answer:
@@ -314,27 +254,13 @@ class _Reading:
                 raise self._nonsense("more than an image's description may be long")
         return bytes(content)
 
-    def _kind(self, content: bytes) -> _Answer:
-        answer = self._read(_Answer, content)
-        if answer.is_both:
-            raise self._nonsense("an image and a list of images in one")
-        return answer
-
-    def _read(self, model: type[_Model], content: bytes) -> _Model:
-        try:
-            return model.model_validate_json(content)
-        except ValidationError as error:
-            first = error.errors(include_input=False, include_url=False)[0]
-            where = ".".join(map(str, first["loc"])) or "its form"
-            raise self._nonsense(f"a description that cannot be read, {where} in it") from error
-
     def _not_there(self) -> ImageRefused:
         return ImageRefused(
             f"{self.name} is not there, or not for everybody: check the spelling of name and tag, "
             "and make it public."
         )
 
-    def _for_others(self, platform: str, offered: set[str]) -> ImageRefused:
+    def _for_others(self, platform: str, offered: Iterable[str]) -> ImageRefused:
         there = " and ".join(sorted(offered)) or "no known platform"
         return ImageRefused(
             f"{self.name} is for {there}, and the machines here are {platform}: build it with "
@@ -352,7 +278,3 @@ class _Reading:
             f"{self.registry.host} gave {what} for {self.name}: name another image, or tell the "
             "registry's administrator."
         )
-
-
-def _digest(content: bytes) -> str:
-    return f"sha256:{hashlib.sha256(content).hexdigest()}"

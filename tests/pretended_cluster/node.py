@@ -341,6 +341,9 @@ class Machine:
         command = [*(container.get("command") or image.entrypoint)]
         command += container.get("args") or (() if container.get("command") else image.arguments)
         environment = self._environment(pod, container, folder, mounts, image)
+        told = folder / f"{container['name']}.termination-log"
+        told.write_bytes(b"")
+        mounts |= {container.get("terminationMessagePath") or "/dev/termination-log": told}
         where = Path(_mapped(container.get("workingDir") or environment["HOME"], mounts))
         where.mkdir(parents=True, exist_ok=True)
         running.killed_as = None
@@ -372,9 +375,10 @@ class Machine:
         reason = "Error" if code else "Completed"
         if running.killed_as:
             reason, code = running.killed_as
-        text = logs[-1].read_bytes()[-_MESSAGE_BYTES:].decode(errors="replace")
-        is_told = code and container.get("terminationMessagePolicy") == "FallbackToLogsOnError"
-        return code, reason, text if is_told else ""
+        message = told.read_bytes()
+        if code and container.get("terminationMessagePolicy") == "FallbackToLogsOnError":
+            message = message or logs[-1].read_bytes()
+        return code, reason, message[-_MESSAGE_BYTES:].decode(errors="replace")
 
     def _environment(
         self, pod: Object, container: Object, folder: Path, mounts: dict[str, Path], image: Image

@@ -203,7 +203,8 @@ class _Reading:
         scheme, _, parameters = challenge.partition(" ")
         if scheme.lower() != "bearer":
             raise self._not_there()
-        given = parse_keqv_list([p for p in parse_http_list(parameters) if "=" in p])
+        pairs = [pair for pair in parse_http_list(parameters) if pair.partition("=")[2]]
+        given = parse_keqv_list(pairs)
         query = {"scope": f"repository:{self.name.path}:pull"}
         query |= {"service": given["service"]} if "service" in given else {}
         realm = self._permitted(given.get("realm", "")).update_query(query)
@@ -233,7 +234,8 @@ class _Reading:
             host = url.host if url.is_default_port() else f"{url.host}:{url.port}"
         except ValueError as error:
             raise self._nonsense("an address that is none") from error
-        if url.scheme != "https" or url.user or host not in self.registry.hosts:
+        is_listed = host in self.registry.hosts and address.isascii()
+        if url.scheme != "https" or url.user or not is_listed:
             remedy = "the administrator can list that host with this registry, under others"
             raise self._sent_on(address, remedy)
         return url

@@ -32,7 +32,7 @@ class StandInRegistry:
         content: bytes by the path below /v2/.
         moved: where a path is to be had instead.
         token: if set, what everybody needs to be answered.
-        realm: where that token is said to be had; None is here.
+        challenge: how that is said; None is as it should be, with the token to be had here.
         asked: every request: host, path with query, and the token it carried.
     """
 
@@ -44,7 +44,7 @@ class StandInRegistry:
     silent: set[str] = field(default_factory=set)
     status: dict[str, int] = field(default_factory=dict)
     token: str | None = None
-    realm: str | None = None
+    challenge: str | None = None
     asked: list[tuple[str, str, str | None]] = field(default_factory=list)
 
     @property
@@ -102,6 +102,9 @@ class StandInRegistry:
         index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": parts}
         return str(self.put(repository, "manifests", json.dumps(index).encode(), tag)["digest"])
 
+    def challenge_from(self, host: str) -> str:
+        return f'Bearer realm="https://{host}/token",service="stand-in, the",scope="all:*"'
+
     async def answer(self, request: web.Request) -> web.StreamResponse:
         path = request.path.removeprefix("/v2/")
         carried = request.headers.get("Authorization")
@@ -113,9 +116,8 @@ class StandInRegistry:
         if path.startswith("/moved/"):
             return web.Response(body=self.content[path.removeprefix("/moved/")])
         if self.token and carried != f"Bearer {self.token}":
-            realm = self.realm or f"https://{self.host}/token"
-            challenge = f'Bearer realm="{realm}",service="stand-in, the",scope="all:*"'
-            return web.Response(status=401, headers={"WWW-Authenticate": challenge})
+            told = self.challenge_from(self.host) if self.challenge is None else self.challenge
+            return web.Response(status=401, headers={"WWW-Authenticate": told})
         if path in self.moved:
             return web.Response(status=307, headers={"Location": self.moved[path]})
         if path in self.endless:

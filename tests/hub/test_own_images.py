@@ -26,7 +26,7 @@ def registry(running):
     """The stand-in, empty and honest."""
     for one in (running.content, running.moved, running.endless, running.silent, running.status):
         one.clear()
-    running.token = running.realm = None
+    running.token = running.challenge = None
     running.asked.clear()
     return running
 
@@ -131,17 +131,36 @@ def test_token_of_nobody_is_fetched_for_this_image_only(registry, look):
     assert {carried for _, path, carried in registry.asked[2:]} == {"Bearer abc.def"}
 
 
-@pytest.mark.parametrize("scheme", ["http://localhost", "https://elsewhere.test", "file:///x", ""])
-def test_token_is_fetched_only_from_hosts_that_are_listed(registry, look, scheme):
+@pytest.mark.parametrize(
+    "realm",
+    ["http://localhost/token", "https://elsewhere.test/token", "file:///etc/passwd", "/token",
+     "https://localhost:1/token", "https://[::1", "https://localhost:x/", ""],
+)  # fmt: skip
+def test_token_is_fetched_only_from_hosts_that_are_listed(registry, look, realm):
     registry.put_image("team/image:1")
-    registry.token, registry.realm = "abc", f"{scheme}/token"
-    refused(look, "sends elsewhere for .* the administrator can list that host")
+    registry.token, registry.challenge = "abc", f'Bearer realm="{realm}"'
+    refused(look, "(sends elsewhere for .* can list that host|gave an address that is none)")
     assert len(registry.asked) == 1
+
+
+@pytest.mark.parametrize(
+    "challenge", ["", "Bearer", "Bearer realm=", 'Bearer realm="', "Bearer ="]
+)
+def test_challenge_that_is_none_is_refused(registry, look, challenge):
+    registry.put_image("team/image:1")
+    registry.token, registry.challenge = "abc", challenge
+    refused(look, "(is not there|sends elsewhere)")
+
+
+def test_password_is_never_given(registry, look):
+    registry.put_image("team/image:1")
+    registry.token, registry.challenge = "abc", 'Basic realm="here"'
+    refused(look, "is not there, or not for everybody")
 
 
 def test_token_may_come_from_a_listed_host(registry, look):
     registry.put_image("team/image:1")
-    registry.token, registry.realm = "abc", f"https://{registry.other_host}/token"
+    registry.token, registry.challenge = "abc", registry.challenge_from(registry.other_host)
     refused(look, "sends elsewhere")
     assert look("team/image:1", others=[registry.other_host]).pinned
 

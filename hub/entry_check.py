@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import jupyterhub
-
-from hub.errors import ImageRefused
+from kubernetes_asyncio.client import V1Container, V1EnvVar
 
 NAME = "entry-check"
 # a foreign image's own entry point is unknown: tini where it is, to end what kernels leave behind
@@ -21,26 +20,35 @@ _SCRIPT = Path(__file__).with_name("entry_check.sh")
 _MESSAGE = "/dev/termination-log"
 
 
-def container(server: Mapping[str, Any], gpus: int, home: str) -> dict[str, Any]:
+def container(server: V1Container, gpus: int, home: str) -> V1Container:
     """Return the init container that looks at the image of a server's container.
 
     Args:
-        server: the server's container as a manifest has it, with Kubernetes' own names.
-        gpus: how many the profile gives.
+        server: the server's container.
+        gpus: how many of them it has.
         home: the home directory.
     """
-    alike = ("image", "imagePullPolicy", "resources", "securityContext", "volumeMounts")
-    version = jupyterhub.__version__
-    script = _SCRIPT.read_text(encoding="utf-8")
-    return {key: server[key] for key in alike if server.get(key)} | {
-        "name": NAME,
-        "command": ["/bin/sh", "-c"],
-        "args": [script, NAME, version, str(gpus), _MESSAGE],
+    return V1Container(
+        name=NAME,
+        image=server.image,
+        image_pull_policy=server.image_pull_policy,
+        command=["/bin/sh", "-c"],
+        # $(NAME) would mean a variable to Kubernetes if there were one; there is only HOME
+        args=[
+            _SCRIPT.read_text(encoding="utf-8"),
+            NAME,
+            jupyterhub.__version__,
+            str(gpus),
+            _MESSAGE,
+        ],
         # nothing of the server's environment: it holds its token
-        "env": [{"name": "HOME", "value": home}],
-        "terminationMessagePath": _MESSAGE,
-        "terminationMessagePolicy": "FallbackToLogsOnError",
-    }
+        env=[V1EnvVar(name="HOME", value=home)],
+        resources=server.resources,  # one after the other, so nothing is asked for twice
+        security_context=server.security_context,
+        volume_mounts=server.volume_mounts,
+        termination_message_path=_MESSAGE,
+        termination_message_policy="FallbackToLogsOnError",
+    )
 
 
 @dataclass(frozen=True)
@@ -54,15 +62,6 @@ class Verdict:
 
     passed: bool
     sentence: str
-
-    def refuse(self) -> None:
-        """Stop here if nothing can be started.
-
-        Raises:
-            ImageRefused: with the sentence.
-        """
-        if not self.passed:
-            raise ImageRefused(self.sentence)
 
 
 def verdict(pod: Mapping[str, Any]) -> Verdict | None:

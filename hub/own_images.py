@@ -10,11 +10,12 @@ from typing import Literal
 from pydantic import Field, FilePath, field_validator
 
 from hub import registry
+from hub.diagnosis import size
 from hub.errors import ImageRefused
 from hub.image_names import ImageName, Place
 from hub.strict import Strict
 
-_UNITS = {"M": 2**20, "G": 2**30, "T": 2**40}
+_UNITS = {"M": 10**6, "G": 10**9, "T": 10**12}
 _ROOT = ("", "0", "root")
 
 
@@ -107,27 +108,20 @@ class OwnImages(Strict):
             "the administrator to list its registry."
         )
 
-    def _bounded(self, name: ImageName, size: int) -> None:
-        if size > int(self.largest[:-1]) * _UNITS[self.largest[-1]]:
+    def _bounded(self, name: ImageName, download: int) -> None:
+        largest = int(self.largest[:-1]) * _UNITS[self.largest[-1]]
+        if download > largest:
             raise ImageRefused(
-                f"{name} is {_shown(size)} to download, and {self.largest}iB is the most: leave "
+                f"{name} is {size(download)} to download, and {size(largest)} is the most: leave "
                 "out what is not needed."
             )
 
 
 def _told(name: ImageName, found: registry.Found, runs_as: str) -> list[str]:
-    told = [f"{name} is there, {_shown(found.size)} to download."]
+    told = [f"{name} is there, {size(found.size)} to download."]
     user = found.user.partition(":")[0]
     if user in _ROOT:
         told.append(f"It was made to run as root and runs as {runs_as}: what needs root fails.")
     elif user != runs_as.partition(":")[0]:
         told.append(f"It was made to run as {found.user[:60]!r} and runs as {runs_as}.")
     return told
-
-
-def _shown(size: int) -> str:
-    """Return a size as people say it."""
-    for unit in ("G", "M"):
-        if size >= _UNITS[unit]:
-            return f"{size / _UNITS[unit]:.1f} {unit}iB"
-    return f"{size / 2**10:.1f} KiB"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from traitlets.config import Config
 
 from hub import services
@@ -39,11 +39,20 @@ class Settings(Strict):
             raise ValueError("two profiles have the same slug")
         return profiles
 
+    @model_validator(mode="after")
+    def _own_images_come_from_somewhere(self) -> "Settings":
+        for profile in self.profiles:
+            if profile.own_image and not self.own_images.offered:
+                raise ValueError(
+                    f"the profile {profile.slug} has own_image, and own_images lists no registry"
+                )
+        return self
+
     def configure(self, c: Config) -> None:
         """Set every trait of the hub that follows from these settings; only sets, never reads."""
         c.Spawner.consecutive_failure_limit = 0  # z2jh sets 5: one bad profile stopped the hub
         self.authenticator.configure(c)
-        self.spawner.configure(c, self.profiles)
+        self.spawner.configure(c, self.profiles, self.own_images)
         cloud = self.authenticator
         services.configure(
             c, self.wps, keeps_tokens=cloud.keeps_tokens, share_links=cloud.share_links

@@ -50,10 +50,10 @@ def refused(look, sentence, image="team/image:1", **settings):
 
 
 def test_image_is_started_as_what_was_looked_at(registry, look):
-    part = registry.put_image("team/image:1", layers=(3 * 2**20, 2**20))
+    part = registry.put_image("team/image:1", layers=(3_000_000, 1_000_000))
     image = look("team/image:1")
     assert image.pinned == f"{registry.host}/team/image@{part['digest']}"
-    assert image.sentences == (f"{registry.host}/team/image:1 is there, 4.0 MiB to download.",)
+    assert image.sentences == (f"{registry.host}/team/image:1 is there, 4 MB to download.",)
 
 
 def test_of_a_list_the_one_for_the_machines_here_is_taken(registry, look):
@@ -117,9 +117,9 @@ def test_image_for_other_machines_is_told(registry, look):
 
 
 def test_largest_image_is_bounded(registry, look):
-    registry.put_image("team/image:1", layers=(30 * 2**20, 10 * 2**20))
+    registry.put_image("team/image:1", layers=(30_000_000, 10_000_000))
     look("team/image:1", largest="41M")
-    refused(look, "is 40.0 MiB to download, and 39MiB is the most", largest="39M")
+    refused(look, "is 40 MB to download, and 39 MB is the most", largest="39M")
 
 
 def test_token_of_nobody_is_fetched_for_this_image_only(registry, look):

@@ -82,6 +82,7 @@ class PodSpawner(KubeSpawner):  # type: ignore[misc]  # untyped base
             except ImageRefused as error:
                 raise NotStarted(Finding("own-image", str(error), is_final=True)) from error
             self.image = image.pinned
+            self._found = None
             for sentence in image.sentences:
                 self.note(sentence)
 

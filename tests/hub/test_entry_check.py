@@ -11,6 +11,7 @@ import pytest
 from kubernetes_asyncio.client import V1Container, V1EnvVar, V1ResourceRequirements
 
 from hub import entry_check
+from hub.diagnosis import Surroundings, diagnose
 
 # what the driver's library says when it is asked: CUDA 12.8
 LIBCUDA = "int cuDriverGetVersion(int *version) { *version = 12080; return 0; }"
@@ -248,3 +249,28 @@ def test_image_without_a_shell_is_told():
     verdict = entry_check.verdict(pod(state=ended))
     assert not verdict.passed
     assert "no /bin/sh that runs: no such file" in verdict.sentence
+
+
+def started(**status):
+    """A pod whose server's container is on its way."""
+    ready = [{"type": "ContainersReady", "status": "True"}]
+    return {
+        "metadata": {"name": "jupyter-anna"},
+        "spec": {"containers": []},
+        "status": pod(**status)["status"] | {"phase": "Pending", "conditions": ready},
+    }
+
+
+def test_start_ends_with_the_sentence_of_a_check_that_fails():
+    ended = {"terminated": {"exitCode": 1, "reason": "Error", "message": "No lab."}}
+    waiting = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s"}}
+    for status in ({"state": ended}, {"state": waiting, "lastState": ended}):
+        finding = diagnose(started(**status), Surroundings())
+        assert (finding.sentence, finding.is_final) == ("No lab.", True)
+
+
+def test_sentence_of_a_check_that_passes_stands_on_the_page_of_the_start():
+    ended = {"terminated": {"exitCode": 0, "message": "The image has JupyterHub 5.5.4."}}
+    finding = diagnose(started(state=ended), Surroundings())
+    assert finding.sentence.startswith("The image has JupyterHub 5.5.4. The server has started")
+    assert not finding.is_final

@@ -1,5 +1,7 @@
 """Images that users bring, in a cluster, end to end: from the form to the server in the image."""
 
+import shutil
+
 import pytest
 
 from hub.client import sign_in
@@ -7,11 +9,13 @@ from tests.hub.hub_in_cluster import LIGHT, SECONDS, hub_in_cluster
 from tests.hub.stand_in_registry import served
 from tests.pretended_cluster import Image
 
+needs_compiler = pytest.mark.skipif(not shutil.which("cc"), reason="makes a driver in C")
 pytestmark = pytest.mark.e2e
 
 CPU = {"slug": "cpu", "title": "CPU", "image": "geo:1", "cores": 1, "memory": "2G"}
 PROFILES = [
     CPU,
+    CPU | {"slug": "gpu", "title": "GPU", "gpus": 1},
     CPU | {"slug": "own", "title": "Own", "own_image": True},
     CPU | {"slug": "own-gpu", "title": "Own with a GPU", "own_image": True, "gpus": 1},
 ]
@@ -136,6 +140,18 @@ def test_image_without_a_server_is_told_what_to_add(hub, bring):
     hub.cluster.wait_for("pods", lambda p: "deletionTimestamp" in p["metadata"])
 
 
+@needs_compiler
+def test_image_of_a_profile_is_looked_into_where_there_are_gpus(hub):
+    hub.cluster.nodes[0].gpus = 1
+    hub.ask("hugo", profile="gpu")
+    told = said(hub, "hugo")
+    assert any("torch" in s and "The server has started" in s for s in told), told
+    (check,) = pod(hub, "hugo")["spec"]["initContainers"]
+    assert check["resources"]["limits"]["nvidia.com/gpu"] == "1"
+    assert hub.api("hugo", "DELETE", "users/hugo/server").ok
+
+
+@needs_compiler
 def test_torch_for_a_newer_driver_is_told(hub, bring, tmp_path):
     hub.cluster.nodes[0].gpus = 1
     server = {"jupyterhub-singleuser": "echo 5.5.4", "jupyter-lab": "true"}

@@ -18,11 +18,12 @@ from pythonjsonlogger.json import JsonFormatter
 from landcover.nextcloud import AskAccess
 from landcover.nextcloud.access import TOKEN_URL, TokenService
 from landcover.storage.received import MOST_MIB
+from wps_processes.databases import LedgerRefused
 from wps_processes.dispatcher import Dispatcher
 from wps_processes.fetching import Fetcher
 from wps_processes.forkserver import ForkServer
 from wps_processes.identity import HubIdentity
-from wps_processes.jobs import Ledger, Limits
+from wps_processes.jobs import LEASE_SECONDS, Ledger, Limits
 from wps_processes.runners import ProcessRunner
 from wps_processes.sandbox import is_supported
 from wps_processes.service import Application, Places
@@ -45,12 +46,16 @@ def main() -> int:
         )
     address = urlsplit(os.environ["JUPYTERHUB_SERVICE_URL"])
     signal.signal(signal.SIGTERM, _stop)
-    with _application() as application:
-        waitress.serve(
-            application, host=address.hostname, port=address.port, threads=THREADS,
-            max_request_body_size=MAX_BODY, connection_limit=CONNECTIONS,
-            channel_timeout=SLOW_SECONDS, ident=None, _quiet=True,
-        )  # fmt: skip
+    try:
+        with _application() as application:
+            waitress.serve(
+                application, host=address.hostname, port=address.port, threads=THREADS,
+                max_request_body_size=MAX_BODY, connection_limit=CONNECTIONS,
+                channel_timeout=SLOW_SECONDS, ident=None, _quiet=True,
+            )  # fmt: skip
+    except LedgerRefused as error:
+        LOGGER.critical("%s", error)
+        return 1
     return 0
 
 
@@ -66,7 +71,7 @@ def _application() -> Iterator[Application]:
         sync_at_once=WAITING_THREADS,
     )
     forks = ForkServer(os.environ)
-    ledger = Ledger(state / "jobs.sqlite")
+    ledger = _ledger(state)
     access = _access_of_users()
     most = int(_setting("RECEIVED_MIB", MOST_MIB)) << 20
     fetcher = None if access is None else Fetcher(places.storage, access, most)
@@ -89,6 +94,16 @@ def _application() -> Iterator[Application]:
         dispatcher.stop()
         forks.close()
         identity.close()
+        ledger.close()
+
+
+def _ledger(state: Path) -> Ledger:
+    """Open the ledger of jobs: the URL may have a password, so it may come in a file."""
+    url = os.environ.get("GEOPORTAL_LEDGER")
+    if file := os.environ.get("GEOPORTAL_LEDGER_FILE"):
+        url = Path(file).read_text()
+    lease = _setting("LEASE_SECONDS", LEASE_SECONDS)
+    return Ledger(url or state / "jobs.sqlite", lease)
 
 
 def _access_of_users() -> Callable[[str], AskAccess] | None:

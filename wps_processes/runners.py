@@ -33,6 +33,8 @@ NO_ANSWER = "the job ended without a result, its log says more"
 class ProcessRunner:
     """Runs jobs as processes of this machine."""
 
+    resumes = False
+
     def __init__(self, root: Path, forks: ForkServer, fetcher: Fetcher | None = None) -> None:
         """Run them on the storage tree below `root`; what others shared is fetched before."""
         self._root, self._forks, self._fetcher = root, forks, fetcher
@@ -73,7 +75,7 @@ class ProcessRunner:
             declared = by_identifier(job.operation).outputs
             whole = {o.filename for o in declared if o.kind in ("file", "folder")} | {RECEIVED}
             _remove(job, self._root, lambda name: is_unfinished(name) or name in whole)
-            ledger.settled(job.id)
+            ledger.settled(job)
 
     @contextmanager
     def _fetched(self, job: Job, ledger: Ledger) -> Iterator[Mapping[str, str]]:
@@ -85,9 +87,8 @@ class ProcessRunner:
             yield names
 
     def _is_over(self, job: Job, ledger: Ledger) -> bool:
-        """Tell whether a job was dismissed, or the service stopped."""
-        known = ledger.get(job.id)
-        return self._stopped or known is None or known.is_over
+        """Tell whether a job was dismissed, another service has it, or this one stopped."""
+        return self._stopped or not ledger.holds(job)
 
     def _compute(
         self, job: Job, ledger: Ledger, fetched: Mapping[str, str]
@@ -101,7 +102,7 @@ class ProcessRunner:
         try:
             with suppress(psutil.NoSuchProcess):  # it died at once; how, its exit status tells
                 began = psutil.Process(forked.pid).create_time()
-                ledger.started(job.id, forked.pid, began)
+                ledger.started(job, forked.pid, began)
             if self._is_over(job, ledger):  # before there was a process
                 forked.kill()
             answer = _converse(forked, job, ledger, _orders(job, self._root, fetched))
@@ -122,7 +123,7 @@ def _converse(forked: Forked, job: Job, ledger: Ledger, orders: bytes) -> Mappin
             if "progress" not in word:
                 break
             with suppress(SQLAlchemyError):  # a full disk; the next one may be written
-                ledger.progress(job.id, word["progress"], word["message"])
+                ledger.progress(job, word["progress"], word["message"])
     return last
 
 

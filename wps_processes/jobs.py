@@ -514,7 +514,8 @@ _NEXT = (
     select(_jobs.c.id)
     .where(
         _jobs.c.state == ACCEPTED,
-        _jobs.c.user == _TURNS.with_only_columns(_jobs.c.user).limit(1).scalar_subquery(),
+        _jobs.c.user
+        == _TURNS.with_only_columns(_jobs.c.user).limit(1).correlate(None).scalar_subquery(),
         ~exists(_switches.c.name),
     )
     .order_by(_jobs.c.created, _jobs.c.id)

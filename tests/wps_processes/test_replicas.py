@@ -220,6 +220,19 @@ def submitted(wps):
     return each.id
 
 
+def test_a_database_that_is_away_is_no_fault_of_the_caller(start, alter):
+    wps = start(running=False)
+    alter("ALTER TABLE jobs RENAME TO away")
+    for path in ("jobs", "status/1.xml"):
+        answer = wps.get(path)
+        assert (answer.status_code, answer.headers["Retry-After"]) == (503, "30")
+        assert b"try again later" in answer.data
+        assert b"SELECT" not in answer.data
+    assert wps.get("health").status_code == 200
+    alter("ALTER TABLE away RENAME TO jobs")
+    assert wps.jobs() == []
+
+
 def test_a_database_that_cuts_everybody_off_loses_nothing(start, alter):
     wps = start(at_once=1, lease_seconds=SHORT)
     jobs = [submitted(wps) for _ in range(6)]

@@ -3,7 +3,7 @@
 Users send short jobs, asynchronously, while the service, its fork server, a job's process, or all
 of them are killed (SIGKILL) at random moments; the service is started again at once, as the hub
 does. In the end every job that was accepted must be over, each once. With an (empty) database of
-PostgreSQL two services share the jobs.
+PostgreSQL two services share the jobs, and are also stopped (SIGSTOP) for longer than their lease.
 """
 
 import argparse
@@ -27,6 +27,7 @@ from benchmarks.served import Client, Served, free_port, replicas, until
 JOBS, KILLS = 1_000, 200
 USERS = ("anna", "boris", "clara", "dmitri")
 VICTIMS = ("service", "fork server", "job", "all")
+HANGING = "service that hangs"
 LONGEST_PAUSE = 1.5
 SECONDS = 1_200.0
 LEASE_SECONDS = 2.0  # of a service that shares its jobs
@@ -75,7 +76,8 @@ def trial(state: Path, jobs: int, kills: int, seed: int = 0, ledger: str | None 
             # at least until all is sent, so that no moment of a job's life is spared
             while sum(account.killed.values()) < kills or any(s.is_alive() for s in senders):
                 time.sleep(rng.uniform(0, LONGEST_PAUSE))
-                _kill(rng.choice(services), rng, account)
+                victims = VICTIMS if ledger is None else (*VICTIMS, HANGING)
+                _kill(rng.choice(services), rng.choice(victims), rng, account)
         finally:
             done.set()
         for sender in senders:
@@ -96,9 +98,15 @@ def _send(client: Client, jobs: int, kills: int, account: Account, done: threadi
             mine.append(job)
 
 
-def _kill(served: Served, rng: random.Random, account: Account) -> None:
-    """Kill a random process, and start the service again if it was among them."""
-    victim = rng.choice(VICTIMS)
+def _kill(served: Served, victim: str, rng: random.Random, account: Account) -> None:
+    """Kill a process, and start the service again if it was among them; or let it hang a while."""
+    if victim == HANGING:  # until its jobs are another's
+        process = served.processes()[0]
+        process.suspend()
+        time.sleep(2 * LEASE_SECONDS)
+        process.resume()
+        account.killed[victim] += 1
+        return
     if victim == "job":  # it lives for a moment only
         with suppress(TimeoutError):
             until(lambda: len(served.processes()) > 2, LONGEST_PAUSE)

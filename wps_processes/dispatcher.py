@@ -2,7 +2,6 @@
 
 import logging
 import threading
-from collections import deque
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
@@ -17,13 +16,7 @@ LOST = "the service lost sight of the job by our fault, start it again"
 
 
 class Runner(Protocol):
-    """Where jobs compute.
-
-    Attributes:
-        outlives_service: whether jobs go on when the service ends, and `run` finds them again.
-    """
-
-    outlives_service: bool
+    """Where jobs compute."""
 
     def run(self, job: Job, ledger: Ledger) -> Outcome:
         """Compute a job, and say how it ended; the ledger hears how far it is."""
@@ -32,7 +25,7 @@ class Runner(Protocol):
         """Kill a job's process."""
 
     def stop_all(self) -> None:
-        """Kill all jobs, or leave those alone that go on; the ledger still says they run."""
+        """Kill all jobs; the ledger still says they run."""
 
     def settle(self, job: Job, ledger: Ledger) -> None:
         """Leave nothing behind of the process of a job that is over."""
@@ -56,19 +49,13 @@ class Dispatcher:
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._ends: dict[str, threading.Event] = {}
-        self._going_on: deque[Job] = deque()
         self._thread = threading.Thread(target=self._dispatch, name="dispatcher", daemon=True)
 
     def start(self) -> None:
         """Take up what an earlier service left running, and begin."""
         for job in self._ledger.unsettled():
             self._runner.settle(job, self._ledger)
-            if job.is_over:
-                continue
-            if self._runner.outlives_service:
-                self._going_on.append(job)
-                _say("job found again", job)
-            else:
+            if not job.is_over:
                 again = self._ledger.requeue(job)
                 _say("job taken up again" if again else "job given up", job)
                 if not again:
@@ -148,8 +135,6 @@ class Dispatcher:
         """Take the next job; if the ledger cannot be written now, it is asked again later."""
         if self._stopping.is_set():
             return None
-        if self._going_on:
-            return self._going_on.popleft()
         try:
             return self._ledger.claim()
         except SQLAlchemyError:

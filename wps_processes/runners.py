@@ -37,7 +37,7 @@ NO_ANSWER = "the job ended without a result, its log says more"
 class ProcessRunner:
     """Runs jobs as processes of this machine."""
 
-    outlives_service = False
+    resumes = False
 
     def __init__(self, root: Path, forks: ForkServer, fetcher: Fetcher | None = None) -> None:
         """Run them on the storage tree below `root`; what others shared is fetched before."""

@@ -59,7 +59,8 @@ class Cluster:
         if "KUBERNETES_SERVICE_HOST" in os.environ:
             config.load_incluster_config(configuration)
         else:
-            config.load_kube_config(client_configuration=configuration)
+            # the client itself reads the variable once, when it is imported
+            config.load_kube_config(os.environ.get("KUBECONFIG"), None, configuration)
         api = client.ApiClient(configuration)
         self._namespace = namespace
         self._jobs, self._pods = client.BatchV1Api(api), client.CoreV1Api(api)

@@ -13,6 +13,7 @@ from typing import TypeVar
 from sqlalchemy.exc import SQLAlchemyError
 
 from landcover.errors import LandcoverError
+from landcover.operation import Resources
 from landcover.operations import by_identifier
 from landcover.storage import Storage
 from wps_processes.cluster import signs
@@ -77,8 +78,7 @@ class Attempt:
             LandcoverError: it needs what no job may have.
         """
         self._means, self._job, self._ledger, self._woken = means, job, ledger, woken
-        needed = by_identifier(job.operation).resources(job.inputs)
-        self._resources = given(job, needed, means.settings)
+        self._resources = given(job, needed_by(job), means.settings)
         self._name = name_of(job)
         self._said = ""
 
@@ -242,3 +242,8 @@ class Attempt:
     @property
     def _who(self) -> dict[str, str]:
         return {"job": self._job.id, "user": self._job.user}
+
+
+def needed_by(job: Job) -> Resources:
+    """Return what a job's operation says that it needs with these inputs."""
+    return by_identifier(job.operation).resources(job.inputs)

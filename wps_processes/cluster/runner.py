@@ -26,7 +26,7 @@ ELSEWHERE = 0
 class KubernetesRunner:
     """Runs jobs as Jobs of a cluster."""
 
-    outlives_service = True
+    resumes = True
 
     def __init__(self, means: Means) -> None:
         """Run them by these means, and begin to watch the cluster."""

@@ -23,11 +23,12 @@ from wps_processes.cluster.attempt import Means
 from wps_processes.cluster.runner import KubernetesRunner
 from wps_processes.cluster.settings import ClusterSettings
 from wps_processes.cluster.watching import Watching
+from wps_processes.databases import LedgerRefused
 from wps_processes.dispatcher import Dispatcher, Runner
 from wps_processes.fetching import Fetcher
 from wps_processes.forkserver import ForkServer
 from wps_processes.identity import HubIdentity, kept_key
-from wps_processes.jobs import Ledger, Limits
+from wps_processes.jobs import LEASE_SECONDS, Ledger, Limits
 from wps_processes.runners import ProcessRunner
 from wps_processes.runs import Runs, RunTokens
 from wps_processes.sandbox import is_supported
@@ -47,12 +48,16 @@ def main() -> int:
     _log_as_json()
     address = urlsplit(os.environ["JUPYTERHUB_SERVICE_URL"])
     signal.signal(signal.SIGTERM, _stop)
-    with _application() as application:
-        waitress.serve(
-            application, host=address.hostname, port=address.port, threads=THREADS,
-            max_request_body_size=MAX_BODY, connection_limit=CONNECTIONS,
-            channel_timeout=SLOW_SECONDS, ident=None, _quiet=True,
-        )  # fmt: skip
+    try:
+        with _application() as application:
+            waitress.serve(
+                application, host=address.hostname, port=address.port, threads=THREADS,
+                max_request_body_size=MAX_BODY, connection_limit=CONNECTIONS,
+                channel_timeout=SLOW_SECONDS, ident=None, _quiet=True,
+            )  # fmt: skip
+    except LedgerRefused as error:
+        LOGGER.critical("%s", error)
+        return 1
     return 0
 
 
@@ -67,7 +72,7 @@ def _application() -> Iterator[Application]:
         sync_seconds=_setting("SYNC_SECONDS", 60),
         sync_at_once=WAITING_THREADS,
     )
-    ledger = Ledger(state / "jobs.sqlite")
+    ledger = _ledger(state)
     access = _access_of_users()
     most = int(_setting("RECEIVED_MIB", MOST_MIB)) << 20
     fetcher = None if access is None else Fetcher(places.storage, access, most)
@@ -89,6 +94,7 @@ def _application() -> Iterator[Application]:
         finally:
             dispatcher.stop()
             identity.close()
+            ledger.close()
 
 
 @contextmanager
@@ -119,6 +125,8 @@ def _in_the_cluster(
 ) -> tuple[Runner, Runs]:
     settings = ClusterSettings.from_environment(os.environ)
     file = os.environ.get("GEOPORTAL_JOB_KEY_FILE")
+    if ledger.shared and not file:
+        raise SystemExit("services that share a ledger need one key, GEOPORTAL_JOB_KEY_FILE")
     key = Path(file).read_text().strip() if file else kept_key(state / "job-token.key")
     tokens = RunTokens(key.encode())
     cluster = Cluster(settings.namespace)
@@ -126,6 +134,15 @@ def _in_the_cluster(
         Means(storage, cluster, Watching(cluster), settings, tokens, fetcher)
     )
     return runner, Runs(ledger, tokens, runner.orders, runner.told)
+
+
+def _ledger(state: Path) -> Ledger:
+    """Open the ledger of jobs: the URL may have a password, so it may come in a file."""
+    url = os.environ.get("GEOPORTAL_LEDGER")
+    if file := os.environ.get("GEOPORTAL_LEDGER_FILE"):
+        url = Path(file).read_text()
+    lease = _setting("LEASE_SECONDS", LEASE_SECONDS)
+    return Ledger(url or state / "jobs.sqlite", lease)
 
 
 def _access_of_users() -> Callable[[str], AskAccess] | None:

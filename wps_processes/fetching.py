@@ -135,7 +135,7 @@ class _Listener:
         if self._is_over(self._job, self._ledger):
             raise Stopped("dismissed while its files were fetched")
         with suppress(SQLAlchemyError):  # a full disk; the next one may be written
-            self._ledger.progress(self._job.id, 0, sentence)
+            self._ledger.progress(self._job, 0, sentence)
 
 
 def _received_names(job: Job) -> list[str]:

@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import os
 import re
 import secrets
 from dataclasses import dataclass
@@ -71,8 +72,8 @@ class HubIdentity:
     """Asks the hub."""
 
     def __init__(self, state: Path, prefix: str) -> None:
-        """Keep the key of session cookies in the state folder; cookies are for `prefix` alone."""
-        self._key = kept_key(state / "wps-cookie.key")
+        """Sign cookies for `prefix` with GEOPORTAL_COOKIE_KEY, else with a key made in `state`."""
+        self._key = os.environ.get("GEOPORTAL_COOKIE_KEY") or kept_key(state / "wps-cookie.key")
         self._prefix = prefix
         self._making = Lock()
         self._made: HubOAuth | None = None

@@ -77,7 +77,7 @@ class ProcessRunner:
         over = ledger.get(job.id)
         if over is not None and over.state in (FAILED, DISMISSED):
             remove_outputs(job, self._root)
-            ledger.settled(job.id)
+            ledger.settled(job)
 
     @contextmanager
     def _fetched(self, job: Job, ledger: Ledger) -> Iterator[Mapping[str, str]]:
@@ -89,9 +89,8 @@ class ProcessRunner:
             yield names
 
     def _is_over(self, job: Job, ledger: Ledger) -> bool:
-        """Tell whether a job was dismissed, or the service stopped."""
-        known = ledger.get(job.id)
-        return self._stopped or known is None or known.is_over
+        """Tell whether a job was dismissed, another service has it, or this one stopped."""
+        return self._stopped or not ledger.holds(job)
 
     def _compute(
         self, job: Job, ledger: Ledger, fetched: Mapping[str, str]
@@ -105,7 +104,7 @@ class ProcessRunner:
         try:
             with suppress(psutil.NoSuchProcess):  # it died at once; how, its exit status tells
                 began = psutil.Process(forked.pid).create_time()
-                ledger.started(job.id, forked.pid, began)
+                ledger.started(job, forked.pid, began)
             if self._is_over(job, ledger):  # before there was a process
                 forked.kill()
             answer = _converse(forked, job, ledger, orders_for(job, self._root, fetched))
@@ -126,7 +125,7 @@ def _converse(forked: Forked, job: Job, ledger: Ledger, orders: bytes) -> Mappin
             if "progress" not in word:
                 break
             with suppress(SQLAlchemyError):  # a full disk; the next one may be written
-                ledger.progress(job.id, word["progress"], word["message"])
+                ledger.progress(job, word["progress"], word["message"])
     return last
 
 

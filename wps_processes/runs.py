@@ -30,6 +30,7 @@ PATH = "runs/"
 """Below the service's prefix."""
 
 _SHORTEST_KEY = 32
+_TRIES = 3
 _NOT_YOURS = "this token is for no attempt at a job that runs"
 
 
@@ -111,16 +112,24 @@ class Runs:
 
     def _hear(self, job: Job, word: Mapping[str, Any]) -> None:
         """Write down what a job says; what is over stays as it is."""
-        if "progress" in word:
-            self.ledger.progress(job.id, word["progress"], word["message"])
-            return
-        if "outputs" in word:
-            is_written = self.ledger.succeed(job.id, word["outputs"])
+        for _ in range(_TRIES):  # another service may just be taking it over
+            if self._is_written(job, word):
+                break
+            known = self.ledger.get(job.id)
+            if known is None or known.state != RUNNING or known.attempt != job.attempt:
+                raise Conflict("the job is over")
+            job = known
         else:
-            is_written = self.ledger.fail(job.id, word["error"])
-        if not is_written:
-            raise Conflict("the job was over before")
-        self.told(job)
+            raise ServiceUnavailable("the job changes hands, say it again later")
+        if "progress" not in word:
+            self.told(job)
+
+    def _is_written(self, job: Job, word: Mapping[str, Any]) -> bool:
+        if "progress" in word:
+            return self.ledger.progress(job, word["progress"], word["message"])
+        if "outputs" in word:
+            return self.ledger.succeed(job, word["outputs"])
+        return self.ledger.fail(job, word["error"])
 
 
 def _word(request: Request) -> Mapping[str, Any]:

@@ -9,6 +9,7 @@ from werkzeug.exceptions import Forbidden
 from werkzeug.test import Client
 
 from tests.scenes import pixels, quarters, write_labels, write_raster
+from tests.wps_processes.postgresql import serving
 from wps_processes.dispatcher import Dispatcher
 from wps_processes.forkserver import ForkServer
 from wps_processes.identity import Caller
@@ -95,8 +96,35 @@ def forks():
     server.close()
 
 
+@pytest.fixture(scope="session")
+def postgresql():
+    """A PostgreSQL server."""
+    with serving() as server:
+        yield server
+
+
 @pytest.fixture
-def start(tmp_path, forks):
+def place(tmp_path):
+    """Where the ledger lies: a path or URL."""
+    return tmp_path / "jobs.sqlite"
+
+
+@pytest.fixture
+def opened(place):
+    """A function that opens the ledger once more; all are closed at the end."""
+    ledgers = []
+
+    def opener(**settings):
+        ledgers.append(Ledger(place, **settings))
+        return ledgers[-1]
+
+    yield opener
+    for ledger in ledgers:
+        ledger.close()
+
+
+@pytest.fixture
+def start(tmp_path, opened, forks):
     """A function that starts a service; all are stopped at the end."""
     root = tmp_path / "storage"
     for folder in ("users/anna", "users/boris", "shared"):
@@ -109,7 +137,7 @@ def start(tmp_path, forks):
     started = []
 
     def starter(running=True, at_once=2, runner=ProcessRunner, limits=None, access=None, **places):
-        ledger = Ledger(tmp_path / "jobs.sqlite")
+        ledger = opened()
         running_on = runner(root, forks)
         dispatcher = Dispatcher(ledger, running_on, at_once, limits)
         places = Places(root, **places)

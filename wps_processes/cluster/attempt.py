@@ -92,13 +92,17 @@ class Attempt:
         if self._means.stopping.is_set():
             return Outcome(again=True)  # written by nobody: the next service goes on following
         known = self._known()
-        if known is not None and known.state == SUCCESSFUL:
+        if known is None or not known.is_same_attempt(self._job):
+            return Outcome(error=sentence)  # another service follows it, and this is not written
+        if known.state == SUCCESSFUL:
+            if self._means.fetcher is not None:  # of other ends, settling removes it
+                self._means.fetcher.clear(self._job)
             return Outcome(outputs=known.outputs)
-        if known is not None and known.state == DISMISSED:
+        if known.state == DISMISSED:
             self._end()
-        elif known is not None and not known.is_over:
+        elif not known.is_over:
             self._write_log(sentence)
-        return Outcome(error=(known.error if known else None) or sentence)
+        return Outcome(error=known.error or sentence)
 
     def _make(self) -> str | None:
         """Make the Job unless it is there; return why that cannot be, None if it is there."""
@@ -213,9 +217,10 @@ class Attempt:
         return None
 
     def _goes_on(self) -> bool:
-        """Whether the job is not over, and the service does not end."""
+        """Whether the job runs, for this service, and the service does not end."""
         known = self._known()
-        return not (self._means.stopping.is_set() or known is None or known.is_over)
+        is_ours = known is not None and known.is_same_attempt(self._job)
+        return is_ours and not (known is None or known.is_over or self._means.stopping.is_set())
 
     def _known(self) -> Job | None:
         """Return the job as it is now; a database may be away for a while, its Job goes on."""
@@ -232,7 +237,7 @@ class Attempt:
         if words is not None and words != self._said:
             self._said = words
             with suppress(SQLAlchemyError):
-                self._ledger.progress(self._job.id, 0, words)
+                self._ledger.progress(self._job, 0, words)
 
     def _write_log(self, *lines: str) -> None:
         # its owner may have put something else there

@@ -37,15 +37,11 @@ class KubernetesRunner:
         """See a job through, and say how it ended; the ledger hears how far it is."""
         try:
             with suppress(SQLAlchemyError):  # a database that is away for a while
-                ledger.started(job.id, ELSEWHERE, 0.0)
+                ledger.started(job, ELSEWHERE, 0.0)
             with self._means.watching.following(name_of(job)) as woken:
-                outcome = Attempt(self._means, job, ledger, woken).see_through()
+                return Attempt(self._means, job, ledger, woken).see_through()
         except (LandcoverError, OSError) as error:
-            outcome = Outcome(error=str(error))
-        fetcher = self._means.fetcher
-        if fetcher is not None and not self._means.stopping.is_set():
-            fetcher.clear(job)
-        return outcome
+            return Outcome(error=str(error))
 
     def orders(self, job: Job) -> bytes:
         """Return what the pod of a job is to do.
@@ -81,7 +77,7 @@ class KubernetesRunner:
         if was_left and not self._delete(name_of(job)):
             return
         remove_outputs(job, self._means.root)
-        ledger.settled(job.id)
+        ledger.settled(job)
 
     def _delete(self, name: str) -> bool:
         """Delete a Job; False if that is not known to have been done."""

@@ -68,6 +68,7 @@ class Served:
         self._environment = os.environ | {
             "GEOPORTAL_STATE": str(state),
             "GEOPORTAL_STORAGE": str(state / "storage"),
+            "GEOPORTAL_JOB_REPORT_URL": f"{self.url}runs",
             "JUPYTERHUB_API_URL": f"{hub}/hub/api",
             "JUPYTERHUB_API_TOKEN": "service",
             "JUPYTERHUB_CLIENT_ID": "service-wps",

@@ -63,9 +63,8 @@ class Jobs(Camel):
     run_in: Literal["kubernetes", "processes"]
     image: str
     cuda_image: str
-    most_cores: float = Field(gt=0)
+    most_cores: int = Field(ge=1)
     most_memory_mib: int = Field(ge=512)
-    temporary_size: str = Field(pattern=_QUANTITY)
     longest_seconds: int = Field(ge=60)
     placement: Placements
 

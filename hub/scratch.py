@@ -9,8 +9,11 @@ deleting deletes.
 from pathlib import PurePosixPath
 from typing import Any
 
-DELETE = "--FileContentsManager.delete_to_trash=False"
-"""To Jupyter's command line: what a person deletes is gone, and its room is free."""
+DELETE = (
+    "--FileContentsManager.delete_to_trash=False",
+    "--FileContentsManager.always_delete_dir=True",
+)
+"""To Jupyter's command line: what a person deletes is gone, folders too, and its room is free."""
 _RUNTIME = "/run/jupyter"
 _TEMPORARY = "/tmp"
 _RUNTIME_SIZE = "64Mi"

@@ -55,7 +55,7 @@ class Local(Strict):
             }
         )
         c.EmbeddedSpawner.cmd = [sys.executable, "-m", "jupyterhub.singleuser"]
-        c.EmbeddedSpawner.args = [scratch.DELETE, *["--allow-root"] * (os.geteuid() == 0)]
+        c.EmbeddedSpawner.args = [*scratch.DELETE, *["--allow-root"] * (os.geteuid() == 0)]
 
 
 class Kubernetes(Strict):
@@ -93,7 +93,7 @@ class Kubernetes(Strict):
         # a function makes a page of choices, also of none
         c.KubeSpawner.profile_list = partial(offered, profiles) if profiles else []
         c.KubeSpawner.storage_pvc_ensure = False
-        c.KubeSpawner.args = [scratch.DELETE]
+        c.KubeSpawner.args = list(scratch.DELETE)
         c.KubeSpawner.volumes = [self._volume, *scratch.pod_volumes(self.temporary_size)]
         c.KubeSpawner.volume_mounts = [
             # kubespawner fills in the slug that names the user's folder

@@ -23,11 +23,9 @@ application object and Lumino's Widget are used, which all of JupyterLab 4 has.
     id: "geoportal-room:banner",
     description: "Says when the home directory is nearly full, and with what",
     autoStart: true,
-    activate: async (app) => {
-      const Widget = await widgetClass();
-      const banner = new Banner(app, Widget);
-      await app.restored;
-      await banner.watch();
+    activate: (app) => {
+      // JupyterLab waits for this function before it restores anything
+      app.restored.then(async () => new Banner(app, await widgetClass()).watch());
     },
   };
 
@@ -42,17 +40,18 @@ application object and Lumino's Widget are used, which all of JupyterLab 4 has.
       this.widget = new Widget();
       this.widget.id = "geoportal-room";
       this.widget.node.setAttribute("role", "status");
-      Object.assign(this.widget.node.style, {
+      this.text = document.createElement("div");
+      Object.assign(this.text.style, {
         background: "var(--jp-warn-color3)",
         borderBottom: "var(--jp-border-width) solid var(--jp-warn-color1)",
-        boxSizing: "border-box",
         color: "var(--jp-ui-font-color1)",
         fontSize: "var(--jp-ui-font-size1)",
         lineHeight: "1.5",
-        minHeight: "2.6em",
-        overflow: "auto",
         padding: "0.5em 1em",
       });
+      this.widget.node.append(this.text);
+      // the page is laid out anew whenever the text takes another number of lines
+      new ResizeObserver(() => this.fit()).observe(this.text);
       this.isClosed = false;
     }
 
@@ -76,13 +75,14 @@ application object and Lumino's Widget are used, which all of JupyterLab 4 has.
     }
 
     show(room) {
-      this.widget.node.replaceChildren(...this.sentence(room), this.closing());
+      this.text.replaceChildren(...this.sentence(room), this.closing());
       if (!this.widget.isAttached) this.app.shell.add(this.widget, "header", { rank: 0 });
       this.widget.show();
-      // the panel's layout asks for the smallest height only when it is told to
-      this.widget.node.style.minHeight = "0";
-      this.widget.node.style.minHeight = `${this.widget.node.scrollHeight}px`;
-      this.widget.parent.fit();
+    }
+
+    fit() {
+      this.widget.node.style.minHeight = `${this.text.offsetHeight}px`;
+      this.widget.parent?.fit();
     }
 
     sentence(room) {

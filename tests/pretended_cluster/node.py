@@ -351,7 +351,8 @@ class Machine:
         command = [*(container.get("command") or image.entrypoint)]
         command += container.get("args") or (() if container.get("command") else image.arguments)
         environment = self._environment(pod, container, folder, mounts, image)
-        where = Path(_mapped(container.get("workingDir") or environment["HOME"], mounts))
+        folder_in_pod = container.get("workingDir")
+        where = Path(_mapped(folder_in_pod, mounts) if folder_in_pod else environment["HOME"])
         where.mkdir(parents=True, exist_ok=True)
         running.killed_as = None
         logs = running.logs.setdefault(container["name"], [])

@@ -247,14 +247,6 @@ def test_group_that_can_be_no_folder_is_left_out_with_a_word(pod, caplog):
     for name in HOSTILE:
         assert f"The group {name!r} of mock@name can be no folder" in caplog.text
 
-    container, spec = pod("cpu")
-    home, shared, *_ = container.volume_mounts
-    assert (home.mount_path, home.sub_path) == ("/home/jovyan", f"users/{safe_slug('mock@name')}")
-    assert (shared.mount_path, shared.sub_path) == ("/home/jovyan/shared", "shared")
-    assert shared.read_only is True
-    storage = spec.volumes[0]
-    assert storage.persistent_volume_claim == {"claimName": "geo-storage"}
-
 
 def test_pod_keeps_what_it_needs_to_start_off_the_home_directory(pod):
     shown = pod("cpu")

@@ -12,13 +12,14 @@ from jupyterhub.spawner import LocalProcessSpawner
 from kubespawner.slugs import safe_slug
 from traitlets import Dict, Unicode, default
 
-from hub import processes
+from hub import processes, scratch
 
 
 class EmbeddedSpawner(LocalProcessSpawner):  # type: ignore[misc]  # untyped base
     """Start a server whose home directory is the user's folder in the storage."""
 
     storage = Unicode(config=True, help="The root of the storage tree.")
+    scratch = Unicode(config=True, help="A folder for what is not the users', off their homes.")
     mark = Dict(config=True, help="The variable that all processes of this geoportal carry.")
 
     @property
@@ -35,7 +36,9 @@ class EmbeddedSpawner(LocalProcessSpawner):  # type: ignore[misc]  # untyped bas
 
     def user_env(self, env: dict[str, str]) -> dict[str, str]:
         """Say who and where the user is, without asking the operating system."""
-        return env | {"USER": self.user.name, "HOME": str(self.home), "SHELL": "/bin/bash"}
+        env = env | {"USER": self.user.name, "HOME": str(self.home), "SHELL": "/bin/bash"}
+        own = Path(self.scratch) / self.home.name
+        return env | scratch.variables(str(own), str(own / "cache"))
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Forget the process of an earlier hub: it was ended, and its number may be another's."""
@@ -43,7 +46,15 @@ class EmbeddedSpawner(LocalProcessSpawner):  # type: ignore[misc]  # untyped bas
 
     async def start(self) -> Any:
         """Prepare the home directory, then start the server in it."""
-        prepare_home(self.home)
+        (Path(self.scratch) / self.home.name).mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            prepare_home(self.home)
+        except OSError as error:
+            if not self.home.is_dir():
+                raise
+            # a full disk must not keep anybody out
+            self.log.warning("The home directory of %s is not as it should be: %s",
+                             self.user.name, error)  # fmt: skip
         return await super().start()
 
     async def stop(self, now: bool = False) -> None:

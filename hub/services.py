@@ -1,4 +1,4 @@
-"""What runs beside the hub: the WPS, started by it, who may call it, and what it may ask."""
+"""What runs beside the hub: the WPS and the culler, who may call, and what they may ask."""
 
 import os
 import sys
@@ -8,8 +8,10 @@ from pydantic import Field
 from traitlets.config import Config
 
 from hub import tokens
+from hub.culler import Culler
 from hub.errors import SettingsError
 from hub.machine import Machine, free_address
+from hub.quotas import Quota, quota_variables
 from hub.strict import Secret, Strict
 
 ACCESS = "access:services!service=wps"
@@ -49,20 +51,33 @@ class Wps(Strict):
 
 
 def configure(
-    c: Config, wps: Wps, *, keeps_tokens: bool = False, share_links: bool = True
+    c: Config,
+    wps: Wps,
+    culler: Culler = Culler(),  # noqa: B008  # frozen
+    *,
+    proxy_url: str = "",
+    home_quota: Quota | None = None,
+    keeps_tokens: bool = False,
+    share_links: bool = True,
 ) -> None:
-    """Add the WPS, and let every user and every user's server call it.
+    """Add the WPS, and let every user and every user's server call it; and the culler, if any.
 
     Args:
         c: the hub's configuration.
         wps: what an administrator decides about the WPS.
+        culler: what an administrator decides about idle servers.
+        proxy_url: where services of the hub reach users' servers.
+        home_quota: what a user's files may take; the WPS takes no jobs over it.
         keeps_tokens: whether the hub has tokens of users for Nextcloud. A user's server may then
             ask for its owner's, and the WPS for anybody's.
         share_links: whether they may share by a link there.
     """
     own = [f"{tokens.SCOPE}!user"] if keeps_tokens else []
-    cloud = {tokens.LINKS: tokens.switch(share_links)} if keeps_tokens else {}
-    c.JupyterHub.services = [_elsewhere(wps) if wps.url else _beside(wps, cloud)]
+    cloud = _cloud(share_links) if keeps_tokens else {}
+    c.JupyterHub.services = [
+        _elsewhere(wps) if wps.url else _beside(wps, cloud | quota_variables(home_quota)),
+        *culler.services(proxy_url),
+    ]
     c.JupyterHub.custom_scopes = {tokens.SCOPE: _DESCRIPTION} if keeps_tokens else {}
     c.JupyterHub.load_roles = [
         {"name": "user", "scopes": ["self", ACCESS, *own]},
@@ -71,21 +86,30 @@ def configure(
             "scopes": ["users:activity!user", "access:servers!server", ACCESS, *own],
         },
         *([_KEEPER] if keeps_tokens else []),
+        *culler.roles,
     ]
 
 
-def _beside(wps: Wps, cloud: dict[str, str]) -> dict[str, Any]:
+def _beside(wps: Wps, more: dict[str, str]) -> dict[str, Any]:
     """Return the service that the hub starts as a process beside it."""
     machine = Machine.from_environment(os.environ)
     place = machine.environment | machine.mark | _home(machine)
-    source = {tokens.VARIABLE: tokens.address(machine.api_url)} if cloud else {}
     return {
         "name": "wps",
         "url": free_address(),
         "command": [sys.executable, "-m", "wps_processes"],
-        "environment": place | wps.environment | source | cloud,
+        "environment": place | wps.environment | more,
         "cwd": str(machine.state),
         "oauth_no_confirm": True,
+    }
+
+
+def _cloud(share_links: bool) -> dict[str, str]:
+    """Return where tokens for Nextcloud are had, and whether users may share by a link."""
+    machine = Machine.from_environment(os.environ)
+    return {
+        tokens.VARIABLE: tokens.address(machine.api_url),
+        tokens.LINKS: tokens.switch(share_links),
     }
 
 

@@ -14,6 +14,7 @@ from traitlets.config import Config
 
 from hub import services
 from hub.authenticators import Nextcloud, SharedPassword
+from hub.culler import Culler
 from hub.errors import SettingsError
 from hub.machine import Machine
 from hub.own_images import OwnImages
@@ -31,6 +32,7 @@ class Settings(Strict):
     profiles: tuple[Profile, ...] = ()
     own_images: OwnImages = OwnImages()
     wps: Wps = Wps()
+    culler: Culler = Culler()
 
     @field_validator("profiles")
     @classmethod
@@ -55,7 +57,13 @@ class Settings(Strict):
         self.spawner.configure(c, self.profiles, self.own_images)
         cloud = self.authenticator
         services.configure(
-            c, self.wps, keeps_tokens=cloud.keeps_tokens, share_links=cloud.share_links
+            c,
+            self.wps,
+            self.culler,
+            proxy_url=self.spawner.proxy_url,
+            home_quota=self.spawner.home_quota,
+            keeps_tokens=cloud.keeps_tokens,
+            share_links=cloud.share_links,
         )
 
 

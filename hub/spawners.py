@@ -9,9 +9,11 @@ from typing import Any, Literal
 from pydantic import Field
 from traitlets.config import Config
 
+from hub import scratch
 from hub.machine import CHECKOUT, Machine
 from hub.own_images import OwnImages
 from hub.profiles import Profile, offered
+from hub.quotas import Quota, quota_variables
 from hub.strict import Strict
 
 # a first start imports much from a cold disk: 26 s were seen on a busy machine
@@ -28,6 +30,12 @@ class Local(Strict):
     """Processes of this machine, all of one operating-system user: for one trusted person."""
 
     kind: Literal["local"]
+    home_quota: Quota | None = None
+
+    @property
+    def proxy_url(self) -> str:
+        """Where services of the hub reach users' servers."""
+        return Machine.from_environment(os.environ).url
 
     def configure(self, c: Config, profiles: Sequence[Profile], own_images: OwnImages) -> None:
         """Run servers, proxy and database on this machine; profiles are for clusters."""
@@ -36,14 +44,19 @@ class Local(Strict):
         _patient(c)
         c.JupyterHub.spawner_class = "hub.embedded.EmbeddedSpawner"
         c.EmbeddedSpawner.storage = str(machine.storage)
+        c.EmbeddedSpawner.scratch = str(machine.state / "scratch")
         c.EmbeddedSpawner.mark = machine.mark
-        c.EmbeddedSpawner.environment = machine.mark | {
-            "GEOPORTAL_WPS_URL": machine.wps_url,
-            "GEOPORTAL_COURSE": str(CHECKOUT / "notebooks"),
-            "JUPYTER_CONFIG_PATH": str(_JUPYTER_CONFIG),
-        }
+        c.EmbeddedSpawner.environment = (
+            machine.mark
+            | quota_variables(self.home_quota)
+            | {
+                "GEOPORTAL_WPS_URL": machine.wps_url,
+                "GEOPORTAL_COURSE": str(CHECKOUT / "notebooks"),
+                "JUPYTER_CONFIG_PATH": str(_JUPYTER_CONFIG),
+            }
+        )
         c.EmbeddedSpawner.cmd = [sys.executable, "-m", "jupyterhub.singleuser"]
-        c.EmbeddedSpawner.args = ["--allow-root"] * (os.geteuid() == 0)
+        c.EmbeddedSpawner.args = [*scratch.DELETE, *["--allow-root"] * (os.geteuid() == 0)]
 
 
 class Kubernetes(Strict):
@@ -55,6 +68,15 @@ class Kubernetes(Strict):
     wps_url: str = "http://proxy-public/services/wps/"
     start_seconds: int = Field(
         default=600, gt=0, description="a server may wait so long for its image or a GPU"
+    )
+    proxy_url: str = Field(
+        default="http://proxy-public", description="where services reach users' servers"
+    )
+    home_quota: Quota | None = None
+    temporary_size: str = Field(
+        default="20Gi",
+        pattern=r"^[1-9]\d*(Mi|Gi|Ti)$",
+        description="the most that temporary files and caches of one server take",
     )
 
     def configure(self, c: Config, profiles: Sequence[Profile], own_images: OwnImages) -> None:
@@ -73,15 +95,22 @@ class Kubernetes(Strict):
         # a function makes a page of choices, also of none
         c.KubeSpawner.profile_list = partial(offered, profiles) if profiles else []
         c.KubeSpawner.storage_pvc_ensure = False
-        c.KubeSpawner.volumes = [self._volume]
+        c.KubeSpawner.args = list(scratch.DELETE)
+        c.KubeSpawner.volumes = [self._volume, *scratch.pod_volumes(self.temporary_size)]
         c.KubeSpawner.volume_mounts = [
             # kubespawner fills in the slug that names the user's folder
             self._mount(self.home, "users/{username}"),
             self._mount(f"{self.home}/shared", "shared") | {"readOnly": True},
+            *scratch.POD_MOUNTS,
         ]
         # an image that somebody brings knows neither
         c.KubeSpawner.working_dir = self.home
-        c.KubeSpawner.environment = {"HOME": self.home, "GEOPORTAL_WPS_URL": self.wps_url}
+        c.KubeSpawner.environment = {
+            "HOME": self.home,
+            "GEOPORTAL_WPS_URL": self.wps_url,
+            **scratch.POD_VARIABLES,
+            **quota_variables(self.home_quota),
+        }
         self._confine(c)
 
     def _confine(self, c: Config) -> None:

@@ -71,6 +71,7 @@ def _application() -> Iterator[Application]:
         public_url=os.environ.get("GEOPORTAL_PUBLIC_URL", ""),
         sync_seconds=_setting("SYNC_SECONDS", 60),
         sync_at_once=WAITING_THREADS,
+        home_quota=int(_setting("HOME_QUOTA", 0)) or None,
     )
     ledger = _ledger(state)
     access = _access_of_users()

@@ -61,6 +61,7 @@ from wps_processes.identity import CALLER, Caller, Identity
 from wps_processes.jobs import STATES, SUCCESSFUL, Busy, Job, Ledger
 from wps_processes.pages import Pages
 from wps_processes.processes import PROCESSES
+from wps_processes.quota import Quota
 from wps_processes.runs import PATH, Runs
 from wps_processes.sharings import Sharings
 
@@ -94,6 +95,7 @@ class Places:
         public_url: address of the geoportal for people; "" takes it from each request.
         sync_seconds: a synchronous call waits so long.
         sync_at_once: so many synchronous calls may wait; each takes a thread of the web server.
+        home_quota: bytes that the files of one user may take; None is no limit.
     """
 
     storage: Path
@@ -101,6 +103,7 @@ class Places:
     public_url: str = ""
     sync_seconds: float = 60.0
     sync_at_once: int = 16
+    home_quota: int | None = None
 
 
 class TooBusy(ServerBusy):  # type: ignore[misc]  # PyWPS has no types
@@ -144,6 +147,7 @@ class Application:
         pywps.configuration.CONFIG.set("server", "url", BASE)
         pywps.configuration.CONFIG.set("metadata:main", "provider_url", BASE)
         self.service = OperationService(PROCESSES, self)
+        self._quota = Quota(self.places.storage, self.places.home_quota)
         self._may_wait = threading.Semaphore(self.places.sync_at_once)
         self._descriptions: dict[Any, tuple[bytes, str]] = {}
         processes: Iterable[OperationProcess] = self.service.processes.values()
@@ -191,9 +195,11 @@ class Application:
         """Make a job of a caller's inputs, whose types are checked; it is durable on return.
 
         Raises:
-            HTTPException: a file is not there for the caller, or no more jobs are taken now.
+            HTTPException: a file is not there for the caller, their room is used up, or no more
+                jobs are taken now.
         """
         self._check_names(operation, inputs, caller)
+        self._quota.check(caller.folder)
         job = Job(
             user=caller.name,
             folder=caller.folder,

@@ -215,11 +215,11 @@ def test_what_users_write_is_closed_to_others(pod):
 
 def test_pod_mounts_its_users_folder_and_what_is_shared_read_only(pod):
     shown = pod("cpu")
-    assert list(mounts(shown)) == ["/home/jovyan", "/home/jovyan/shared"]
+    assert list(mounts(shown))[:2] == ["/home/jovyan", "/home/jovyan/shared"]
     assert mounts(shown)["/home/jovyan"]["subPath"] == f"users/{safe_slug('mock@name')}"
     assert mounts(shown)["/home/jovyan/shared"]["subPath"] == "shared"
     assert mounts(shown)["/home/jovyan/shared"]["readOnly"] is True
-    (storage,) = shown["spec"]["volumes"]
+    storage, *_ = shown["spec"]["volumes"]
     assert storage["persistentVolumeClaim"] == {"claimName": "geo-storage"}
 
 
@@ -241,6 +241,70 @@ HOSTILE = ["", ".", "..", "../users", "a/b", "a\0b", "x" * 256, "ж" * 128, "a:b
 def test_group_that_can_be_no_folder_is_left_out_with_a_word(pod, caplog):
     with caplog.at_level("WARNING"):
         shown = mounts(pod("cpu", [*HOSTILE, "lab"]))
-    assert list(shown) == ["/home/jovyan", "/home/jovyan/shared", "/home/jovyan/team/lab"]
+    assert [path for path in shown if path.startswith("/home/")] == [
+        "/home/jovyan", "/home/jovyan/shared", "/home/jovyan/team/lab",
+    ]  # fmt: skip
     for name in HOSTILE:
         assert f"The group {name!r} of mock@name can be no folder" in caplog.text
+
+
+def test_pod_keeps_what_it_needs_to_start_off_the_home_directory(pod):
+    shown = pod("cpu")
+    (container,) = shown["spec"]["containers"]
+    variables = {each["name"]: each.get("value") for each in container["env"]}
+    mounted = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+    for name in ("JUPYTER_RUNTIME_DIR", "JUPYTERLAB_WORKSPACES_DIR", "IPYTHONDIR"):
+        assert variables[name].startswith(f"{mounted['runtime']}/")
+    assert variables["XDG_CACHE_HOME"].startswith(f"{mounted['temporary']}/")
+    assert mounted["temporary"] == "/tmp"
+    # in memory too much is an error of the program; on the node's disk it ends the pod
+    assert {v["name"]: v["emptyDir"] for v in shown["spec"]["volumes"] if "emptyDir" in v} == {
+        "runtime": {"medium": "Memory", "sizeLimit": "64Mi"},
+        "temporary": {"sizeLimit": "20Gi"},
+    }
+
+
+@pytest.mark.parametrize("settings", [LOCAL, CLUSTER])
+def test_deleting_deletes_wherever_a_server_runs(configured, settings):
+    c = configured(settings)
+    arguments = [*c.EmbeddedSpawner.get("args", []), *c.KubeSpawner.get("args", [])]
+    assert "--FileContentsManager.delete_to_trash=False" in arguments
+    assert "--FileContentsManager.always_delete_dir=True" in arguments  # else no folder is
+
+
+@pytest.mark.parametrize("settings", [LOCAL, CLUSTER])
+def test_servers_and_wps_know_the_quota_in_bytes(configured, settings):
+    spawner = settings["spawner"] | {"home_quota": "50G"}
+    c = configured(settings | {"spawner": spawner})
+    environment = (c.EmbeddedSpawner.get("environment") or c.KubeSpawner.environment).copy()
+    assert environment["GEOPORTAL_HOME_QUOTA"] == str(50 * 2**30)
+    (wps,) = c.JupyterHub.services
+    assert wps["environment"]["GEOPORTAL_HOME_QUOTA"] == str(50 * 2**30)
+
+
+@pytest.mark.parametrize("quota", ["50", "0G", "50GB", "-1G", 50])
+def test_quota_without_a_unit_is_refused(quota):
+    with pytest.raises(ValueError, match="home_quota"):
+        Settings.model_validate(LOCAL | {"spawner": {"kind": "local", "home_quota": quota}})
+
+
+def test_local_server_keeps_the_same_off_its_home(tmp_path):
+    spawner = EmbeddedSpawner(storage=str(tmp_path / "storage"), scratch=str(tmp_path / "scratch"))
+    spawner.user = type("Named", (), {"name": "bob.smith"})()
+    variables = spawner.user_env({})
+    own = f"{tmp_path}/scratch/bob-smith---365b77fb/"
+    for name in ("JUPYTER_RUNTIME_DIR", "IPYTHONDIR", "XDG_CACHE_HOME"):
+        assert variables[name].startswith(own)
+    assert variables["HOME"].startswith(f"{tmp_path}/storage/users/")
+
+
+def test_culler_reaches_servers_through_the_proxy(configured):
+    c = configured(CLUSTER | {"culler": {"idle_hours": 1.5, "look_minutes": 5}})
+    _, culler = c.JupyterHub.services
+    assert culler["name"] == "culler"
+    assert culler["environment"] == {
+        "GEOPORTAL_IDLE_SECONDS": "5400",
+        "GEOPORTAL_LOOK_SECONDS": "300",
+        "GEOPORTAL_PROXY_URL": "http://proxy-public",
+    }
+    assert [role["name"] for role in c.JupyterHub.load_roles if role.get("services")] == ["culler"]

@@ -357,7 +357,8 @@ class Machine:
         told = folder / f"{container['name']}.termination-log"
         told.write_bytes(b"")
         mounts |= {container.get("terminationMessagePath") or "/dev/termination-log": told}
-        where = Path(_mapped(container.get("workingDir") or environment["HOME"], mounts))
+        folder_in_pod = container.get("workingDir")
+        where = Path(_mapped(folder_in_pod, mounts) if folder_in_pod else environment["HOME"])
         where.mkdir(parents=True, exist_ok=True)
         running.killed_as = None
         logs = running.logs.setdefault(container["name"], [])

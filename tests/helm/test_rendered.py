@@ -8,8 +8,10 @@ import pytest
 import yaml
 
 from helm.values_schema import schema
+from hub.quotas import quota_variables
 from hub.settings import Settings
 from tests.helm.conftest import CHART, SECRETS, TRIAL
+from wps_processes.cluster.settings import ClusterSettings
 
 TRIAL_HUB = {"jupyterhub": {"custom": {"geoportal": {"authenticator": TRIAL}}}}
 DATABASE = {"wps": {"databaseSecret": "ours", "replicas": 3}}
@@ -169,6 +171,30 @@ def test_a_service_that_computes_jobs_itself_has_no_account(helm):
     }
     (pod,) = pods(manifests)
     assert not pod["automountServiceAccountToken"]
+
+
+def variables_of(manifests):
+    (container,) = of_kind(manifests, "Deployment")["spec"]["template"]["spec"]["containers"]
+    return {v["name"]: v.get("value") for v in container["env"]}
+
+
+def test_the_service_reads_the_chart_s_word_on_jobs(helm):
+    jobs = {"cudaImage": "geoportal/wps-cuda:0.1.0", "mostCores": 3, "mostMemoryMib": 4096}
+    given = variables_of(helm.manifests({"jobs": jobs}))
+    read = ClusterSettings.from_environment(given)
+    assert (read.image_cuda, read.most_cores, read.most_memory_mib) == tuple(jobs.values())
+    assert read.claim == "geoportal-storage"
+    assert read.namespace == "geo"
+    assert read.placement["cuda"].tolerations
+    told = {name for name in given if name.startswith("GEOPORTAL_JOB_")}
+    assert told == {f"GEOPORTAL_JOB_{name.upper()}" for name in ClusterSettings.model_fields}
+
+
+@pytest.mark.parametrize("quota", ["900M", "50G", "2T"])
+def test_the_service_and_the_hub_read_the_same_quota(helm, quota):
+    hub = {"jupyterhub": {"custom": {"geoportal": {"spawner": {"home_quota": quota}}}}}
+    given = variables_of(helm.manifests(hub))
+    assert quota_variables(quota).items() <= given.items()
 
 
 def test_a_job_speaks_to_the_service_alone(helm):

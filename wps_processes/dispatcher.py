@@ -80,6 +80,7 @@ class Dispatcher:
         self._here: dict[str, _Attempt] = {}
         self._changing = threading.Lock()
         self._background: list[threading.Thread] = []
+        self._seen_to: dict[int, Job] = {}  # by identity: an attempt may be taken up twice
         self._renewed_since: float | None = None
         self._thread = threading.Thread(target=self._dispatch, name="dispatcher", daemon=True)
 
@@ -90,7 +91,8 @@ class Dispatcher:
             LedgerRefused: another service runs the jobs, and the ledger is for one.
         """
         self._ledger.join()
-        self._take_up()
+        self._renewed_since = time.monotonic()
+        self._take_up(at_start=True)
         self._thread.start()
 
     def stop(self) -> None:
@@ -166,15 +168,25 @@ class Dispatcher:
         if self._ledger.shared:
             self._in_background(self._renew)
             self._in_background(self._heed_others)
+        every = min(self._ledger.lease_seconds / BEATS, IDLE_SECONDS)
+        looked = time.monotonic()
         while not self._stopping.is_set():
-            self._free.acquire()
+            if time.monotonic() - looked > every:
+                self._take_up()
+                looked = time.monotonic()
+            if not self._free.acquire(timeout=every):
+                continue
             job = self._claim()
             if job is None:
                 self._free.release()
-                self._wake.wait(POLL_SECONDS if self._ledger.shared else IDLE_SECONDS)
+                self._wake.wait(min(every, POLL_SECONDS) if self._ledger.shared else IDLE_SECONDS)
                 self._wake.clear()
                 continue
-            self._in_background(self._run, job, self._free)
+            self._see_to(job, self._free)
+
+    def _see_to(self, job: Job, free: threading.Semaphore | None) -> None:
+        self._seen_to[id(job)] = job
+        self._in_background(self._run, job, free)
 
     def _in_background(self, task: Callable[..., None], *given: Any) -> None:
         self._background = [thread for thread in self._background if thread.is_alive()]
@@ -192,16 +204,12 @@ class Dispatcher:
                 LOGGER.exception("the lease of jobs cannot be renewed")
 
     def _heed_others(self) -> None:
-        """See what other services did to our jobs, and take up the jobs of dead ones."""
+        """See what other services did to our jobs."""
         while not self._stopping.wait(self._ledger.lease_seconds / BEATS):
             try:
                 self._let_go()
-                since = self._renewed_since
-                # when the database is back, others must have had the time to renew theirs
-                if since and time.monotonic() - since > self._ledger.lease_seconds:
-                    self._take_up()
             except Exception:  # whatever it is, the next round may do better
-                LOGGER.exception("the jobs of other services cannot be looked after")
+                LOGGER.exception("the jobs here cannot be looked after")
 
     def _let_go(self) -> None:
         """End what computes here for nothing: dismissed elsewhere, or taken over."""
@@ -214,25 +222,50 @@ class Dispatcher:
                     if self._here.get(job.id) is attempt:  # else a later one would be stopped
                         self._runner.stop(job.id)
 
-    def _take_up(self) -> None:
-        """Take up the jobs of services that are dead."""
-        for abandoned in self._ledger.abandoned():
-            job = self._ledger.take_over(abandoned)
-            if job is None:
+    def _take_up(self, at_start: bool = False) -> None:
+        """Take up the jobs of dead services, and our own of which nobody here knows.
+
+        Such a one was claimed, but the database was cut off before it could say so.
+        """
+        try:
+            unsettled = self._ledger.unsettled()
+        except SQLAlchemyError:
+            LOGGER.exception("the ledger of jobs does not answer")
+            return
+        for job in unsettled:
+            if job.holder == self._ledger.holder:
+                if any(job.is_same_attempt(known) for known in list(self._seen_to.values())):
+                    continue
+            elif not (at_start or self._others_had_time()):
                 continue
-            if self._runner.resumes and not job.is_over:
-                _say("job taken up again", job)
-                # they run anyway, be they more than may
-                free = self._free if self._free.acquire(blocking=False) else None
-                self._in_background(self._run, job, free)
-                continue
-            self._runner.settle(job, self._ledger)
-            if not job.is_over:
-                again = self._ledger.requeue(job)
-                _say("job taken up again" if again else "job given up", job)
-                self._wake.set()
-                if not again:
-                    self._runner.settle(job, self._ledger)
+            try:
+                self._take(job)
+            except Exception:  # whatever it is, the next round may do better
+                LOGGER.exception("a job cannot be taken up", extra={"job": job.id})
+
+    def _others_had_time(self) -> bool:
+        """Tell whether a service that lives has renewed its lease.
+
+        When a database is back, all leases are over.
+        """
+        since = self._renewed_since
+        return since is not None and time.monotonic() - since >= self._ledger.lease_seconds
+
+    def _take(self, abandoned: Job) -> None:
+        job = self._ledger.take_over(abandoned)
+        if job is None:
+            return
+        if self._runner.resumes and not job.is_over:
+            _say("job taken up again", job)
+            # they run anyway, be they more than may
+            self._see_to(job, self._free if self._free.acquire(blocking=False) else None)
+            return
+        self._runner.settle(job, self._ledger)
+        if not job.is_over:
+            again = self._ledger.requeue(job)
+            _say("job taken up again" if again else "job given up", job)
+            if not again:
+                self._runner.settle(job, self._ledger)
 
     def _claim(self) -> Job | None:
         """Take the next job; if the ledger cannot be written now, it is asked again later."""
@@ -255,6 +288,7 @@ class Dispatcher:
         try:
             self._end(job, outcome)
         finally:  # whatever fails there, the processor is free
+            del self._seen_to[id(job)]
             if free is not None:
                 free.release()
             self._wake.set()

@@ -32,7 +32,7 @@ SAID = struct.Struct("=q")
 """A process number or an exit status, as written into the pipe."""
 
 # a job needs neither the hub's secrets nor the service's
-_SECRET_PREFIXES = ("JUPYTERHUB_", "JPY_", "GEOPORTAL_LEDGER", "GEOPORTAL_COOKIE")
+_SECRET_PREFIXES = ("JUPYTERHUB_", "JPY_", "GEOPORTAL_LEDGER")
 _SECONDS_TO_END = 5.0
 _PR_SET_PDEATHSIG = 1
 _NICER = 5  # pages are answered first

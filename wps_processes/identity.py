@@ -2,7 +2,6 @@
 
 import hashlib
 import logging
-import os
 import re
 import secrets
 from dataclasses import dataclass
@@ -72,8 +71,8 @@ class HubIdentity:
     """Asks the hub."""
 
     def __init__(self, state: Path, prefix: str) -> None:
-        """Sign cookies for `prefix` with GEOPORTAL_COOKIE_KEY, else with a key made in `state`."""
-        self._key = os.environ.get("GEOPORTAL_COOKIE_KEY") or kept_key(state / "wps-cookie.key")
+        """Keep the key of session cookies in the state folder; cookies are for `prefix` alone."""
+        self._key = kept_key(state / "wps-cookie.key")
         self._prefix = prefix
         self._making = Lock()
         self._made: HubOAuth | None = None
@@ -183,7 +182,8 @@ def token_of(request: Request) -> str | None:
 
 def kept_key(path: Path) -> str:
     """Return the key in a file, which is made if need be."""
-    path.touch(mode=0o600)
+    if not path.exists():  # else it may be mounted, and not ours to touch
+        path.touch(mode=0o600)
     if not path.read_text():  # new, or left empty by a full disk
         path.write_text(secrets.token_hex(32))
     return path.read_text()

@@ -188,8 +188,8 @@ class Job:
         return self.state not in (ACCEPTED, RUNNING)
 
     def is_same_attempt(self, other: "Job") -> bool:
-        """Tell whether two rows of a job are of one attempt, of one holder."""
-        return (self.attempt, self.holder) == (other.attempt, other.holder)
+        """Tell whether two rows are of one job, one attempt and one holder."""
+        return (self.id, self.attempt, self.holder) == (other.id, other.attempt, other.holder)
 
 
 @dataclass(frozen=True)
@@ -309,13 +309,14 @@ class Ledger:
         """Return all users' jobs, newest first."""
         return self._listed(select(_jobs), limit, offset, state)
 
-    def abandoned(self) -> list[Job]:
-        """Return the jobs that run, or have left something behind, and whose holder is dead."""
+    def unsettled(self) -> list[Job]:
+        """Return the jobs that run or have left something behind, of this holder or a dead one."""
         with self._engine.connect() as connection:
-            return [Job(**row._mapping) for row in connection.execute(_ABANDONED)]
+            rows = connection.execute(_UNSETTLED, {"by": self.holder})
+            return [Job(**row._mapping) for row in rows]
 
     def take_over(self, job: Job) -> Job | None:
-        """Hold an abandoned job from now on; None if it changed meanwhile, or another has it."""
+        """Hold a job from now on; None if it changed meanwhile, or another has taken it."""
         taken = self._change(job, (job.state,), holder=self.holder)
         return replace(job, holder=self.holder) if taken else None
 
@@ -448,15 +449,7 @@ class Ledger:
 
     def _next(self) -> str | None:
         with self._engine.connect() as connection:
-            paused = connection.execute(select(_switches)).first()
-            turn = None if paused else connection.execute(_TURNS.limit(1)).one_or_none()
-            if turn is None:
-                return None
-            waiting = select(_jobs.c.id).where(
-                _jobs.c.state == ACCEPTED, _jobs.c.user == turn.user
-            )
-            oldest = waiting.order_by(_jobs.c.created, _jobs.c.id).limit(1)
-            return connection.execute(oldest).scalar_one_or_none()
+            return connection.execute(_NEXT).scalar_one_or_none()
 
     def _change(self, job: Job, states: Sequence[str], **values: Any) -> bool:
         """Change a job that is in one of these states, and still as given: attempt and holder."""
@@ -517,6 +510,17 @@ def _insert_within_limits() -> Any:
 
 # built once: that takes longer than their execution
 _TURNS = _users_in_turn()
+_NEXT = (
+    select(_jobs.c.id)
+    .where(
+        _jobs.c.state == ACCEPTED,
+        _jobs.c.user
+        == _TURNS.with_only_columns(_jobs.c.user).limit(1).correlate(None).scalar_subquery(),
+        ~exists(_switches.c.name),
+    )
+    .order_by(_jobs.c.created, _jobs.c.id)
+    .limit(1)
+)
 _ADDED, _BUSY_OF_USER = _insert_within_limits()
 _TAKEN = (
     update(_jobs)
@@ -532,9 +536,12 @@ _TAKEN = (
 # the database's clock, so that services need not agree on the time
 _SECONDS_NOW = extract("epoch", func.now())
 _LIVES = _replicas.c.alive_until > _SECONDS_NOW
-_ABANDONED = select(_jobs).where(
+_UNSETTLED = select(_jobs).where(
     or_(_jobs.c.state == RUNNING, _LEFT),
-    ~exists().where(_replicas.c.holder == _jobs.c.holder, _LIVES),
+    or_(
+        _jobs.c.holder == bindparam("by"),
+        ~exists().where(_replicas.c.holder == _jobs.c.holder, _LIVES),
+    ),
 )
 _ONE = select(_jobs).where(_jobs.c.id == bindparam("id"))
 _PLACE = select(func.count()).where(

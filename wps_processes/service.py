@@ -176,6 +176,9 @@ class Application:
             answer = self._answer(request)
         except HTTPException as error:
             answer = self._refusal(request, error)
+        except SQLAlchemyError:  # a database may be away for a while
+            LOGGER.exception("the ledger of jobs does not answer")
+            answer = self._refusal(request, TooBusy("the jobs are not known now, try again later"))
         return answer(environ, start_response)
 
     def submit(

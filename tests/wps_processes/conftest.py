@@ -13,7 +13,7 @@ from tests.wps_processes.postgresql import serving
 from wps_processes.dispatcher import Dispatcher
 from wps_processes.forkserver import ForkServer
 from wps_processes.identity import Caller
-from wps_processes.jobs import Ledger
+from wps_processes.jobs import LEASE_SECONDS, Ledger
 from wps_processes.runners import ProcessRunner
 from wps_processes.service import Application, Places
 
@@ -91,7 +91,9 @@ class Wps:
 
 @pytest.fixture(scope="session")
 def forks():
-    server = ForkServer(os.environ | {"JUPYTERHUB_API_TOKEN": "secret"})
+    server = ForkServer(
+        os.environ | {name: "secret" for name in ("JUPYTERHUB_API_TOKEN", "GEOPORTAL_LEDGER")}
+    )
     yield server
     server.close()
 
@@ -136,8 +138,11 @@ def start(tmp_path, opened, forks):
     write_labels(root / "users/anna/labels.gpkg", shapes)
     started = []
 
-    def starter(running=True, at_once=2, runner=ProcessRunner, limits=None, access=None, **places):
-        ledger = opened()
+    def starter(
+        running=True, at_once=2, runner=ProcessRunner, limits=None, access=None,
+        lease_seconds=LEASE_SECONDS, **places,
+    ):  # fmt: skip
+        ledger = opened(lease_seconds=lease_seconds)
         running_on = runner(root, forks)
         dispatcher = Dispatcher(ledger, running_on, at_once, limits)
         places = Places(root, **places)

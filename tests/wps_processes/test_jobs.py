@@ -93,6 +93,29 @@ def test_what_is_over_does_not_change(ledger):
     assert ledger.get(each.id).state == "dismissed"
 
 
+def test_who_lost_a_job_changes_nothing_of_it(ledger, opened):
+    ledger.add(job())
+    lost = ledger.claim()
+    abandoned = opened().unsettled()
+    assert [each.id for each in abandoned] == [lost.id]
+    takers = [opened(), opened()]
+    taken = [taker.take_over(abandoned[0]) for taker in takers]
+    assert taken[0].holder == takers[0].holder
+    assert taken[1] is None
+    assert not ledger.holds(lost)
+    assert not ledger.started(lost, 1, 1.0)
+    assert not ledger.progress(lost, 50, "late")
+    assert not ledger.succeed(lost, {})
+    assert not ledger.fail(lost, "late")
+    assert not ledger.requeue(lost)
+    assert not ledger.settled(lost)
+    assert ledger.get(lost.id) == taken[0]
+    assert takers[0].requeue(taken[0])
+    again = ledger.claim()  # the same service, but another attempt
+    assert not ledger.succeed(lost, {})
+    assert ledger.succeed(again, {})
+
+
 def test_a_service_that_died_takes_its_jobs_up_again(start, ledger):
     ledger.add(job())
     each = ledger.claim()
@@ -261,7 +284,7 @@ def test_a_job_sees_none_of_the_services_secrets(start):
     (running,) = wps.ledger.of_user("anna", state="running")
     process = psutil.Process(running.pid)
     seen = process.environ()
-    assert "JUPYTERHUB_API_TOKEN" not in seen
+    assert {"JUPYTERHUB_API_TOKEN", "GEOPORTAL_LEDGER"}.isdisjoint(seen)
     assert "secret" not in " ".join(process.cmdline())
     wps.dispatcher.dismiss(running.id, "enough")
 
@@ -422,7 +445,7 @@ def test_what_a_service_could_not_tidy_is_tidied_at_the_next_start(start, ledger
     assert leftover.wait(10) is not None
     assert list(folder.iterdir()) == []
     assert ledger.get(dismissed.id).pid is None
-    assert ledger.abandoned() == []
+    assert ledger.unsettled() == []
 
 
 def test_a_full_disk_at_a_jobs_end_delays_its_end(start, monkeypatch):
@@ -443,6 +466,14 @@ def test_a_full_disk_at_a_jobs_end_delays_its_end(start, monkeypatch):
     (over,) = wps.ledger.of_user("anna")
     assert not failures
     assert over.state == "successful"
+
+
+def test_a_sentence_that_is_no_text_is_kept_as_far_as_it_goes(ledger):
+    ledger.add(job())
+    running = ledger.claim()
+    assert ledger.progress(running, 5, "half \0")
+    assert ledger.fail(running, "no \ud800 text \0")
+    assert ledger.get(running.id).error == "no ? text ?"
 
 
 NONSENSE = [

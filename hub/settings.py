@@ -85,4 +85,6 @@ def _place(content: Any, parts: tuple[int | str, ...]) -> str:
         if isinstance(part, int) or (isinstance(content, dict) and part in content):
             content = content[part]
             shown.append(str(part))
-    return ".".join([*shown, str(last)])
+    # one value may stand where several can
+    is_in_file = isinstance(last, str) or isinstance(content, list)
+    return ".".join([*shown, str(last)] if is_in_file else shown)

@@ -3,17 +3,23 @@
 import os
 import sys
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Literal
 
 from pydantic import Field
 from traitlets.config import Config
 
 from hub.machine import CHECKOUT, Machine
-from hub.profiles import Profile
+from hub.profiles import Profile, offered
 from hub.strict import Strict
 
 # a first start imports much from a cold disk: 26 s were seen on a busy machine
 _PATIENCE_SECONDS = 180
+# between the spawner's giving up in words and JupyterHub's without
+_FAREWELL_SECONDS = 30
+_STORAGE = "storage"
+# of every file in the storage, whatever user an image has
+_UID, _GID = 1000, 100
 _JUPYTER_CONFIG = CHECKOUT / "hub" / "jupyter"
 
 
@@ -46,13 +52,24 @@ class Kubernetes(Strict):
     claim: str = Field(description="the volume claim, ReadWriteMany, that holds the storage tree")
     home: str = Field(default="/home/jovyan", description="the home directory in the images")
     wps_url: str = "http://proxy-public/services/wps/"
+    start_seconds: int = Field(
+        default=600, gt=0, description="a server may wait so long for its image or a GPU"
+    )
 
     def configure(self, c: Config, profiles: Sequence[Profile]) -> None:
-        """Offer the profiles, each with the same two mounts."""
+        """Offer the profiles, all with the same mounts and the same few rights."""
         _patient(c)
-        c.JupyterHub.spawner_class = "kubespawner.KubeSpawner"
-        c.KubeSpawner.cmd = ["jupyterhub-singleuser"]  # without it KubeSpawner drops args
-        c.KubeSpawner.profile_list = [profile.entry for profile in profiles]
+        # of KubeSpawner, because z2jh sets it there
+        c.KubeSpawner.start_timeout = self.start_seconds + _FAREWELL_SECONDS
+        c.KubeSpawner.k8s_api_request_retry_timeout = self.start_seconds
+        c.JupyterHub.spawner_class = "hub.pods.PodSpawner"
+        c.PodSpawner.patience = self.start_seconds
+        c.PodSpawner.home = self.home
+        c.PodSpawner.storage = _STORAGE
+        # an image may set another; what members of a team make is then the team's
+        c.KubeSpawner.cmd = ["sh", "-c", 'umask 007 && exec "$0" "$@"', "jupyterhub-singleuser"]
+        # a function makes a page of choices, also of none
+        c.KubeSpawner.profile_list = partial(offered, profiles) if profiles else []
         c.KubeSpawner.storage_pvc_ensure = False
         c.KubeSpawner.volumes = [self._volume]
         c.KubeSpawner.volume_mounts = [
@@ -61,13 +78,36 @@ class Kubernetes(Strict):
             self._mount(f"{self.home}/shared", "shared") | {"readOnly": True},
         ]
         c.KubeSpawner.environment = {"GEOPORTAL_WPS_URL": self.wps_url}
+        self._confine(c)
+
+    def _confine(self, c: Config) -> None:
+        """Let any image run as one user without privileges, as restricted Pod Security asks."""
+        c.KubeSpawner.uid = _UID
+        c.KubeSpawner.gid = _GID
+        c.KubeSpawner.fs_gid = _GID
+        c.KubeSpawner.privileged = False
+        c.KubeSpawner.allow_privilege_escalation = False
+        c.KubeSpawner.automount_service_account_token = False
+        c.KubeSpawner.pod_security_context = {
+            "runAsNonRoot": True,
+            "fsGroup": _GID,
+            # do not walk through all files at every start
+            "fsGroupChangePolicy": "OnRootMismatch",
+            "seccompProfile": {"type": "RuntimeDefault"},
+        }
+        c.KubeSpawner.container_security_context = {
+            "runAsUser": _UID,
+            "runAsGroup": _GID,
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+        }
 
     @property
     def _volume(self) -> dict[str, Any]:
-        return {"name": "storage", "persistentVolumeClaim": {"claimName": self.claim}}
+        return {"name": _STORAGE, "persistentVolumeClaim": {"claimName": self.claim}}
 
     def _mount(self, path: str, folder: str) -> dict[str, Any]:
-        return {"name": "storage", "mountPath": path, "subPath": folder}
+        return {"name": _STORAGE, "mountPath": path, "subPath": folder}
 
 
 def _patient(c: Config) -> None:

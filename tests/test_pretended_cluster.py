@@ -10,7 +10,7 @@ from kubernetes_asyncio import client as asynchronous
 from kubernetes_asyncio import config as asynchronous_config
 from kubernetes_asyncio import watch as asynchronous_watch
 
-from tests.pretended_cluster import NAMESPACE, Image, PretendedCluster, denied, not_found
+from tests.pretended_cluster import NAMESPACE, Image, Node, PretendedCluster, denied, not_found
 
 
 @pytest.fixture
@@ -177,6 +177,16 @@ def test_node_that_does_not_fit_is_named(cluster, core, node, asked, text):
     cluster.wait_for("pods", unschedulable(text))
 
 
+def test_node_that_is_added_takes_what_waits(cluster, core):
+    core.create_namespaced_pod(NAMESPACE, pod(gpus=1))
+    cluster.wait_for("pods", unschedulable("1 Insufficient nvidia.com/gpu"))
+    cluster.nodes.append(Node("node-2", gpus=1))
+    ended = cluster.wait_for("pods", phase("Succeeded"))
+    assert ended["spec"]["nodeName"] == "node-2"
+    cluster.forbidden.clear()
+    assert [node.metadata.name for node in core.list_node().items] == ["node-1", "node-2"]
+
+
 def test_claim_without_volume_is_waited_for(cluster, core):
     cluster.create_claim("geo", bound=False)
     volumes = [{"name": "s", "persistentVolumeClaim": {"claimName": "geo"}}]
@@ -226,6 +236,15 @@ def test_quota_is_told_as_kubernetes_tells_it(cluster, core):
         core.create_namespaced_pod(NAMESPACE, pod("second", gpus=1))
     assert refusal.value.status == 403
     assert "used: requests.nvidia.com/gpu=1" in refusal.value.body
+
+
+def test_job_beyond_the_quota_waits_and_an_event_says_why(cluster, batch):
+    cluster.quota = {"pods": 0}
+    batch.create_namespaced_job(NAMESPACE, job())
+    told = cluster.wait_for("events", lambda event: event["reason"] == "FailedCreate")
+    assert "exceeded quota" in told["message"]
+    cluster.quota = {}
+    cluster.wait_for("jobs", condition("Complete"))
 
 
 def test_admission_has_the_last_word(cluster, core):

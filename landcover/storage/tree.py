@@ -27,6 +27,7 @@ SHAPEFILE_PARTS = (".dbf", ".shx", ".prj", ".cpg")
 
 DEPTH = 8
 """So many folders deep a walk goes."""
+_NAME_BYTES = 255  # of a file's name, on all file systems that one meets
 
 
 @dataclass(frozen=True)
@@ -103,10 +104,7 @@ class Storage:
 
     def roots(self) -> tuple[Path, ...]:
         """Return the folders in which all lies that the user may read."""
-        named = (
-            group for group in self.groups if "/" not in group and group not in ("", ".", "..")
-        )
-        teams = (self.root / "team" / group for group in named)
+        teams = (self.root / "team" / group for group in self.groups if is_folder_name(group))
         return (self.root / "users" / self.folder, *teams, self.root / "shared")
 
     def names(self, name: str) -> list[str]:
@@ -177,6 +175,12 @@ class Storage:
                 continue  # only .dbf and .shx are obligatory, and the reader says so
             link = home / stem.with_suffix(ending).name
             link.symlink_to(_descriptor_path(descriptor, stack))
+
+
+def is_folder_name(group: str) -> bool:
+    """Return whether a group's name can be a folder's; another group has no team folder."""
+    is_part = group not in ("", ".", "..") and "/" not in group and "\0" not in group
+    return is_part and len(os.fsencode(group)) <= _NAME_BYTES
 
 
 def home_path(name: str) -> Path:

@@ -37,6 +37,14 @@ def test_shipped_settings_are_sound():
     [
         (f"profiles:\n- {PROFILE}, gpu: 1}}\n", "profiles.0.gpu: Extra inputs"),
         (f"profiles:\n- {PROFILE}}}\n- {PROFILE}}}\n", "profiles: Value error, two profiles"),
+        (f"profiles:\n- {PROFILE}B}}\n", "profiles.0.memory: String should match"),
+        (f"profiles:\n- {PROFILE}, gpus: [0, -1]}}\n", "profiles.0.gpus.1: Input should be"),
+        (f"profiles:\n- {PROFILE}, gpus: []}}\n", "profiles.0.gpus: Value should have"),
+        (f"profiles:\n- {PROFILE}, gpus: [0, 0]}}\n", "profiles.0.gpus: Value error, the same"),
+        (
+            f"profiles:\n- {PROFILE}, tolerations: [{{key: gpu, efect: NoSchedule}}]}}\n",
+            "profiles.0.tolerations.0.efect: Extra inputs",
+        ),
         ("wps: {sync_secs: 3}\n", "wps.sync_secs: Extra inputs"),
         ("wps: {jobs_at_once: 0}\n", "wps.jobs_at_once: Input should be greater than 0"),
         ("profile: []\n", "profile: Extra inputs"),

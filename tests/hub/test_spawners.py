@@ -2,15 +2,20 @@
 
 import asyncio
 import os
+import subprocess
 import sys
+from types import SimpleNamespace
 
+import kubernetes_validate
 import pytest
+from kubernetes_asyncio.client import ApiClient
 from kubernetes_asyncio.config import kube_config
-from kubespawner import KubeSpawner
+from kubespawner import clients
 from kubespawner.slugs import safe_slug
 from traitlets.config import Config
 
 from hub.embedded import EmbeddedSpawner, prepare_home
+from hub.pods import PodSpawner
 from hub.settings import Settings
 
 CPU = {"slug": "cpu", "title": "CPU", "image": "geo:1", "cores": 2, "memory": "8G"}
@@ -30,7 +35,7 @@ def configured(monkeypatch, tmp_path):
     def configure(settings):
         monkeypatch.setenv("GEOPORTAL_STATE", str(tmp_path / "state"))
         monkeypatch.setenv("GEOPORTAL_PORT", "8123")
-        (tmp_path / "state").mkdir()
+        (tmp_path / "state").mkdir(exist_ok=True)
         c = Config()
         Settings.model_validate(settings).configure(c)
         return c
@@ -51,22 +56,24 @@ users: [{name: nobody, user: {}}]
 
 @pytest.fixture
 def pod(configured, monkeypatch, tmp_path):
-    """Return the container and pod that a profile yields."""
+    """Return the pod that a profile yields, as the API gets it."""
     (tmp_path / "kubeconfig").write_text(KUBECONFIG)
-    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
     monkeypatch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "kubeconfig"))
+    clients.load_config.cache_clear()
 
-    async def manifest(c, slug):
-        spawner = KubeSpawner(config=c, _mock=True)
-        spawner.user_options = {"profile": slug}
+    async def manifest(c, slug, groups, choices):
+        spawner = PodSpawner(config=c, _mock=True)
+        spawner.user.groups = [SimpleNamespace(name=name) for name in groups]
+        spawner.user_options = {"profile": slug} | choices
         await spawner.load_user_options()
-        return await spawner.get_pod_manifest()
+        async with ApiClient() as client:
+            return client.sanitize_for_serialization(await spawner.get_pod_manifest())
 
-    def show(slug):
-        shown = asyncio.run(manifest(configured(CLUSTER), slug))
-        return shown.spec.containers[0], shown.spec
+    def show(slug, groups=(), settings=CLUSTER, **choices):
+        return asyncio.run(manifest(configured(settings), slug, groups, choices))
 
-    return show
+    yield show
+    clients.load_config.cache_clear()
 
 
 def test_local_server_is_told_where_all_is(configured):
@@ -120,24 +127,120 @@ def test_folder_of_the_user_is_never_replaced_by_a_link(tmp_path):
     assert (home / "shared").is_symlink()
 
 
+def mounts(pod):
+    (container,) = pod["spec"]["containers"]
+    return {mount["mountPath"]: mount for mount in container["volumeMounts"]}
+
+
 def test_cpu_pod_gets_what_the_profile_says(pod):
-    container, _ = pod("cpu")
-    assert container.image == "geo:1"
-    assert container.resources.limits == {"cpu": 2.0, "memory": 8 * 2**30}
-    assert container.resources.requests == container.resources.limits
+    (container,) = pod("cpu")["spec"]["containers"]
+    assert container["image"] == "geo:1"
+    assert container["resources"]["limits"] == {"cpu": 2.0, "memory": 8 * 2**30}
+    assert container["resources"]["requests"] == container["resources"]["limits"]
 
 
 def test_cuda_pod_asks_for_a_gpu(pod):
-    container, _ = pod("cuda")
-    assert container.image == "geo-cuda:1"
-    assert container.resources.limits["nvidia.com/gpu"] == "1"
+    (container,) = pod("cuda")["spec"]["containers"]
+    assert container["image"] == "geo-cuda:1"
+    assert container["resources"]["limits"]["nvidia.com/gpu"] == "1"
+
+
+def test_pod_gets_what_the_user_chose_and_else_the_first(pod):
+    settings = CLUSTER | {"profiles": [CPU | {"memory": ["8G", "32G"], "gpus": [0, 1]}]}
+    (first,) = pod("cpu", settings=settings)["spec"]["containers"]
+    assert first["resources"]["limits"] == {"cpu": 2.0, "memory": 8 * 2**30}
+    (chosen,) = pod("cpu", settings=settings, memory="32G", gpus="1")["spec"]["containers"]
+    limits = {"cpu": 2.0, "memory": 32 * 2**30, "nvidia.com/gpu": "1"}
+    assert chosen["resources"]["limits"] == limits
+
+
+def test_without_profiles_there_is_no_page_of_choices(configured):
+    c = configured({**CLUSTER, "profiles": []})
+    assert c.KubeSpawner.profile_list == []
+
+
+def test_hub_waits_longer_than_the_spawner_which_gives_up_in_words(configured):
+    c = configured(CLUSTER | {"spawner": CLUSTER["spawner"] | {"start_seconds": 100}})
+    assert c.PodSpawner.patience == 100
+    assert c.KubeSpawner.start_timeout > 100
+
+
+def test_pod_runs_where_the_profile_says(pod):
+    term = {"matchExpressions": [{"key": "gpu", "operator": "Exists"}]}
+    place = {
+        "node_selector": {"pool": "gpu"},
+        "tolerations": [{"key": "gpu", "operator": "Exists"}],
+        "affinity": {"required": [term], "preferred": [{"weight": 1, "preference": term}]},
+    }
+    placed = pod("cuda", settings=CLUSTER | {"profiles": [CPU, CUDA | place]})
+    kubernetes_validate.validate(placed, "1.34", strict=True)
+    assert placed["spec"]["nodeSelector"] == {"pool": "gpu"}
+    assert {"key": "gpu", "operator": "Exists"} in placed["spec"]["tolerations"]
+    affinity = placed["spec"]["affinity"]["nodeAffinity"]
+    required = affinity["requiredDuringSchedulingIgnoredDuringExecution"]
+    assert required["nodeSelectorTerms"][0]["matchExpressions"] == term["matchExpressions"]
+
+
+@pytest.mark.parametrize("release", ["1.32", "1.34", "1.36"])
+@pytest.mark.parametrize("slug", ["cpu", "cuda"])
+def test_pod_is_what_kubernetes_takes(pod, slug, release):
+    kubernetes_validate.validate(pod(slug, ["lab"]), release, strict=True)
+
+
+@pytest.mark.parametrize("slug", ["cpu", "cuda"])
+def test_pod_has_no_rights(pod, slug):
+    spec = pod(slug)["spec"]
+    (container,) = spec["containers"]
+    assert spec["automountServiceAccountToken"] is False
+    assert spec["securityContext"]["runAsNonRoot"] is True
+    assert spec["securityContext"]["fsGroup"] == 100
+    assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert container["securityContext"] == {
+        "runAsUser": 1000,
+        "runAsGroup": 100,
+        "allowPrivilegeEscalation": False,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert not any(spec.get(name) for name in ("hostNetwork", "hostPID", "hostIPC"))
+
+
+def test_what_users_write_is_closed_to_others(pod):
+    (container,) = pod("cpu")["spec"]["containers"]
+    assert container["args"][:2] == ["sh", "-c"]
+    said = subprocess.run(
+        [*container["args"][:3], "sh", "-c", "umask"], capture_output=True, text=True, check=True
+    )
+    assert said.stdout.strip() == "0007"
 
 
 def test_pod_mounts_its_users_folder_and_what_is_shared_read_only(pod):
-    container, spec = pod("cpu")
-    home, shared = container.volume_mounts
-    assert (home.mount_path, home.sub_path) == ("/home/jovyan", f"users/{safe_slug('mock@name')}")
-    assert (shared.mount_path, shared.sub_path) == ("/home/jovyan/shared", "shared")
-    assert shared.read_only is True
-    (storage,) = spec.volumes
-    assert storage.persistent_volume_claim == {"claimName": "geo-storage"}
+    shown = pod("cpu")
+    assert list(mounts(shown)) == ["/home/jovyan", "/home/jovyan/shared"]
+    assert mounts(shown)["/home/jovyan"]["subPath"] == f"users/{safe_slug('mock@name')}"
+    assert mounts(shown)["/home/jovyan/shared"]["subPath"] == "shared"
+    assert mounts(shown)["/home/jovyan/shared"]["readOnly"] is True
+    (storage,) = shown["spec"]["volumes"]
+    assert storage["persistentVolumeClaim"] == {"claimName": "geo-storage"}
+
+
+def test_another_image_finds_the_same_files(pod):
+    assert mounts(pod("cpu", ["lab"])) == mounts(pod("cuda", ["lab"]))
+
+
+def test_teams_are_mounted_to_be_written_in(pod):
+    shown = mounts(pod("cpu", ["lab", "ice & {snow}"]))
+    for name in ("lab", "ice & {snow}"):
+        mount = shown[f"/home/jovyan/team/{name}"]
+        assert mount["subPath"] == f"team/{name}"
+        assert not mount.get("readOnly")
+
+
+HOSTILE = ["", ".", "..", "../users", "a/b", "a\0b", "x" * 256, "ж" * 128, "a:b", "a\nb"]
+
+
+def test_group_that_can_be_no_folder_is_left_out_with_a_word(pod, caplog):
+    with caplog.at_level("WARNING"):
+        shown = mounts(pod("cpu", [*HOSTILE, "lab"]))
+    assert list(shown) == ["/home/jovyan", "/home/jovyan/shared", "/home/jovyan/team/lab"]
+    for name in HOSTILE:
+        assert f"The group {name!r} of mock@name can be no folder" in caplog.text

@@ -240,3 +240,10 @@ def test_path_below_the_home_directory_has_a_storage_name(server_home):
     assert name_at_home("~/shared/demo/scene.tif") == "shared/demo/scene.tif"
     with pytest.raises(NameRefused, match="outside your folders"):
         name_at_home("/etc/passwd")
+
+
+def test_group_whose_name_can_be_no_folder_has_none(tmp_path):
+    names = ("forest", "", ".", "..", "../users", "a\0b", "x" * 256, "ж" * 128)
+    *teams, shared = Storage(tmp_path, "anna", names).roots()[1:]
+    assert teams == [tmp_path / "team" / "forest"]
+    assert shared == tmp_path / "shared"

@@ -92,7 +92,7 @@ class PretendedCluster:
     @property
     def environment(self) -> dict[str, str]:
         """The variables by which clients find this cluster."""
-        return {"KUBECONFIG": str(self.kubeconfig)}
+        return {"KUBECONFIG": str(self.kubeconfig), "POD_NAMESPACE": NAMESPACE}
 
     @property
     def kubeconfig(self) -> Path:
@@ -144,12 +144,12 @@ class PretendedCluster:
         self.claim(name).mkdir(parents=True, exist_ok=True)
         return self.claim(name)
 
-    def bind(self, claim: str, namespace: str = NAMESPACE) -> None:
-        """Give a waiting claim its volume."""
+    def bind(self, claim: str, namespace: str = NAMESPACE, *, bound: bool = True) -> None:
+        """Give a waiting claim its volume, or take it away."""
 
         async def bind() -> None:
             found = self._objects.get("persistentvolumeclaims", namespace, claim)
-            found["status"]["phase"] = "Bound"
+            found["status"]["phase"] = "Bound" if bound else "Pending"
             self._objects.changed("persistentvolumeclaims", found)
 
         self._await(bind())
@@ -176,7 +176,11 @@ class PretendedCluster:
         return next(p for p in self.find("pods", namespace) if p["metadata"]["name"] == name)
 
     def wait_for(
-        self, resource: str, is_so: Callable[[Object], Any], seconds: float = 60.0
+        self,
+        resource: str,
+        is_so: Callable[[Object], Any],
+        seconds: float = 60.0,
+        types: tuple[str, ...] = ("ADDED", "MODIFIED"),
     ) -> Object:
         """Wait until an object of a resource is as asked, now or in the history; return it."""
 
@@ -184,14 +188,21 @@ class PretendedCluster:
             seen = 0
             async with asyncio.timeout(seconds):
                 while True:
-                    changes = await self._objects.follow(seen, seconds)
+                    changes = await self._objects.follow(seen, 1)
+                    if self._fault:
+                        raise self._fault
                     while not changes.empty():
                         change = changes.get_nowait()
                         seen = change.version
-                        if change.resource == resource and is_so(change.object):
+                        is_meant = change.resource == resource and change.type in types
+                        if is_meant and is_so(change.object):
                             return change.object
 
         return self._await(wait())
+
+    def wait_until_gone(self, resource: str, uid: str) -> None:
+        """Wait until an object has been removed."""
+        self.wait_for(resource, lambda thing: thing["metadata"]["uid"] == uid, types=("DELETED",))
 
     def kill(self, pod: str, reason: str = "OOMKilled", code: int = 137) -> None:
         """Kill a pod's program, as the kernel does for want of memory."""

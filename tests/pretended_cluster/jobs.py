@@ -4,6 +4,7 @@ import copy
 import math
 from collections.abc import Callable
 from datetime import UTC, datetime
+from time import monotonic
 
 from tests.pretended_cluster.node import Machine, status_is_over
 from tests.pretended_cluster.objects import Object, Objects, Refused, now
@@ -16,6 +17,7 @@ class Jobs:
         self, objects: Objects, machine: Machine, create: Callable[[str, str, Object], Object]
     ) -> None:
         self.objects, self.machine, self.create = objects, machine, create
+        self._refused: dict[str, float] = {}
 
     async def look(self) -> None:
         """Bring every Job one step further."""
@@ -55,7 +57,7 @@ class Jobs:
         elif len(failed) > spec.get("backoffLimit", 6):
             text = "Job has reached the specified backoff limit"
             self._finish(job, ("FailureTarget", "Failed"), "BackoffLimitExceeded", text)
-        elif not active:
+        elif not active and monotonic() - self._refused.get(job["metadata"]["uid"], 0.0) > 1:
             self._create_pod(job)
 
     def pods_of(self, job: Object) -> list[Object]:
@@ -79,6 +81,7 @@ class Jobs:
         try:
             pod = self.create("pods", meta["namespace"], template)
         except Refused as refusal:
+            self._refused[meta["uid"]] = monotonic()
             text = f"Error creating: {refusal.message}"
             self.machine.event(job, "Warning", "FailedCreate", text)
         else:

@@ -48,7 +48,8 @@ class Image:
         size: bytes.
         pulling: whether a pull goes on and on; set it to False to let it end.
         refused: the registry's words when it does not give the image.
-        command: what runs if the pod names no command.
+        entrypoint: what runs unless the pod names a command.
+        arguments: what it is given unless the pod names a command or arguments.
         environment: the image's variables.
         programs: shell scripts that come first on the PATH, by name.
     """
@@ -56,7 +57,8 @@ class Image:
     size: int = 734_003_200
     pulling: bool = False
     refused: str = ""
-    command: tuple[str, ...] = ("sleep", "infinity")
+    entrypoint: tuple[str, ...] = ()
+    arguments: tuple[str, ...] = ("sleep", "infinity")
     environment: Mapping[str, str] = field(default_factory=lambda: {"HOME": "/home/jovyan"})
     programs: Mapping[str, str] = field(default_factory=dict)
 
@@ -131,15 +133,12 @@ class Machine:
         self.registry: dict[str, Image] = {}
         self.back_off = 10.0  # seconds before a container that crashed twice is started again
         self._running: dict[str, Running] = {}
-        self._address = random.randrange(2**14)
+        self._address = random.randrange(2**22)  # others may test on this machine
 
     def look(self) -> None:
         """Place what waits; once a placed pod runs, a task of its own does the rest."""
         for node in self.nodes:
-            kept = self.objects.get("nodes", "", node.name)
-            if kept.get("status") != node.status:
-                kept["status"] = node.status
-                self.objects.changed("nodes", kept)
+            self._show(node)
         for pod in self.objects.find("pods"):
             uid = pod["metadata"]["uid"]
             if "nodeName" not in pod["spec"] and "deletionTimestamp" not in pod["metadata"]:
@@ -147,6 +146,19 @@ class Machine:
             if "nodeName" in pod["spec"] and uid not in self._running:
                 running = self._running[uid] = Running()
                 running.task = asyncio.create_task(self._run(pod, running))
+        for running in self._running.values():
+            if running.task and running.task.done() and not running.task.cancelled():
+                running.task.result()  # a mistake of ours is to be seen
+
+    def _show(self, node: Node) -> None:
+        try:
+            kept = self.objects.get("nodes", "", node.name)
+        except Refused:
+            kept = self.objects.add("nodes", "", {"metadata": {"name": node.name}})
+        if kept.get("status") != node.status:
+            kept["status"] = node.status
+            kept["metadata"]["labels"] = dict(node.labels)
+            self.objects.changed("nodes", kept)
 
     # --- scheduler
 
@@ -336,7 +348,8 @@ class Machine:
         """Run the program once; return exit code, reason and termination message."""
         mounts = self._mounts(pod, container, folder)
         image = self.image(container["image"])
-        command = [*(container.get("command") or image.command), *(container.get("args") or ())]
+        command = [*(container.get("command") or image.entrypoint)]
+        command += container.get("args") or (() if container.get("command") else image.arguments)
         environment = self._environment(pod, container, folder, mounts, image)
         where = Path(_mapped(container.get("workingDir") or environment["HOME"], mounts))
         where.mkdir(parents=True, exist_ok=True)
@@ -509,8 +522,8 @@ class Machine:
         text = "The node was low on resource"
         self._condition(pod, "DisruptionTarget", "True", "TerminationByKubelet", text)
         running = self._running.get(pod["metadata"]["uid"])
-        if running and running.process and running.process.returncode is None:
-            running.process.kill()
+        if running and running.task:
+            running.task.cancel()
         await self._stop_rest(pod)
         self._end(pod, "Failed")
         self.event(pod, "Warning", "Evicted", message)

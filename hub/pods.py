@@ -1,0 +1,307 @@
+"""Users' servers as pods of a cluster: for each what it chose, or in words why there is none."""
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from time import monotonic
+from typing import Any, ClassVar
+from urllib.parse import urlsplit
+
+from aiohttp import ClientError
+from jupyterhub.utils import maybe_future
+from kubernetes_asyncio.client import ApiException, V1Pod, V1VolumeMount
+from kubespawner import KubeSpawner
+from tornado.web import HTTPError
+from traitlets import Integer, Unicode
+
+from hub import diagnosis
+from hub.diagnosis import GPU, Finding, Surroundings
+from hub.profiles import check_choice
+from landcover.storage.tree import is_folder_name
+
+_GLANCE_SECONDS = 0.5
+_CONNECT_SECONDS = 2.0
+_NODES_SECONDS = 60.0
+_USER = "hub.jupyter.org/username"  # kubespawner's annotation
+_NO_ANSWER = (ApiException, ClientError, OSError, TimeoutError)
+
+
+class NotStarted(HTTPError):
+    """A server does not start, and a person is told why."""
+
+    def __init__(self, finding: Finding) -> None:
+        """Show the finding on the page of the start, and in the log."""
+        text = finding.text(datetime.now(UTC))
+        super().__init__(503, text)
+        self.jupyterhub_message = text
+
+
+class PodSpawner(KubeSpawner):  # type: ignore[misc]  # untyped base
+    """KubeSpawner that gives up in words, and mounts the folders of the user's groups."""
+
+    patience = Integer(
+        600, config=True, help="Seconds that a server may wait for its image, a node or a GPU."
+    )
+    home = Unicode("/home/jovyan", config=True, help="The home directory in the images.")
+    storage = Unicode("storage", config=True, help="The name of the volume with the storage tree.")
+
+    # what all spawners of this hub have learned
+    _sizes: ClassVar[dict[str, int]] = {}
+    _gpus: ClassVar[int | None] = None
+    _nodes_seen: ClassVar[float] = float("-inf")
+
+    def __init__(self, **options: Any) -> None:
+        """Begin with nothing found."""
+        super().__init__(**options)
+        self._found: Finding | None = None
+
+    # --- what is started
+
+    async def prepare(self) -> None:
+        """Look at what was chosen, or refuse it: image and resources are set, no pod is made yet.
+
+        What takes time here says so by `say`.
+
+        Raises:
+            NotStarted: it does not do.
+        """
+
+    def say(self, sentence: str, remedy: str = "", progress: int = 5) -> None:
+        """Show a sentence on the page of the start, until the pod has more to tell."""
+        self._found = Finding("preparing", sentence, remedy, progress=progress)
+
+    async def load_user_options(self) -> None:
+        """Apply the chosen profile, if it is one of the user's; then prepare."""
+        offered = self.profile_list
+        if callable(offered):
+            offered = await maybe_future(offered(self))
+        check_choice(offered, self.user_options)
+        await super().load_user_options()
+        await self.prepare()
+
+    async def get_pod_manifest(self) -> V1Pod:
+        """Return the pod, with a team folder for each of the user's groups."""
+        pod: V1Pod = await super().get_pod_manifest()
+        (notebook,) = (c for c in pod.spec.containers if c.name == "notebook")
+        # added here, because KubeSpawner would read {names} in what others have named
+        notebook.volume_mounts = [*(notebook.volume_mounts or ()), *self._team_mounts()]
+        for container in (*(pod.spec.init_containers or ()), notebook):
+            # so that the last lines of a crash stand in the status, and nobody must read logs
+            container.termination_message_policy = "FallbackToLogsOnError"
+        return pod
+
+    def _team_mounts(self) -> list[V1VolumeMount]:
+        names = sorted(group.name for group in getattr(self.user, "groups", ()))
+        mountable = [name for name in names if is_folder_name(name) and _is_path(name)]
+        for name in set(names) - set(mountable):
+            self.log.warning("The group %r of %s can be no folder", name, self.user.name)
+        return [
+            V1VolumeMount(
+                name=self.storage, mount_path=f"{self.home}/team/{name}", sub_path=f"team/{name}"
+            )
+            for name in mountable
+        ]
+
+    # --- starting
+
+    async def _start(self) -> str:
+        """Start the pod and wait until its server listens; return the address."""
+        self._found = None
+        try:
+            async with asyncio.timeout(self.patience):
+                await self._watching()
+                starting = asyncio.ensure_future(super()._start())
+                try:
+                    return await self._listening(await self._started(starting))
+                finally:
+                    starting.cancel()
+        except TimeoutError as error:
+            raise NotStarted(await self._look()) from error
+
+    async def _started(self, starting: "asyncio.Future[str]") -> str:
+        while True:
+            done, _ = await asyncio.wait([starting], timeout=_GLANCE_SECONDS)
+            if done:
+                return starting.result()
+            await self._give_up_if_final()
+
+    async def _listening(self, url: str) -> str:
+        """Wait for the server itself; a container runs before, and while, its program crashes."""
+        address = urlsplit(url)
+        while True:
+            with suppress(OSError, TimeoutError):
+                async with asyncio.timeout(_CONNECT_SECONDS):
+                    _, writer = await asyncio.open_connection(address.hostname, address.port)
+                writer.close()
+                return url
+            await self._give_up_if_final()
+            await asyncio.sleep(_GLANCE_SECONDS)
+
+    async def _give_up_if_final(self) -> None:
+        finding = await self._look()
+        if finding.is_final:
+            raise NotStarted(finding)
+
+    async def _make_create_pod_request(self, pod: V1Pod, request_timeout: float) -> bool:
+        """Ask for the pod once; return whether there is one.
+
+        KubeSpawner's own gives up when the API is away for a second, and writes the pod, with the
+        user's token in it, into the log.
+        """
+        try:
+            async with asyncio.timeout(request_timeout):
+                await self.api.create_namespaced_pod(self.namespace, pod)
+        except ApiException as error:
+            if error.status == 409:
+                self.log.info("A pod %s is there already, stopping it", self.pod_name)
+                await self.stop(True)
+                return False
+            self._found = diagnosis.refused(error.status, _said(error))
+            if self._found.is_final:
+                raise NotStarted(self._found) from None  # its text would show the pod
+            return False
+        except (ClientError, OSError) as error:
+            self._found = diagnosis.unanswered(type(error).__name__)
+            return False
+        self._found = None
+        return True
+
+    async def _make_delete_pod_request(self, *request: Any) -> bool:
+        """Ask for a pod's end once; return whether that was heard."""
+        try:
+            return bool(await super()._make_delete_pod_request(*request))
+        except _NO_ANSWER as error:
+            self.log.warning("Pod %s not deleted yet: %s", self.pod_name, _reason(error))
+            return False
+
+    # --- watching
+
+    async def poll(self) -> int | None:
+        """Return None while the pod runs; an API that is away ends nobody's server."""
+        await self._watching()
+        status: int | None = await super().poll()
+        return status
+
+    async def _watching(self) -> None:
+        """Wait until pods and events are watched."""
+        while True:
+            try:
+                await self._start_watching_pods()
+                await self._start_watching_events()
+            except Exception as error:  # KubeSpawner stumbles over answers that are no JSON
+                self._found = diagnosis.unanswered(_reason(error))
+                await asyncio.sleep(2 * _GLANCE_SECONDS)
+            else:
+                if self._found and self._found.kind == "api":
+                    self._found = None
+                return
+
+    async def _start_reflector(
+        self, kind: str, reflector_class: Any, replace: bool = False, **options: Any
+    ) -> Any:
+        """Watch a kind of objects, anew if the old watch has given up.
+
+        KubeSpawner keeps a watch that could not begin, or has ended after a minute without the
+        API; every later start would then fail until the hub is restarted.
+        """
+        key = self._get_reflector_key(kind)
+        old = self.reflectors.get(key)
+        has_ended = old is not None and old.watch_task is not None and old.watch_task.done()
+        try:
+            return await super()._start_reflector(
+                kind, reflector_class, replace or has_ended, **options
+            )
+        except Exception:
+            if self.reflectors.get(key) is not old or not has_ended:
+                self.reflectors.pop(key, None)
+            if has_ended:
+                self.reflectors[key] = old
+            raise
+
+    # --- telling
+
+    async def progress(self) -> AsyncIterator[dict[str, Any]]:
+        """Yield what the start is doing or waiting for, whenever that changes."""
+        said = ""
+        while True:
+            finding = await self._look()
+            text = finding.text(datetime.now(UTC))
+            # the last word is the failure's
+            if text != said and not finding.is_final:
+                yield {"progress": finding.progress, "message": text}
+                said = text
+            await asyncio.sleep(_GLANCE_SECONDS)
+
+    async def _look(self) -> Finding:
+        """Return the most telling thing about the start."""
+        if self._found:
+            return self._found
+        pod = self._pods().get(f"{self.namespace}/{self.pod_name}")
+        events = self.events
+        self._learn_sizes()
+        around = Surroundings(events=events, sizes=self._sizes)
+        finding = diagnosis.diagnose(pod, around)
+        if finding.kind != "gpu":
+            return finding
+        around = Surroundings(
+            events=events,
+            sizes=self._sizes,
+            gpus=await self._gpus_there(),
+            holders=self._gpu_holders() if getattr(self.user, "admin", False) else {},
+        )
+        return diagnosis.diagnose(pod, around)
+
+    def _pods(self) -> dict[str, Any]:
+        return self.pod_reflector.pods if self.pod_reflector else {}
+
+    def _learn_sizes(self) -> None:
+        for event in self.event_reflector.events if self.event_reflector else ():
+            if pulled := diagnosis.pulled_size(event.get("message") or ""):
+                self._sizes.update([pulled])
+
+    def _gpu_holders(self) -> Counter[str]:
+        """Return how many GPUs the servers of each user hold."""
+        holders: Counter[str] = Counter()
+        for pod in self._pods().values():
+            if pod["spec"].get("nodeName") and pod["status"]["phase"] in ("Pending", "Running"):
+                count = int(diagnosis.asked_for(pod).get(GPU, 0))
+                name = (pod["metadata"].get("annotations") or {}).get(_USER, "?")
+                holders += Counter({name: count})
+        return holders
+
+    async def _gpus_there(self) -> int | None:
+        """Return how many GPUs the nodes have; None if the hub may not list nodes."""
+        cls = type(self)
+        if monotonic() - cls._nodes_seen > _NODES_SECONDS:
+            cls._nodes_seen = monotonic()
+            try:
+                cls._gpus = _gpus(await self.api.list_node(_request_timeout=_CONNECT_SECONDS))
+            except _NO_ANSWER:
+                cls._gpus = None
+        return cls._gpus
+
+
+def _gpus(nodes: Any) -> int:
+    allocatable: Sequence[dict[str, str]] = [node.status.allocatable or {} for node in nodes.items]
+    return sum(int(amounts.get(GPU, 0)) for amounts in allocatable)
+
+
+def _is_path(name: str) -> bool:
+    """Return whether Kubernetes mounts at a path with such a part."""
+    return name.isprintable() and ":" not in name
+
+
+def _said(error: ApiException) -> str:
+    """Return the message of the API's answer."""
+    with suppress(ValueError, TypeError, AttributeError):
+        return str(json.loads(error.body or b"")["message"])
+    return str(error.reason or "")
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, ApiException):
+        return f"{error.status}: {_said(error)}"
+    return type(error).__name__

@@ -1,0 +1,406 @@
+"""What Kubernetes says of a pod, and the sentence that a person reads."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from hub.diagnosis import Surroundings, asked_for, diagnose, pulled_size, refused, size, unanswered
+
+NOW = datetime(2026, 11, 21, 14, 8, tzinfo=UTC)
+SINCE = "2026-11-21T14:05:00Z"
+PREEMPTION = "preemption: 0/3 nodes are available: 3 No preemption victims found for incoming pod."
+
+
+def pod(limits=None, volumes=(), node="", **status):
+    container = {"name": "notebook", "resources": {"limits": limits or {}}}
+    spec = {"containers": [container], "volumes": list(volumes)} | (
+        {"nodeName": node} if node else {}
+    )
+    return {"metadata": {"uid": "1"}, "spec": spec, "status": {"phase": "Pending"} | status}
+
+
+def unscheduled(message, **more):
+    condition = {"type": "PodScheduled", "status": "False", "lastTransitionTime": SINCE}
+    return pod(conditions=[condition | {"message": message}], **more)
+
+
+def container(state, last=None, name="notebook", **more):
+    return {
+        "name": name,
+        "image": "geo:1",
+        "ready": False,
+        "state": state,
+        "lastState": {"terminated": last} if last else {},
+    } | more
+
+
+def waiting(reason, message="", **more):
+    state = {"waiting": {"reason": reason, "message": message}}
+    return pod(node="node-1", containerStatuses=[container(state)], **more)
+
+
+def event(reason, message, uid="1"):
+    return {
+        "involvedObject": {"uid": uid},
+        "reason": reason,
+        "message": message,
+        "lastTimestamp": None,
+        "eventTime": SINCE,
+    }
+
+
+def text(found):
+    return found.text(NOW)
+
+
+def test_pod_that_is_not_there_yet_is_asked_for():
+    assert diagnose(None, Surroundings()).kind == "asked"
+
+
+@pytest.mark.parametrize(
+    ("message", "limits", "kind", "sentence"),
+    [
+        (
+            f"0/1 nodes are available: 1 Insufficient nvidia.com/gpu. {PREEMPTION}",
+            {"nvidia.com/gpu": "2"},
+            "gpu",
+            "No GPU is free: your server asks for 2 (nvidia.com/gpu). Since 14:05 UTC (3 min).",
+        ),
+        (  # the nodes without one do not matter
+            "0/3 nodes are available: 1 Insufficient nvidia.com/gpu, 2 node(s) didn't match Pod's "
+            f"node affinity/selector. {PREEMPTION}",
+            {"nvidia.com/gpu": "1"},
+            "gpu",
+            "No GPU is free: your server asks for 1 (nvidia.com/gpu).",
+        ),
+        (  # no node has one, whatever else is short
+            "0/3 nodes are available: 1 Insufficient cpu, 3 Insufficient nvidia.com/gpu.",
+            {"nvidia.com/gpu": "1"},
+            "gpu",
+            "No GPU is free",
+        ),
+        (  # there is one, on a node without room
+            "0/3 nodes are available: 1 Insufficient memory, 2 Insufficient nvidia.com/gpu.",
+            {"nvidia.com/gpu": "1", "memory": "8Gi"},
+            "room",
+            "No node fits your server: 1 node lacks memory, 8 GiB asked; "
+            "2 nodes lack GPUs (nvidia.com/gpu), 1 asked.",
+        ),
+        (
+            "0/3 nodes are available: 1 node(s) had untolerated taint {gpu: }, "
+            f"2 Insufficient cpu. {PREEMPTION}",
+            {"cpu": "64"},
+            "room",
+            "2 nodes lack cores, 64 asked; 1 node reserved for others (taint gpu).",
+        ),
+        (
+            "0/2 nodes are available: 2 node(s) had untolerated taint(s) "
+            "{node.kubernetes.io/not-ready: }. preemption: 0/2 nodes are available: 2 Preemption "
+            "is not helpful for scheduling.",
+            {},
+            "room",
+            "2 nodes reserved for others (taint node.kubernetes.io/not-ready).",
+        ),
+        (
+            "0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector.",
+            {},
+            "room",
+            "1 node not of the kind that the profile wants (node selector or affinity).",
+        ),
+        (
+            "0/1 nodes are available: 1 Too many pods.",
+            {},
+            "room",
+            "No node fits your server: 1 node: Too many pods.",
+        ),
+        ("no nodes available to schedule pods", {}, "room", "no nodes available"),
+    ],
+)
+def test_pod_without_a_node(message, limits, kind, sentence):
+    found = diagnose(unscheduled(message, limits=limits), Surroundings())
+    assert found.kind == kind
+    assert sentence in text(found)
+    assert found.remedy
+    assert not found.is_final
+
+
+def test_names_of_others_and_the_number_of_gpus_are_told_if_known():
+    waits = unscheduled(
+        "0/1 nodes are available: 1 Insufficient nvidia.com/gpu.", limits={"nvidia.com/gpu": "1"}
+    )
+    around = Surroundings(gpus=3, holders={"boris": 1, "anna": 2})
+    told = text(diagnose(waits, around))
+    assert "asks for 1 (nvidia.com/gpu), the cluster has 3; in use by anna (2), boris (1)." in told
+    assert "starts by itself" in told
+
+
+@pytest.mark.parametrize(
+    ("gpus", "words"), [(0, "the cluster has none"), (1, "the cluster has 1")]
+)
+def test_more_gpus_than_there_are_will_never_be_free(gpus, words):
+    waits = unscheduled(
+        "0/1 nodes are available: 1 Insufficient nvidia.com/gpu.", limits={"nvidia.com/gpu": "2"}
+    )
+    told = text(diagnose(waits, Surroundings(gpus=gpus)))
+    assert words in told
+    assert "asks for fewer or none" in told
+
+
+@pytest.mark.parametrize(
+    ("message", "what"),
+    [
+        ("pod has unbound immediate PersistentVolumeClaims. not found", "has no volume yet"),
+        ("pod has unbound immediate PersistentVolumeClaims.", "has no volume yet"),
+        ('persistentvolumeclaim "geo" not found.', "does not exist"),
+    ],
+)
+def test_storage_that_is_not_there(message, what):
+    volumes = [{"name": "s", "persistentVolumeClaim": {"claimName": "geo"}}]
+    waits = unscheduled(f"0/1 nodes are available: {message}", volumes=volumes)
+    found = diagnose(waits, Surroundings())
+    assert found.kind == "volume"
+    assert f"the volume claim geo {what}" in found.sentence
+
+
+def test_condition_counts_and_not_what_events_still_say():
+    waits = unscheduled(
+        "0/1 nodes are available: 1 Insufficient nvidia.com/gpu.", limits={"nvidia.com/gpu": "1"}
+    )
+    old = event("FailedScheduling", "pod has unbound immediate PersistentVolumeClaims")
+    assert diagnose(waits, Surroundings(events=[old])).kind == "gpu"
+
+
+MISSING = 'failed to resolve reference "geo:1": geo:1: not found'
+
+
+@pytest.mark.parametrize(
+    ("reason", "message", "sentence", "is_final"),
+    [
+        ("ErrImagePull", MISSING, "The image geo:1 does not exist.", False),
+        ("ImagePullBackOff", MISSING, "The image geo:1 does not exist.", True),
+        ("ImagePullBackOff", "manifest unknown", "does not exist", True),
+        (
+            "ImagePullBackOff",
+            "pull access denied, repository",
+            "does not give the image geo:1",
+            True,
+        ),
+        ("ImagePullBackOff", "401 Unauthorized", "does not give the image geo:1", True),
+        (
+            "ImagePullBackOff",
+            "dial tcp: i/o timeout",
+            "cannot be fetched (dial tcp: i/o timeout)",
+            False,
+        ),
+        ("ImagePullBackOff", "no space left on device", "cannot be fetched (no space left", False),
+        ("InvalidImageName", "invalid reference format", "geo:1 is no name of an image.", True),
+        (
+            "CreateContainerConfigError",
+            'secret "x" not found',
+            'started: secret "x" not found',
+            False,
+        ),
+    ],
+)
+def test_container_that_does_not_come_to_be(reason, message, sentence, is_final):
+    found = diagnose(waiting(reason, message), Surroundings())
+    assert sentence in found.sentence
+    assert found.remedy
+    assert found.is_final == is_final
+
+
+def test_file_where_a_folder_is_mounted_is_named():
+    waits = waiting("RunContainerError", "error mounting /home/jovyan/team/lab: not a directory")
+    assert "called shared or team" in diagnose(waits, Surroundings()).remedy
+
+
+def test_older_clusters_tell_only_in_an_event_why_an_image_is_not_fetched():
+    waits = waiting("ImagePullBackOff", 'Back-off pulling image "geo:1"')
+    told = [
+        event("Failed", f'Failed to pull image "geo:1": {MISSING}'),
+        event("Failed", "Error: ErrImagePull"),
+    ]
+    assert "does not exist" in diagnose(waits, Surroundings(events=told)).sentence
+
+
+@pytest.mark.parametrize(
+    ("sizes", "shown"), [({}, "of unknown size"), ({"geo:1": 6_812_345_678}, "6.81 GB")]
+)
+def test_image_on_its_way(sizes, shown):
+    events = [
+        event("Pulled", 'pulled image "geo:1"', uid="another"),
+        event("Pulling", 'Pulling image "geo:1"'),
+    ]
+    found = diagnose(waiting("ContainerCreating"), Surroundings(events=events, sizes=sizes))
+    assert text(found).startswith(
+        f"The image geo:1 ({shown}) is being fetched to node-1. Since 14:05 UTC (3 min)."
+    )
+
+
+def test_image_that_is_there_is_not_on_its_way():
+    events = [
+        event("Pulling", 'Pulling image "geo:1"'),
+        event("Pulled", 'Successfully pulled image "geo:1"'),
+    ]
+    found = diagnose(waiting("ContainerCreating"), Surroundings(events=events))
+    assert found.kind == "placed"
+
+
+def test_storage_that_cannot_be_mounted():
+    events = [event("FailedMount", 'MountVolume.SetUp failed for volume "storage" : timed out')]
+    found = diagnose(waiting("ContainerCreating"), Surroundings(events=events))
+    assert found.kind == "volume"
+    assert "timed out" in found.sentence
+
+
+CRASHED = {
+    "exitCode": 1,
+    "reason": "Error",
+    "message": "one\n\n\x1b[31mtwo\nImportError: jupyterhub\n",
+}
+
+
+def test_crash_is_told_with_its_last_lines():
+    again = pod(containerStatuses=[container({"running": {}}, CRASHED)], phase="Running")
+    first = diagnose(again, Surroundings())
+    assert (first.kind, first.is_final) == ("crash", False)
+    assert "Kubernetes starts it once more" in first.sentence
+    state = {"waiting": {"reason": "CrashLoopBackOff"}}
+    found = diagnose(pod(containerStatuses=[container(state, CRASHED)]), Surroundings())
+    assert found.is_final
+    assert found.sentence == (
+        "The server stopped at once (exit code 1). "
+        "Its last lines: “one | [31mtwo | ImportError: jupyterhub”."
+    )
+
+
+def test_long_log_is_told_from_its_end():
+    ended = CRASHED | {"message": "x" * 5_000 + "\nthe end"}
+    state = {"waiting": {"reason": "CrashLoopBackOff"}}
+    found = diagnose(pod(containerStatuses=[container(state, ended)]), Surroundings())
+    assert found.sentence.endswith("| the end”.")
+    assert len(found.sentence) < 1_000
+
+
+def test_want_of_memory_is_told_with_the_limit():
+    killed = {"exitCode": 137, "reason": "OOMKilled"}
+    state = {"waiting": {"reason": "CrashLoopBackOff"}}
+    status = [container(state, killed)]
+    found = diagnose(pod({"memory": "8Gi"}, containerStatuses=status), Surroundings())
+    assert found.kind == "memory"
+    assert "more memory than it may have (8 GiB)" in found.sentence
+    assert "more memory" in found.remedy
+
+
+def test_step_before_the_server_is_named():
+    status = [container({"waiting": {"reason": "CrashLoopBackOff"}}, CRASHED, name="check")]
+    found = diagnose(pod(initContainerStatuses=status), Surroundings())
+    assert found.sentence.startswith("The step check before the server stopped")
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "words"),
+    [
+        (
+            {"reason": "Evicted", "message": "The node was low on resource: memory."},
+            "evicted",
+            "The node put your server out: The node was low on resource: memory.",
+        ),
+        (
+            {"reason": "UnexpectedAdmissionError", "message": "Allocate failed"},
+            "ended",
+            "(UnexpectedAdmissionError: Allocate failed)",
+        ),
+        ({"containerStatuses": [container({"terminated": CRASHED})]}, "crash", "exit code 1"),
+        ({}, "ended", "(Failed)"),
+    ],
+)
+def test_pod_that_has_ended(status, kind, words):
+    found = diagnose(pod(phase="Failed", **status), Surroundings())
+    assert found.kind == kind
+    assert words in found.sentence
+    assert found.is_final
+
+
+def test_pod_on_its_way_out_is_an_earlier_one():
+    ending = pod() | {"metadata": {"uid": "1", "deletionTimestamp": SINCE}}
+    assert "earlier server" in diagnose(ending, Surroundings()).sentence
+
+
+def test_running_server_is_about_to_answer():
+    conditions = [{"type": "ContainersReady", "status": "True"}]
+    status = [container({"running": {}}) | {"ready": True}]
+    found = diagnose(
+        pod(phase="Running", conditions=conditions, containerStatuses=status), Surroundings()
+    )
+    assert found.kind == "starting"
+
+
+def test_used_up_quota_is_told_in_its_numbers():
+    found = refused(
+        403,
+        'pods "jupyter-eve" is forbidden: exceeded quota: team, requested: pods=1,'
+        "requests.nvidia.com/gpu=1, used: pods=4,requests.nvidia.com/gpu=2, "
+        "limited: pods=4,requests.nvidia.com/gpu=2",
+    )
+    assert found.sentence == (
+        "The quota of this cluster is used up (asked pods=1, requests.nvidia.com/gpu=1; "
+        "used pods=4, requests.nvidia.com/gpu=2; limit pods=4, requests.nvidia.com/gpu=2)."
+    )
+    assert found.is_final
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "is_final"),
+    [
+        (403, "refused", True),
+        (422, "refused", True),
+        (404, "refused", True),
+        (429, "api", False),
+        (500, "api", False),
+        (503, "api", False),
+    ],
+)
+def test_no_for_good_is_told_from_no_answer(code, kind, is_final):
+    found = refused(code, "why")
+    assert (found.kind, found.is_final) == (kind, is_final)
+    assert "why" in found.sentence
+
+
+def test_api_that_says_nothing():
+    assert "(ClientConnectorError)" in unanswered("ClientConnectorError").sentence
+
+
+def test_foreign_text_stays_on_one_line():
+    found = refused(422, "a\nb\r\n\x1b[2Jc" + "x" * 2_000)
+    assert found.sentence.isprintable()
+    assert len(found.sentence) < 1_000
+
+
+@pytest.mark.parametrize(
+    ("minutes", "shown"), [(0, "less than a minute"), (1.5, "1 min"), (75, "75 min")]
+)
+def test_time_waited_is_told_in_minutes(minutes, shown):
+    waits = unscheduled("0/1 nodes are available: 1 Insufficient cpu.")
+    since = datetime.fromisoformat(SINCE)
+    told = diagnose(waits, Surroundings()).text(since + timedelta(minutes=minutes))
+    assert f"({shown})." in told
+
+
+def test_amounts_are_added_up_over_containers():
+    asked = asked_for(pod({"cpu": "500m", "memory": "2Gi", "nvidia.com/gpu": "1"}))
+    assert asked == {"cpu": 0.5, "memory": 2 * 2**30, "nvidia.com/gpu": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("count", "shown"),
+    [(0, "0 bytes"), (999, "999 bytes"), (734_003_200, "734 MB"), (8e9, "8 GB"), (2e12, "2 TB")],
+)
+def test_sizes_are_shown_as_people_read_them(count, shown):
+    assert size(count) == shown
+
+
+def test_size_of_an_image_is_read_from_its_event():
+    message = 'Successfully pulled image "geo:1" in 2.5s. Image size: 5123 bytes.'
+    assert pulled_size(message) == ("geo:1", 5123)
+    assert pulled_size('Container image "geo:1" already present on machine') is None

@@ -1,0 +1,116 @@
+"""The spawner alone, against a pretended cluster: patience, and an API that comes and goes."""
+
+import asyncio
+from types import SimpleNamespace
+
+import pytest
+from kubernetes_asyncio.client import Configuration
+from kubernetes_asyncio.config import kube_config
+from kubespawner import clients
+from traitlets.config import Config
+
+from hub.pods import NotStarted, PodSpawner
+from hub.profiles import Profile
+from hub.spawners import Kubernetes
+from tests.hub.hub_in_cluster import LIGHT
+from tests.pretended_cluster import NAMESPACE, PretendedCluster
+
+CPU = {"slug": "cpu", "title": "CPU", "image": "light:1", "cores": 1, "memory": "1G"}
+PROFILES = (Profile(**CPU), Profile(**CPU | {"slug": "gpu", "gpus": 1}))
+
+
+@pytest.fixture
+def cluster(tmp_path, monkeypatch):
+    with PretendedCluster(tmp_path / "cluster") as cluster:
+        cluster.create_claim("geo")
+        cluster.registry["light:1"] = LIGHT
+        where = str(cluster.kubeconfig)
+        monkeypatch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", where)
+        monkeypatch.setattr(Configuration, "_default", None)
+        clients.load_config.cache_clear()
+        yield cluster
+        clients.load_config.cache_clear()
+
+
+def spawn(scenario, profile="cpu", patience=60):
+    """Run a scenario with a spawner of its own; return what it returns."""
+    c = Config()
+    Kubernetes(kind="kubernetes", claim="geo", start_seconds=patience).configure(c, PROFILES)
+    c.KubeSpawner.namespace = NAMESPACE
+
+    async def run():
+        spawner = PodSpawner(config=c, _mock=True)
+        spawner.user.groups, spawner.user.admin = [], False
+        spawner.hub = SimpleNamespace(
+            public_host="",
+            base_url="/hub/",
+            url="http://127.0.0.1:9/",
+            api_url="http://127.0.0.1:9/",
+        )
+        spawner.user.url = "/user/eve/"
+        spawner.user_options = {"profile": profile}
+        try:
+            return await scenario(spawner)
+        finally:
+            await PodSpawner._stop_all_reflectors()
+            others = asyncio.all_tasks() - {asyncio.current_task()}
+            for task in others:
+                task.cancel()
+            await asyncio.gather(*others, return_exceptions=True)
+
+    PodSpawner._nodes_seen = float("-inf")
+    return asyncio.run(run())
+
+
+def test_patience_ends_with_the_last_known_reason(cluster):
+    cluster.forbidden.clear()
+
+    async def scenario(spawner):
+        with pytest.raises(NotStarted) as refusal:
+            await spawner.start()
+        return refusal.value.jupyterhub_message
+
+    told = spawn(scenario, "gpu", patience=2)
+    assert "No GPU is free" in told
+    assert "the cluster has none" in told
+    assert "asks for fewer or none" in told
+
+
+def test_watch_that_has_given_up_is_begun_anew(cluster):
+    async def scenario(spawner):
+        await spawner.start()
+        broken = spawner.pod_reflector
+        broken.watch_task.cancel()
+        await asyncio.wait([broken.watch_task])
+        assert await spawner.poll() is None
+        assert spawner.pod_reflector is not broken
+        await spawner.stop()
+        return await spawner.poll()
+
+    assert spawn(scenario) == 1
+
+
+def test_server_is_not_given_up_while_the_api_is_away(cluster):
+    async def scenario(spawner):
+        await spawner.start()
+        await PodSpawner._stop_all_reflectors()  # as after a restart of the hub
+        cluster.unavailable = True
+        looking = asyncio.ensure_future(spawner.poll())
+        while "does not answer (503" not in (await spawner._look()).sentence:
+            assert not looking.done()
+            await asyncio.sleep(0.05)
+        cluster.unavailable = False
+        return await looking
+
+    assert spawn(scenario) is None
+
+
+def test_pod_that_another_hub_left_makes_room(cluster):
+    async def scenario(spawner):
+        await spawner.start()
+        left = cluster.pod(spawner.pod_name)["metadata"]["uid"]
+        await spawner.start()
+        return left, cluster.pod(spawner.pod_name)["metadata"]["uid"]
+
+    left, now = spawn(scenario)
+    assert left != now

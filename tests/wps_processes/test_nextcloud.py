@@ -92,7 +92,7 @@ def test_what_an_interrupted_fetch_left_is_cleared_away(shared, dav, left, tmp_p
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [("received/9/scene.tif", "there is no received/9/scene.tif"),
-     ("received/{}/other.tif", "there is no received/{}/other.tif")],
+     ("received/{}/scene.tif/x", "there is no received/{}/scene.tif/x")],
 )  # fmt: skip
 def test_what_was_not_shared_is_like_a_missing_file(shared, name, sentence):
     wps, known = shared

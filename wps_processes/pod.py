@@ -171,7 +171,6 @@ def _compute(conversation: socket.socket) -> int:
         if not orders:
             return 1  # the reporter has said why
         request = json.loads(orders)
-        print(f"this job's log is home/jobs/{request['id']}/job.log", flush=True)
         log = job.open_log(job.storage_in(request), request["id"])
         for printed in (1, 2):
             os.dup2(log, printed)

@@ -131,16 +131,16 @@ def hold(cluster, root):
 @pytest.fixture
 def serve(root, cluster, tmp_path):
     """A function that starts a service; all are stopped at the end."""
-    stops, port = ExitStack(), free_port()
+    stops, ports = ExitStack(), (free_port(), free_port())
 
-    def starter(patience=300.0, at_once=4, **chosen):
-        url = f"http://127.0.0.1:{port}/services/wps/runs"
+    def starter(patience=300.0, at_once=4, place=tmp_path / "jobs.sqlite", at=0, told=0, **chosen):
+        port, url = ports[at], f"http://127.0.0.1:{ports[told]}/services/wps/runs"
         settings = ClusterSettings(
             image=IMAGE, claim=CLAIM, namespace="geoportal", report_url=url, **chosen
         )
         api, tokens = Cluster("geoportal"), RunTokens(KEY)
         means = Means(root, api, Watching(api), settings, tokens, None, patience)
-        ledger, runner = Ledger(tmp_path / "jobs.sqlite"), KubernetesRunner(means)
+        ledger, runner = Ledger(place), KubernetesRunner(means)
         dispatcher = Dispatcher(ledger, runner, at_once)
         runs = Runs(ledger, tokens, runner.orders, runner.told)
         application = Application(Places(root), ledger, dispatcher, None, None, runs)
@@ -377,6 +377,25 @@ def test_a_service_that_ends_leaves_jobs_alone_and_the_next_one_finds_them(serve
     over = second.over(job)
     assert (over.state, over.attempt) == ("successful", 1)
     assert [uid(each) for each in second.cluster.find("jobs")] == [uid(made)]
+
+
+def test_services_that_share_a_ledger_share_the_jobs_in_the_cluster(serve, hold, postgresql):
+    place = postgresql.database()
+    other = serve(place=place, at=1, at_once=0)  # starts none by itself
+    first = serve(place=place, told=1)
+    dismissed, kept = first.submit(), first.submit()
+    for job in (dismissed, kept):
+        first.says(job, "held")  # what the other one was told
+        assert first.ledger.get(job).holder == first.ledger.holder
+    assert other.dispatcher.dismiss(dismissed, "dismissed by its owner")
+    until(lambda: len(first.cluster.find("jobs")) == 1)
+
+    first.stop()
+    until(lambda: other.ledger.get(kept).holder == other.ledger.holder)
+    hold.unlink()
+    over = other.over(kept)
+    assert (over.state, over.attempt) == ("successful", 1)
+    assert other.ledger.get(dismissed).state == "dismissed"
 
 
 def test_a_service_that_is_killed_finds_its_job_again(cluster, hold, root, tmp_path):

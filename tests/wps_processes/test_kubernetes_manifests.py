@@ -9,6 +9,7 @@ import pytest
 from landcover.errors import InputError
 from landcover.operation import Resources
 from tests.wps_processes.test_jobs import job
+from wps_processes.cluster.api import Cluster
 from wps_processes.cluster.manifest import MARGIN_MIB, given, manifest_of, name_of
 from wps_processes.cluster.settings import ClusterSettings
 
@@ -78,7 +79,7 @@ def test_a_pod_has_no_account_and_no_rights():
 
 
 def test_only_the_owners_folders_are_mounted():
-    each = job("bob", groups=["ice", "ice & snow", "..", "../users", "a/b", "", "a:b"])
+    each = job("bob", groups=["ice", "ice & snow", "..", "../users", "a/b", "", "a:b", "a\nb"])
     mounts = {
         mount["mountPath"]: (mount["subPath"], mount.get("readOnly", False))
         for mount in container_of(made(each))["volumeMounts"]
@@ -128,6 +129,13 @@ def test_settings_come_from_the_environment():
     )
     assert settings.placement["cpu"].node_selector == {"pool": "jobs"}
     assert (settings.longest_seconds, settings.image_cuda) == (600, "")
+
+
+def test_without_a_cluster_there_is_a_sentence(tmp_path, monkeypatch):
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+    with pytest.raises(SystemExit, match="none is known"):
+        Cluster("geo")
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from datetime import date, timedelta
 
 import pytest
 
+from landcover.errors import InputError, NameRefused
 from tests.nextcloud.servers import Server, stood_in
 from tests.wps_processes.conftest import ADMINISTRATOR
 from tests.wps_processes.test_jobs import job
@@ -53,6 +54,22 @@ def test_a_job_reads_what_was_shared_with_its_owner(shared):
     folder = wps.root / f"users/anna/jobs/{ended.id}"
     assert not (folder / RECEIVED).exists()
     assert name in (folder / "job.log").read_text()
+
+
+def test_what_was_fetched_stays_for_a_pod_and_the_next_service_knows_it(shared, dav):
+    wps, name = shared
+    each = job(inputs={"scene": name, "labels": "home/labels.gpkg"})
+    wps.ledger.add(each)
+    fetched = Fetcher(wps.root, dav.access).fetch(each, wps.ledger, lambda *_: False)
+    assert list(fetched) == [name]
+    later = Fetcher(wps.root, dav.access)
+    assert later.kept(each) == fetched
+    (wps.root / f"users/anna/jobs/{each.id}/{RECEIVED}/names.json").write_text("[1")
+    with pytest.raises(InputError, match="was changed meanwhile"):
+        later.kept(each)
+    later.clear(each)
+    with pytest.raises(NameRefused):
+        later.kept(each)
 
 
 def test_how_far_the_fetching_is_stands_in_the_ledger(shared, monkeypatch):

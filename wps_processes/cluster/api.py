@@ -51,16 +51,25 @@ class Cluster:
     """The API server, as far as this service's account may use it."""
 
     def __init__(self, namespace: str) -> None:
-        """Use the account of this pod or, outside of a cluster, what KUBECONFIG says."""
+        """Use the account of this pod or, outside of a cluster, what KUBECONFIG says.
+
+        Raises:
+            SystemExit: neither is there.
+        """
         from kubernetes import client, config, watch
 
         configuration = client.Configuration()
         configuration.retries = False  # who asks knows better when to ask again
-        if "KUBERNETES_SERVICE_HOST" in os.environ:
-            config.load_incluster_config(configuration)
-        else:
-            # the client itself reads the variable once, when it is imported
-            config.load_kube_config(os.environ.get("KUBECONFIG"), None, configuration)
+        try:
+            if "KUBERNETES_SERVICE_HOST" in os.environ:
+                config.load_incluster_config(configuration)
+            else:
+                # the client itself reads the variable once, when it is imported
+                config.load_kube_config(os.environ.get("KUBECONFIG"), None, configuration)
+        except config.ConfigException as error:
+            raise SystemExit(
+                f"jobs are to run in a cluster, and none is known: {error}"
+            ) from error
         api = client.ApiClient(configuration)
         self._namespace = namespace
         self._jobs, self._pods = client.BatchV1Api(api), client.CoreV1Api(api)

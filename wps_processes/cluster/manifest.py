@@ -24,7 +24,7 @@ MARGIN_MIB = 512
 """Given on top of what an operation needs: the interpreter with all libraries has 260 MiB."""
 
 _GPU = "nvidia.com/gpu"
-_KEPT_SECONDS = 86_400  # a service that comes back so late still learns how a job ended
+_KEPT_SECONDS = 21_600  # a service that comes back so late still learns how a job ended
 _GRACE_SECONDS = 5  # what a dismissed job writes is thrown away
 _THREADS = ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "LOKY_MAX_CPU_COUNT")
 
@@ -156,9 +156,16 @@ def _mounts(job: Job, root: Path) -> list[dict[str, Any]]:
     """Return the folders that the owner may enter, of the storage and of nothing else."""
     home, *others = Storage(root, job.folder, tuple(job.groups)).roots()
     mounts = [_mount(home, root)]
-    # a job writes to its own folder alone; a colon cannot stand in such a path
-    mounts += [_mount(each, root) | {"readOnly": True} for each in others if ":" not in each.name]
+    # a job writes to its own folder alone
+    mounts += [
+        _mount(each, root) | {"readOnly": True} for each in others if _can_be_mounted(each.name)
+    ]
     return mounts
+
+
+def _can_be_mounted(name: str) -> bool:
+    """Tell whether Kubernetes takes a folder's name in the path of a mount."""
+    return name.isprintable() and ":" not in name
 
 
 def _mount(folder: Path, root: Path) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from kubernetes_asyncio.config import kube_config
 from kubespawner import clients
 from traitlets.config import Config
 
+from hub.diagnosis import Finding
 from hub.pods import NotStarted, PodSpawner
 from hub.profiles import Profile
 from hub.spawners import Kubernetes
@@ -74,6 +75,12 @@ def test_patience_ends_with_the_last_known_reason(cluster):
     assert "No GPU is free" in told
     assert "the cluster has none" in told
     assert "asks for fewer or none" in told
+
+
+def test_reason_of_others_is_shown_as_it_is():
+    failed = NotStarted(Finding("crash", "The disk is 100% full: %s."))
+    assert failed.jupyterhub_message == "The disk is 100% full: %s."
+    assert str(failed).endswith("(The disk is 100% full: %s.)")
 
 
 def test_watch_that_has_given_up_is_begun_anew(cluster):

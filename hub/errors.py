@@ -1,4 +1,7 @@
-"""Errors for the administrator who starts the hub; each is one sentence that says what to do."""
+"""Errors of the hub; each is one sentence that says what to do.
+
+The first two are for the administrator who starts it, the last is for who starts a server.
+"""
 
 from landcover.errors import LandcoverError
 
@@ -9,3 +12,7 @@ class CannotStart(LandcoverError):
 
 class SettingsError(CannotStart):
     """The settings file does not do; the sentence names the path of the fault in it."""
+
+
+class ImageRefused(LandcoverError):
+    """An image that somebody brought cannot be started; the sentence says why."""

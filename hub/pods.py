@@ -12,13 +12,15 @@ from urllib.parse import urlsplit
 
 from aiohttp import ClientError
 from jupyterhub.utils import maybe_future
-from kubernetes_asyncio.client import ApiException, V1Pod, V1VolumeMount
+from kubernetes_asyncio.client import ApiException, V1Container, V1Pod, V1VolumeMount
 from kubespawner import KubeSpawner
 from tornado.web import HTTPError
-from traitlets import Integer, Unicode
+from traitlets import Instance, Integer, Unicode
 
-from hub import diagnosis
+from hub import diagnosis, entry_check
 from hub.diagnosis import GPU, Finding, Surroundings
+from hub.errors import ImageRefused
+from hub.own_images import OwnImages
 from hub.profiles import check_choice
 from landcover.storage.tree import is_folder_name
 
@@ -47,6 +49,10 @@ class PodSpawner(KubeSpawner):  # type: ignore[misc]  # untyped base
     )
     home = Unicode("/home/jovyan", config=True, help="The home directory in the images.")
     storage = Unicode("storage", config=True, help="The name of the volume with the storage tree.")
+    own_images = Instance(
+        OwnImages, (), config=True, help="From where users may bring images, and which."
+    )
+    own_image = Unicode(help="The name of an image that the user brings; set by the profile.")
 
     # what all spawners of this hub have learned
     _sizes: ClassVar[dict[str, int]] = {}
@@ -57,6 +63,7 @@ class PodSpawner(KubeSpawner):  # type: ignore[misc]  # untyped base
         """Begin with nothing found."""
         super().__init__(**options)
         self._found: Finding | None = None
+        self._notes: list[Finding] = []
 
     # --- what is started
 
@@ -68,6 +75,20 @@ class PodSpawner(KubeSpawner):  # type: ignore[misc]  # untyped base
         Raises:
             NotStarted: it does not do.
         """
+        if self.own_image:
+            self.say(f"The image {self.own_image} is looked for at its registry.")
+            try:
+                image = await self.own_images.checked(self.own_image, f"{self.uid}:{self.gid}")
+            except ImageRefused as error:
+                raise NotStarted(Finding("own-image", str(error), is_final=True)) from error
+            self.image = image.pinned
+            self._found = None
+            for sentence in image.sentences:
+                self.note(sentence)
+
+    def note(self, sentence: str, progress: int = 10) -> None:
+        """Show a sentence on the page of the start, whatever comes next."""
+        self._notes.append(Finding("noted", sentence, progress=progress))
 
     def say(self, sentence: str, remedy: str = "", progress: int = 5) -> None:
         """Show a sentence on the page of the start, until the pod has more to tell."""
@@ -91,7 +112,17 @@ class PodSpawner(KubeSpawner):  # type: ignore[misc]  # untyped base
         for container in (*(pod.spec.init_containers or ()), notebook):
             # so that the last lines of a crash stand in the status, and nobody must read logs
             container.termination_message_policy = "FallbackToLogsOnError"
+        self._look_into_image(pod, notebook)
         return pod
+
+    def _look_into_image(self, pod: V1Pod, notebook: V1Container) -> None:
+        """Let images that somebody brings, and all that are given GPUs, tell of themselves."""
+        gpus = int((notebook.resources.limits or {}).get(GPU, 0))
+        if self.own_image:
+            notebook.command = entry_check.START
+        if self.own_image or gpus:
+            check = entry_check.container(notebook, gpus, self.home)
+            pod.spec.init_containers = [*(pod.spec.init_containers or ()), check]
 
     def _team_mounts(self) -> list[V1VolumeMount]:
         names = sorted(group.name for group in getattr(self.user, "groups", ()))
@@ -109,7 +140,7 @@ class PodSpawner(KubeSpawner):  # type: ignore[misc]  # untyped base
 
     async def _start(self) -> str:
         """Start the pod and wait until its server listens; return the address."""
-        self._found = None
+        self._found, self._notes = None, []
         try:
             async with asyncio.timeout(self.patience):
                 await self._watching()
@@ -225,14 +256,16 @@ class PodSpawner(KubeSpawner):  # type: ignore[misc]  # untyped base
 
     async def progress(self) -> AsyncIterator[dict[str, Any]]:
         """Yield what the start is doing or waiting for, whenever that changes."""
-        said = ""
+        said, noted = "", 0
         while True:
             finding = await self._look()
-            text = finding.text(datetime.now(UTC))
-            # the last word is the failure's
-            if text != said and not finding.is_final:
-                yield {"progress": finding.progress, "message": text}
-                said = text
+            news, noted = self._notes[noted:], len(self._notes)
+            for one in (*news, finding):
+                text = one.text(datetime.now(UTC))
+                # the last word is the failure's
+                if text != said and not one.is_final:
+                    yield {"progress": one.progress, "message": text}
+                    said = text
             await asyncio.sleep(_GLANCE_SECONDS)
 
     async def _look(self) -> Finding:

@@ -113,6 +113,7 @@ class Profile(Strict):
     node_selector: dict[str, str] = Field(default_factory=dict)
     tolerations: tuple[Toleration, ...] = ()
     affinity: Affinity = Affinity()
+    own_image: bool = Field(default=False, description="whether users may name another image")
 
     def is_for(self, groups: Iterable[str]) -> bool:
         """Return whether a member of these groups may see and start it."""
@@ -126,7 +127,7 @@ class Profile(Strict):
             "memory": ("Memory", {memory: _memory(memory) for memory in self.memory}),
             "gpus": ("GPUs", {_plain(gpus): _gpus(gpus) for gpus in self.gpus}),
         }
-        fixed: dict[str, Any] = {"image": self.image} | self._place
+        fixed: dict[str, Any] = {"image": self.image, "own_image": ""} | self._place
         for _, overrides in choices.values():
             if len(overrides) == 1:
                 fixed |= next(iter(overrides.values()))
@@ -139,7 +140,8 @@ class Profile(Strict):
                 name: _option(title, overrides)
                 for name, (title, overrides) in choices.items()
                 if len(overrides) > 1
-            },
+            }
+            | ({"image": _IMAGE} if self.own_image else {}),
         }
 
     @property
@@ -191,6 +193,8 @@ def check_choice(entries: Sequence[Mapping[str, Any]], options: Mapping[str, Any
         )
     for name, option in entry["profile_options"].items():
         if options.get(f"{name}--unlisted-choice"):
+            if option.get("unlisted_choice"):
+                continue
             raise NotOffered(f"The profile {slug} leaves no free choice of {name}.")
         wanted = options.get(name)
         if wanted is not None and wanted not in [*option["choices"]]:
@@ -198,6 +202,22 @@ def check_choice(entries: Sequence[Mapping[str, Any]], options: Mapping[str, Any
                 f"{wanted!r} is no choice for {name} of the profile {slug}; "
                 f"there are {_named(option['choices'])}."
             )
+
+
+_IMAGE = {
+    "display_name": "Image",
+    "choices": {
+        "offered": {"display_name": "of this profile", "default": True, "kubespawner_override": {}}
+    },
+    "unlisted_choice": {
+        "enabled": True,
+        "display_name_in_choices": "one's own",
+        "display_name": "Its name",
+        "validation_message": "such as ghcr.io/team/image:1.0",
+        # looked at before anything is started
+        "kubespawner_override": {"own_image": "{value}"},
+    },
+}
 
 
 def _option(title: str, overrides: Mapping[str, dict[str, Any]]) -> dict[str, Any]:

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from traitlets.config import Config
 
 from hub import services
 from hub.authenticators import Nextcloud, SharedPassword
 from hub.errors import SettingsError
 from hub.machine import Machine
+from hub.own_images import OwnImages
 from hub.profiles import Profile
 from hub.services import Wps
 from hub.spawners import Kubernetes, Local
@@ -28,6 +29,7 @@ class Settings(Strict):
     authenticator: Annotated[SharedPassword | Nextcloud, Field(discriminator="kind")]
     spawner: Annotated[Local | Kubernetes, Field(discriminator="kind")]
     profiles: tuple[Profile, ...] = ()
+    own_images: OwnImages = OwnImages()
     wps: Wps = Wps()
 
     @field_validator("profiles")
@@ -37,11 +39,20 @@ class Settings(Strict):
             raise ValueError("two profiles have the same slug")
         return profiles
 
+    @model_validator(mode="after")
+    def _own_images_come_from_somewhere(self) -> "Settings":
+        for profile in self.profiles:
+            if profile.own_image and not self.own_images.offered:
+                raise ValueError(
+                    f"the profile {profile.slug} has own_image, and own_images lists no registry"
+                )
+        return self
+
     def configure(self, c: Config) -> None:
         """Set every trait of the hub that follows from these settings; only sets, never reads."""
         c.Spawner.consecutive_failure_limit = 0  # z2jh sets 5: one bad profile stopped the hub
         self.authenticator.configure(c)
-        self.spawner.configure(c, self.profiles)
+        self.spawner.configure(c, self.profiles, self.own_images)
         cloud = self.authenticator
         services.configure(
             c, self.wps, keeps_tokens=cloud.keeps_tokens, share_links=cloud.share_links

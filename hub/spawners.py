@@ -10,6 +10,7 @@ from pydantic import Field
 from traitlets.config import Config
 
 from hub.machine import CHECKOUT, Machine
+from hub.own_images import OwnImages
 from hub.profiles import Profile, offered
 from hub.strict import Strict
 
@@ -28,7 +29,7 @@ class Local(Strict):
 
     kind: Literal["local"]
 
-    def configure(self, c: Config, profiles: Sequence[Profile]) -> None:
+    def configure(self, c: Config, profiles: Sequence[Profile], own_images: OwnImages) -> None:
         """Run servers, proxy and database on this machine; profiles are for clusters."""
         machine = Machine.from_environment(os.environ)
         machine.configure(c)
@@ -56,7 +57,7 @@ class Kubernetes(Strict):
         default=600, gt=0, description="a server may wait so long for its image or a GPU"
     )
 
-    def configure(self, c: Config, profiles: Sequence[Profile]) -> None:
+    def configure(self, c: Config, profiles: Sequence[Profile], own_images: OwnImages) -> None:
         """Offer the profiles, all with the same mounts and the same few rights."""
         _patient(c)
         # of KubeSpawner, because z2jh sets it there
@@ -66,6 +67,7 @@ class Kubernetes(Strict):
         c.PodSpawner.patience = self.start_seconds
         c.PodSpawner.home = self.home
         c.PodSpawner.storage = _STORAGE
+        c.PodSpawner.own_images = own_images
         # an image may set another; what members of a team make is then the team's
         c.KubeSpawner.cmd = ["sh", "-c", 'umask 007 && exec "$0" "$@"', "jupyterhub-singleuser"]
         # a function makes a page of choices, also of none
@@ -77,7 +79,9 @@ class Kubernetes(Strict):
             self._mount(self.home, "users/{username}"),
             self._mount(f"{self.home}/shared", "shared") | {"readOnly": True},
         ]
-        c.KubeSpawner.environment = {"GEOPORTAL_WPS_URL": self.wps_url}
+        # an image that somebody brings knows neither
+        c.KubeSpawner.working_dir = self.home
+        c.KubeSpawner.environment = {"HOME": self.home, "GEOPORTAL_WPS_URL": self.wps_url}
         self._confine(c)
 
     def _confine(self, c: Config) -> None:

@@ -74,6 +74,13 @@ def unschedulable(text):
     return is_unschedulable
 
 
+def test_last_words_of_a_program_stand_in_the_status(cluster, core):
+    program = "echo log; printf said > /dev/termination-log"
+    core.create_namespaced_pod(NAMESPACE, pod(program=program))
+    ended = cluster.wait_for("pods", phase("Succeeded"))
+    assert ended["status"]["containerStatuses"][0]["state"]["terminated"]["message"] == "said"
+
+
 def test_program_of_a_pod_runs_and_is_logged(cluster, core):
     core.create_namespaced_pod(NAMESPACE, pod(program="echo hello; exit 3"))
     ended = cluster.wait_for("pods", phase("Failed"))

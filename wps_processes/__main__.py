@@ -18,12 +18,19 @@ from pythonjsonlogger.json import JsonFormatter
 from landcover.nextcloud import AskAccess
 from landcover.nextcloud.access import TOKEN_URL, TokenService
 from landcover.storage.received import MOST_MIB
-from wps_processes.dispatcher import Dispatcher
+from wps_processes.cluster.api import Cluster
+from wps_processes.cluster.attempt import Means
+from wps_processes.cluster.runner import KubernetesRunner
+from wps_processes.cluster.settings import ClusterSettings
+from wps_processes.cluster.watching import Watching
+from wps_processes.databases import LedgerRefused
+from wps_processes.dispatcher import Dispatcher, Runner
 from wps_processes.fetching import Fetcher
 from wps_processes.forkserver import ForkServer
-from wps_processes.identity import HubIdentity
-from wps_processes.jobs import Ledger, Limits
+from wps_processes.identity import HubIdentity, kept_key
+from wps_processes.jobs import LEASE_SECONDS, Ledger, Limits
 from wps_processes.runners import ProcessRunner
+from wps_processes.runs import Runs, RunTokens
 from wps_processes.sandbox import is_supported
 from wps_processes.service import Application, Places
 
@@ -39,18 +46,18 @@ SLOW_SECONDS = 60
 def main() -> int:
     """Serve until told to stop."""
     _log_as_json()
-    if not is_supported():
-        LOGGER.warning(
-            "this kernel has no Landlock: jobs are not confined to their user's folders"
-        )
     address = urlsplit(os.environ["JUPYTERHUB_SERVICE_URL"])
     signal.signal(signal.SIGTERM, _stop)
-    with _application() as application:
-        waitress.serve(
-            application, host=address.hostname, port=address.port, threads=THREADS,
-            max_request_body_size=MAX_BODY, connection_limit=CONNECTIONS,
-            channel_timeout=SLOW_SECONDS, ident=None, _quiet=True,
-        )  # fmt: skip
+    try:
+        with _application() as application:
+            waitress.serve(
+                application, host=address.hostname, port=address.port, threads=THREADS,
+                max_request_body_size=MAX_BODY, connection_limit=CONNECTIONS,
+                channel_timeout=SLOW_SECONDS, ident=None, _quiet=True,
+            )  # fmt: skip
+    except LedgerRefused as error:
+        LOGGER.critical("%s", error)
+        return 1
     return 0
 
 
@@ -65,30 +72,77 @@ def _application() -> Iterator[Application]:
         sync_seconds=_setting("SYNC_SECONDS", 60),
         sync_at_once=WAITING_THREADS,
     )
-    forks = ForkServer(os.environ)
-    ledger = Ledger(state / "jobs.sqlite")
+    ledger = _ledger(state)
     access = _access_of_users()
     most = int(_setting("RECEIVED_MIB", MOST_MIB)) << 20
     fetcher = None if access is None else Fetcher(places.storage, access, most)
-    dispatcher = Dispatcher(
-        ledger,
-        ProcessRunner(places.storage, forks, fetcher),
-        at_once=int(_setting("JOBS_AT_ONCE", os.cpu_count() or 1)),
-        limits=Limits(
-            per_user=int(_setting("JOBS_PER_USER", Limits.per_user)),
-            in_total=int(_setting("JOBS_IN_TOTAL", Limits.in_total)),
-        ),
-        retention=timedelta(days=_setting("JOBS_KEPT_DAYS", 30)),
-    )
     identity = HubIdentity(state, places.prefix)
-    forks.start()
-    dispatcher.start()
-    try:
-        yield Application(places, ledger, dispatcher, identity, access)
-    finally:
-        dispatcher.stop()
-        forks.close()
-        identity.close()
+    with _running_jobs(state, places.storage, ledger, fetcher) as (runner, runs):
+        dispatcher = Dispatcher(
+            ledger,
+            runner,
+            at_once=int(_setting("JOBS_AT_ONCE", os.cpu_count() or 1)),
+            limits=Limits(
+                per_user=int(_setting("JOBS_PER_USER", Limits.per_user)),
+                in_total=int(_setting("JOBS_IN_TOTAL", Limits.in_total)),
+            ),
+            retention=timedelta(days=_setting("JOBS_KEPT_DAYS", 30)),
+        )
+        dispatcher.start()
+        try:
+            yield Application(places, ledger, dispatcher, identity, access, runs)
+        finally:
+            dispatcher.stop()
+            identity.close()
+            ledger.close()
+
+
+@contextmanager
+def _running_jobs(
+    state: Path, storage: Path, ledger: Ledger, fetcher: Fetcher | None
+) -> Iterator[tuple[Runner, Runs | None]]:
+    """Lend what runs jobs where GEOPORTAL_JOBS_RUN_IN says, and what their pods speak to."""
+    place = os.environ.get("GEOPORTAL_JOBS_RUN_IN") or "processes"
+    if place == "kubernetes":
+        yield _in_the_cluster(state, storage, ledger, fetcher)
+    elif place == "processes":
+        if not is_supported():
+            LOGGER.warning(
+                "this kernel has no Landlock: jobs are not confined to their user's folders"
+            )
+        forks = ForkServer(os.environ)
+        forks.start()
+        try:
+            yield ProcessRunner(storage, forks, fetcher), None
+        finally:
+            forks.close()
+    else:
+        raise SystemExit(f"GEOPORTAL_JOBS_RUN_IN is {place}, needs processes or kubernetes")
+
+
+def _in_the_cluster(
+    state: Path, storage: Path, ledger: Ledger, fetcher: Fetcher | None
+) -> tuple[Runner, Runs]:
+    settings = ClusterSettings.from_environment(os.environ)
+    file = os.environ.get("GEOPORTAL_JOB_KEY_FILE")
+    if ledger.shared and not file:
+        raise SystemExit("services that share a ledger need one key, GEOPORTAL_JOB_KEY_FILE")
+    key = Path(file).read_text().strip() if file else kept_key(state / "job-token.key")
+    tokens = RunTokens(key.encode())
+    cluster = Cluster(settings.namespace)
+    runner = KubernetesRunner(
+        Means(storage, cluster, Watching(cluster), settings, tokens, fetcher)
+    )
+    return runner, Runs(ledger, tokens, runner.orders, runner.told)
+
+
+def _ledger(state: Path) -> Ledger:
+    """Open the ledger of jobs: the URL may have a password, so it may come in a file."""
+    url = os.environ.get("GEOPORTAL_LEDGER")
+    if file := os.environ.get("GEOPORTAL_LEDGER_FILE"):
+        url = Path(file).read_text()
+    lease = _setting("LEASE_SECONDS", LEASE_SECONDS)
+    return Ledger(url or state / "jobs.sqlite", lease)
 
 
 def _access_of_users() -> Callable[[str], AskAccess] | None:

@@ -2,33 +2,61 @@
 
 import logging
 import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DataError, SQLAlchemyError
 
-from wps_processes.jobs import ACCEPTED, Job, Ledger, Limits, Outcome, rfc3339
+from wps_processes.jobs import ACCEPTED, DISMISSED, Job, Ledger, Limits, Outcome, rfc3339
 
 LOGGER = logging.getLogger(__name__)
 IDLE_SECONDS = 5.0
+SECONDS_TO_END = 5.0
+POLL_SECONDS = 1.0
+"""So often a shared ledger is asked for what other services did."""
+BEATS = 6
+"""So often a lease is renewed before it ends."""
 HOUSEKEEPING_SECONDS = 3600.0
 LOST = "the service lost sight of the job by our fault, start it again"
 
 
 class Runner(Protocol):
-    """Where jobs compute."""
+    """Where jobs compute.
+
+    Attributes:
+        resumes: jobs go on without the service that runs them. Then a job whose service died is
+            run as the attempt that it was: `run` finds what computes it, and sees it through.
+            Else it begins again, as its next attempt.
+    """
+
+    resumes: bool
 
     def run(self, job: Job, ledger: Ledger) -> Outcome:
         """Compute a job, and say how it ended; the ledger hears how far it is."""
 
     def stop(self, job_id: str) -> None:
-        """Kill a job's process."""
+        """End what computes a job, if this runner knows of it."""
 
     def stop_all(self) -> None:
-        """Kill all jobs; the ledger still says they run."""
+        """Run no job any more, as the service ends; the ledger still says they run.
+
+        Those that do not resume are killed.
+        """
 
     def settle(self, job: Job, ledger: Ledger) -> None:
         """Leave nothing behind of the process of a job that is over."""
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    """What computes here."""
+
+    job: Job
+    over: threading.Event = field(default_factory=threading.Event)
 
 
 class Dispatcher:
@@ -49,26 +77,38 @@ class Dispatcher:
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._ends: dict[str, threading.Event] = {}
+        self._here: dict[str, _Attempt] = {}
+        self._changing = threading.Lock()
+        self._background: list[threading.Thread] = []
+        self._seen_to: dict[int, Job] = {}  # by identity: an attempt may be taken up twice
+        self._renewed_since: float | None = None
         self._thread = threading.Thread(target=self._dispatch, name="dispatcher", daemon=True)
 
     def start(self) -> None:
-        """Take up what an earlier service left running, and begin."""
-        for job in self._ledger.unsettled():
-            self._runner.settle(job, self._ledger)
-            if not job.is_over:
-                again = self._ledger.requeue(job)
-                _say("job taken up again" if again else "job given up", job)
-                if not again:
-                    self._runner.settle(job, self._ledger)
+        """Take up what an earlier service left running, and begin.
+
+        Raises:
+            LedgerRefused: another service runs the jobs, and the ledger is for one.
+        """
+        self._ledger.join()
+        self._renewed_since = time.monotonic()
+        self._take_up(at_start=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """Start no more jobs, and kill those that run."""
+        """Start no more jobs, and leave those that run to the next service."""
         self._stopping.set()
         self._wake.set()
         self._free.release()  # the dispatcher may be waiting for a processor
         self._thread.join()
         self._runner.stop_all()
+        deadline = time.monotonic() + SECONDS_TO_END
+        for thread in self._background:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        try:
+            self._ledger.leave()
+        except SQLAlchemyError:
+            LOGGER.exception("the ledger of jobs cannot be left, the lease will end")
 
     def submit(self, job: Job) -> None:
         """Write a job into the ledger and see to it that it is started.
@@ -110,26 +150,122 @@ class Dispatcher:
 
     def wait(self, job_id: str, seconds: float) -> Job | None:
         """Wait until a job is over; return it as it then is, or after so many seconds."""
+        deadline = time.monotonic() + seconds
         end = self._ends.setdefault(job_id, threading.Event())
         job = self._ledger.get(job_id)  # it may have been over before
-        if job is not None and not job.is_over:
-            end.wait(seconds)
+        while job is not None and not job.is_over:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                break
+            end.wait(min(left, POLL_SECONDS))  # another service tells nothing
+            end.clear()
             job = self._ledger.get(job_id)
         self._ends.pop(job_id, None)
         return job
 
     def _dispatch(self) -> None:
-        housekeeping = threading.Thread(target=self._keep_house, name="housekeeping", daemon=True)
-        housekeeping.start()
+        self._in_background(self._keep_house)
+        if self._ledger.shared:
+            self._in_background(self._renew)
+            self._in_background(self._heed_others)
+        every = min(self._ledger.lease_seconds / BEATS, IDLE_SECONDS)
+        looked = time.monotonic()
         while not self._stopping.is_set():
-            self._free.acquire()
+            if time.monotonic() - looked > every:
+                self._take_up()
+                looked = time.monotonic()
+            if not self._free.acquire(timeout=every):
+                continue
             job = self._claim()
             if job is None:
                 self._free.release()
-                self._wake.wait(IDLE_SECONDS)
+                self._wake.wait(min(every, POLL_SECONDS) if self._ledger.shared else IDLE_SECONDS)
                 self._wake.clear()
                 continue
-            threading.Thread(target=self._run, args=(job,), name=job.id, daemon=True).start()
+            self._see_to(job, self._free)
+
+    def _see_to(self, job: Job, free: threading.Semaphore | None) -> None:
+        self._seen_to[id(job)] = job
+        self._in_background(self._run, job, free)
+
+    def _in_background(self, task: Callable[..., None], *given: Any) -> None:
+        self._background = [thread for thread in self._background if thread.is_alive()]
+        self._background.append(threading.Thread(target=task, args=given, daemon=True))
+        self._background[-1].start()
+
+    def _renew(self) -> None:
+        """Renew the lease in time; in a thread of its own, which nothing else delays."""
+        while not self._stopping.wait(self._ledger.lease_seconds / BEATS):
+            try:
+                self._ledger.renew()
+                self._renewed_since = self._renewed_since or time.monotonic()
+            except SQLAlchemyError:
+                self._renewed_since = None
+                LOGGER.exception("the lease of jobs cannot be renewed")
+
+    def _heed_others(self) -> None:
+        """See what other services did to our jobs."""
+        while not self._stopping.wait(self._ledger.lease_seconds / BEATS):
+            try:
+                self._let_go()
+            except Exception:  # whatever it is, the next round may do better
+                LOGGER.exception("the jobs here cannot be looked after")
+
+    def _let_go(self) -> None:
+        """End what computes here for nothing: dismissed elsewhere, or taken over."""
+        for attempt in list(self._here.values()):
+            job, known = attempt.job, self._ledger.get(attempt.job.id)
+            is_lost = known is None or not known.is_same_attempt(job)
+            # what resumes is one and the same for both, and theirs to end
+            if (known and known.state == DISMISSED) or (is_lost and not self._runner.resumes):
+                with self._changing:
+                    if self._here.get(job.id) is attempt:  # else a later one would be stopped
+                        self._runner.stop(job.id)
+
+    def _take_up(self, at_start: bool = False) -> None:
+        """Take up the jobs of dead services, and our own of which nobody here knows.
+
+        Such a one was claimed, but the database was cut off before it could say so.
+        """
+        try:
+            unsettled = self._ledger.unsettled()
+        except SQLAlchemyError:
+            LOGGER.exception("the ledger of jobs does not answer")
+            return
+        for job in unsettled:
+            if job.holder == self._ledger.holder:
+                if any(job.is_same_attempt(known) for known in list(self._seen_to.values())):
+                    continue
+            elif not (at_start or self._others_had_time()):
+                continue
+            try:
+                self._take(job)
+            except Exception:  # whatever it is, the next round may do better
+                LOGGER.exception("a job cannot be taken up", extra={"job": job.id})
+
+    def _others_had_time(self) -> bool:
+        """Tell whether a service that lives has renewed its lease.
+
+        When a database is back, all leases are over.
+        """
+        since = self._renewed_since
+        return since is not None and time.monotonic() - since >= self._ledger.lease_seconds
+
+    def _take(self, abandoned: Job) -> None:
+        job = self._ledger.take_over(abandoned)
+        if job is None:
+            return
+        if self._runner.resumes and not job.is_over:
+            _say("job taken up again", job)
+            # they run anyway, be they more than may
+            self._see_to(job, self._free if self._free.acquire(blocking=False) else None)
+            return
+        self._runner.settle(job, self._ledger)
+        if not job.is_over:
+            again = self._ledger.requeue(job)
+            _say("job taken up again" if again else "job given up", job)
+            if not again:
+                self._runner.settle(job, self._ledger)
 
     def _claim(self) -> Job | None:
         """Take the next job; if the ledger cannot be written now, it is asked again later."""
@@ -141,18 +277,41 @@ class Dispatcher:
             LOGGER.exception("the ledger of jobs does not answer")
             return None
 
-    def _run(self, job: Job) -> None:
+    def _run(self, job: Job, free: threading.Semaphore | None) -> None:
+        """See a job through, and free its processor."""
         try:
-            outcome = self._runner.run(job, self._ledger)
+            with self._alone_here(job):
+                outcome = self._runner.run(job, self._ledger)
         except Exception:
             LOGGER.exception("the runner failed", extra={"job": job.id, "user": job.user})
             outcome = Outcome(error=LOST)
         try:
             self._end(job, outcome)
         finally:  # whatever fails there, the processor is free
-            self._free.release()
+            del self._seen_to[id(job)]
+            if free is not None:
+                free.release()
             self._wake.set()
             self._tell(job.id)
+
+    @contextmanager
+    def _alone_here(self, job: Job) -> Iterator[None]:
+        """Know what computes here; end an earlier attempt, which another service took over."""
+        attempt = _Attempt(job)
+        with self._changing:
+            earlier = None if self._runner.resumes else self._here.get(job.id)
+            self._here[job.id] = attempt
+            if earlier is not None:
+                self._runner.stop(job.id)
+        try:
+            if earlier is not None:
+                earlier.over.wait()
+            yield
+        finally:
+            attempt.over.set()
+            with self._changing:
+                if self._here.get(job.id) is attempt:
+                    del self._here[job.id]
 
     def _end(self, job: Job, outcome: Outcome) -> None:
         """Write how a job ended; a full disk delays that, and only the service's end prevents it.
@@ -162,13 +321,21 @@ class Dispatcher:
         while not self._stopping.is_set():
             try:
                 if outcome.outputs is not None:
-                    self._ledger.succeed(job.id, outcome.outputs)
+                    self._ledger.succeed(job, outcome.outputs)
                 elif outcome.again:
                     self._ledger.requeue(job)
                 else:
-                    self._ledger.fail(job.id, outcome.error or LOST)
+                    self._ledger.fail(job, outcome.error or LOST)
+                end = self._ledger.get(job.id)
+                if end is None or not end.is_same_attempt(job):  # it is another's now
+                    _say(
+                        "job waits again" if outcome.again else "job lost to another service", job
+                    )
+                    return
                 self._runner.settle(job, self._ledger)
-                end = self._ledger.get(job.id) or job
+            except DataError:  # it would be refused again
+                LOGGER.exception("the ledger refuses what a job said", extra={"job": job.id})
+                outcome = Outcome(error=LOST)
             except SQLAlchemyError:
                 LOGGER.exception("the ledger of jobs cannot be written")
                 self._stopping.wait(IDLE_SECONDS)

@@ -4,6 +4,7 @@ The files lie in the job's own folder while it runs. The owner's token comes fro
 before each request to Nextcloud; the job never sees it, and nobody writes it down.
 """
 
+import json
 import logging
 import os
 import shutil
@@ -16,7 +17,7 @@ from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from landcover.errors import LandcoverError, Stopped
+from landcover.errors import InputError, LandcoverError, Stopped
 from landcover.nextcloud import AskAccess, Nextcloud
 from landcover.operations import by_identifier
 from landcover.progress import progress_to
@@ -27,6 +28,9 @@ from wps_processes.jobs import Job, Ledger
 LOGGER = logging.getLogger(__name__)
 RECEIVED = ".received"
 """The folder in the job's one."""
+
+_NAMES = "names.json"
+_LONGEST_NAMES = 1 << 20
 
 SECONDS_BETWEEN_REPORTS = 0.5
 IsOver = Callable[[Job, Ledger], bool]
@@ -61,26 +65,50 @@ class Fetcher:
         Raises:
             LandcoverError: one was not shared with the owner, or Nextcloud does not give it.
         """
+        try:
+            yield self.fetch(job, ledger, is_over)
+        finally:
+            self.clear(job)
+
+    def fetch(self, job: Job, ledger: Ledger, is_over: IsOver) -> dict[str, str]:
+        """Fetch them, and leave them there until `clear`; see `fetched`."""
         names = _received_names(job)
         if not names:
-            yield {}
-            return
+            return {}
+        self.clear(job)  # an earlier service may have died while it fetched
         storage = Storage(self.root, job.folder, tuple(job.groups))
-        folder = storage.make_folder(f"home/jobs/{job.id}")
-        try:
-            _clear(folder)  # an earlier service may have died while it fetched
-            with progress_to(_Listener(job, ledger, is_over)):
-                yield self._fetch(job, names, storage)
-        finally:
-            with suppress(OSError):
+        with progress_to(_Listener(job, ledger, is_over)):
+            fetched = self._fetch(job, names, storage)
+        _note(fetched, storage.make_folder(_place(job)))
+        return fetched
+
+    def clear(self, job: Job) -> None:
+        """Remove what was fetched for a job."""
+        if _received_names(job):
+            with suppress(LandcoverError, OSError), _folder_of(job, self.root) as folder:
                 _clear(folder)
-            os.close(folder)
+
+    def kept(self, job: Job) -> dict[str, str]:
+        """Return what `fetch` has left for a job, perhaps that of an earlier service.
+
+        Raises:
+            LandcoverError: something is not there any more.
+        """
+        if not _received_names(job):
+            return {}
+        storage = Storage(self.root, job.folder, tuple(job.groups))
+        with os.fdopen(storage.open(f"{_place(job)}/{_NAMES}"), "rb") as file:
+            try:
+                kept = dict(json.loads(file.read(_LONGEST_NAMES)))
+            except (ValueError, TypeError) as error:
+                raise InputError("what was fetched for the job was changed meanwhile") from error
+        return {str(name): str(place) for name, place in kept.items()}
 
     def _fetch(self, job: Job, names: list[str], storage: Storage) -> dict[str, str]:
         fetched = {}
         with Nextcloud(self.access(job.user)) as nextcloud:
             for number, name in enumerate(names, 1):
-                place = f"home/jobs/{job.id}/{RECEIVED}/{number}"
+                place = f"{_place(job)}/{number}"
                 folder = storage.make_folder(place)
                 try:
                     fetched[name] = f"{place}/{fetch_into(folder, name, nextcloud, self.most)}"
@@ -107,7 +135,7 @@ class _Listener:
         if self._is_over(self._job, self._ledger):
             raise Stopped("dismissed while its files were fetched")
         with suppress(SQLAlchemyError):  # a full disk; the next one may be written
-            self._ledger.progress(self._job.id, 0, sentence)
+            self._ledger.progress(self._job, 0, sentence)
 
 
 def _received_names(job: Job) -> list[str]:
@@ -115,6 +143,29 @@ def _received_names(job: Job) -> list[str]:
     files = {i.name for i in declared if i.kind in ("file", "folder")}
     given = (str(value) for name, value in job.inputs.items() if name in files)
     return sorted({value for value in given if is_received(value)})
+
+
+def _place(job: Job) -> str:
+    return f"home/jobs/{job.id}/{RECEIVED}"
+
+
+def _note(fetched: Mapping[str, str], folder: int) -> None:
+    """Write down under which names things were fetched, and close the folder."""
+    try:
+        made = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        with os.fdopen(os.open(_NAMES, made, 0o600, dir_fd=folder), "w") as file:
+            json.dump(fetched, file)
+    finally:
+        os.close(folder)
+
+
+@contextmanager
+def _folder_of(job: Job, root: Path) -> Iterator[int]:
+    folder = Storage(root, job.folder, tuple(job.groups)).make_folder(f"home/jobs/{job.id}")
+    try:
+        yield folder
+    finally:
+        os.close(folder)
 
 
 def _clear(folder: int) -> None:

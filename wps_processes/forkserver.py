@@ -22,31 +22,17 @@ import sys
 import traceback
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from importlib import import_module
 from pathlib import Path
 from threading import Lock, Thread
 
-import joblib
-
-from landcover import drivers
 from landcover.errors import LandcoverError
 from wps_processes import job
 
 SAID = struct.Struct("=q")
 """A process number or an exit status, as written into the pipe."""
 
-_IMPORTED_IN_ADVANCE = (
-    "landcover.operations",
-    "matplotlib.figure",
-    "pycm",
-    "sklearn.cluster",
-    "sklearn.decomposition",
-    "sklearn.ensemble",
-    "sklearn.mixture",
-    "sklearn.model_selection",
-)
 # a job needs neither the hub's secrets nor the service's
-_SECRET_PREFIXES = ("JUPYTERHUB_", "JPY_")
+_SECRET_PREFIXES = ("JUPYTERHUB_", "JPY_", "GEOPORTAL_LEDGER")
 _SECONDS_TO_END = 5.0
 _PR_SET_PDEATHSIG = 1
 _NICER = 5  # pages are answered first
@@ -186,11 +172,7 @@ def main() -> int:
     requests = socket.socket(fileno=os.dup(0))
     with Path(os.devnull).open() as nothing:
         os.dup2(nothing.fileno(), 0)
-    drivers.restrict_process()
-    drivers.load_pyogrio()
-    for name in _IMPORTED_IN_ADVANCE:
-        import_module(name)
-    joblib.cpu_count(only_physical_cores=True)  # asks a program, and jobs may start none
+    job.prepare()
     gc.freeze()  # a collection in a fork would copy every page it looks at
     pipes: dict[int, int] = {}
     ended, wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)

@@ -72,14 +72,14 @@ class HubIdentity:
 
     def __init__(self, state: Path, prefix: str) -> None:
         """Keep the key of session cookies in the state folder; cookies are for `prefix` alone."""
-        self._key = _key(state / "wps-cookie.key")
+        self._key = kept_key(state / "wps-cookie.key")
         self._prefix = prefix
         self._making = Lock()
         self._made: HubOAuth | None = None
 
     def caller(self, request: Request) -> Caller | None:
         """Return the caller by token, else by session."""
-        token = _token_of(request)
+        token = token_of(request)
         if token is not None:
             return self._caller_of(token, by_token=True)
         session = self._unsign(request.cookies.get(SESSION, ""), "session", None)
@@ -174,13 +174,16 @@ class HubIdentity:
             return None
 
 
-def _token_of(request: Request) -> str | None:
+def token_of(request: Request) -> str | None:
+    """Return the token that a request carries in its header, None without one."""
     kind, _, token = request.headers.get("Authorization", "").partition(" ")
     return token.strip() if kind.lower() in ("token", "bearer") and token.strip() else None
 
 
-def _key(path: Path) -> str:
-    path.touch(mode=0o600)
+def kept_key(path: Path) -> str:
+    """Return the key in a file, which is made if need be."""
+    if not path.exists():  # else it may be mounted, and not ours to touch
+        path.touch(mode=0o600)
     if not path.read_text():  # new, or left empty by a full disk
         path.write_text(secrets.token_hex(32))
     return path.read_text()

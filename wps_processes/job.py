@@ -5,6 +5,7 @@ It is told what to do in one line of JSON, and says in such lines how far it is 
 
 import json
 import math
+import os
 import shutil
 import sys
 import tempfile
@@ -13,11 +14,15 @@ import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 from socket import socket
 from typing import Any, TextIO
 from uuid import uuid4
 
+import joblib
+
+from landcover import drivers
 from landcover.errors import LandcoverError
 from landcover.operation import Operation
 from landcover.operations import by_identifier
@@ -25,6 +30,16 @@ from landcover.progress import progress_to
 from landcover.storage import Storage
 from wps_processes.sandbox import confine
 
+_IMPORTED_IN_ADVANCE = (
+    "landcover.operations",
+    "matplotlib.figure",
+    "pycm",
+    "sklearn.cluster",
+    "sklearn.decomposition",
+    "sklearn.ensemble",
+    "sklearn.mixture",
+    "sklearn.model_selection",
+)
 OUR_FAULT = "the operation failed by our fault, its log says more: home/jobs/{id}/job.log"
 SECONDS_BETWEEN_REPORTS = 0.2
 
@@ -60,37 +75,72 @@ def main(conversation: socket) -> int:
         orders = stream.readline()
         if not orders:
             return 1  # the service is gone
-        request = json.loads(orders)
-        log(f"{request['operation']} {json.dumps(request['inputs'], ensure_ascii=False)}")
-        try:
-            with progress_to(voice.progress):
-                outputs = _run(request)
-            log("done")
-            voice.say(outputs=outputs)
-        except LandcoverError as error:
-            log(str(error))
-            voice.say(error=str(error))
-        except BaseException:
-            traceback.print_exc()
-            voice.say(error=OUR_FAULT.format(id=request["id"]))
-            return 1
+        return obey(json.loads(orders), voice)
+
+
+def obey(request: Mapping[str, Any], voice: Voice) -> int:
+    """Run the job that is ordered, say how it ended, and return the exit status."""
+    log(f"{request['operation']} {json.dumps(request['inputs'], ensure_ascii=False)}")
+    try:
+        with progress_to(voice.progress):
+            outputs = _run(request)
+        log("done")
+        voice.say(outputs=outputs)
+    except LandcoverError as error:
+        log(str(error))
+        voice.say(error=str(error))
+    except BaseException:
+        traceback.print_exc()
+        voice.say(error=OUR_FAULT.format(id=request["id"]))
+        return 1
     return 0
 
 
+def prepare() -> None:
+    """Do once what every job needs, before it is confined: imports, and what starts programs."""
+    drivers.restrict_process()
+    drivers.load_pyogrio()
+    for name in _IMPORTED_IN_ADVANCE:
+        import_module(name)
+    joblib.cpu_count(only_physical_cores=True)  # asks a program, and jobs may start none
+
+
+def open_log(storage: Storage, job_id: str) -> int:
+    """Return a descriptor of the log in the job's folder, which is made if need be."""
+    folder = storage.make_folder(f"home/jobs/{job_id}")
+    # its owner may have put a pipe there: that must not block
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    flags |= os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        return os.open("job.log", flags, 0o600, dir_fd=folder)
+    finally:
+        os.close(folder)
+
+
 def log(sentence: str) -> None:
-    """Write a line into the log, with the time in UTC."""
-    print(f"{datetime.now(UTC):%H:%M:%S} {sentence}", file=sys.stderr, flush=True)
+    """Write a line into the log."""
+    print(timed(sentence), file=sys.stderr, flush=True)
 
 
-def _run(request: Mapping[str, Any]) -> dict[str, Any]:
-    """Run the operation and return its outputs, written ones as storage names."""
-    operation = by_identifier(request["operation"])
-    storage = Storage(
+def timed(sentence: str) -> str:
+    """Return a line of the log, with the time in UTC."""
+    return f"{datetime.now(UTC):%H:%M:%S} {sentence}"
+
+
+def storage_in(request: Mapping[str, Any]) -> Storage:
+    """Return what the owner of a job sees of the storage."""
+    return Storage(
         Path(request["root"]),
         request["folder"],
         tuple(request["groups"]),
         request["administrator"],
     )
+
+
+def _run(request: Mapping[str, Any]) -> dict[str, Any]:
+    """Run the operation and return its outputs, written ones as storage names."""
+    operation = by_identifier(request["operation"])
+    storage = storage_in(request)
     folder = f"home/jobs/{request['id']}"
     # the folder's descriptor, not its name: a link put in its place changes nothing
     workdir = Path(f"/proc/self/fd/{storage.make_folder(folder)}")

@@ -4,19 +4,26 @@ A job stands here, durably, before anybody is told that it was accepted. Its sta
 accepted to running to successful, failed or dismissed; a service that died while it ran finds it
 running at the next start and takes it up again. Every change names the states it may change, so
 that what is over stays as it is, whoever comes late.
+
+Services that share a ledger are told apart by their holder, a name that each start makes anew. Who
+claims a job holds it, and lives as long as its lease is renewed; then others take its jobs over.
+What is written of a running job names its holder and attempt, so that one who was thought dead
+changes nothing.
 """
 
-import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
+from math import inf
 from pathlib import Path
+from socket import gethostname
 from typing import Any
 from uuid import uuid4
 
 from sqlalchemy import (
     JSON,
     Column,
+    Connection,
     Float,
     Index,
     Integer,
@@ -24,19 +31,23 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    TypeDecorator,
     bindparam,
-    create_engine,
     delete,
-    event,
     exists,
+    extract,
     func,
     insert,
+    inspect,
     or_,
     select,
+    text,
     update,
 )
-from sqlalchemy.dialects.sqlite import insert as insert_or
-from sqlalchemy.engine import Engine
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.schema import CreateColumn
+
+from wps_processes.databases import LedgerRefused, database_at, shown
 
 ACCEPTED, RUNNING = "accepted", "running"
 SUCCESSFUL, FAILED, DISMISSED = "successful", "failed", "dismissed"
@@ -45,6 +56,21 @@ ATTEMPTS = 3
 """A job whose process died with the service this often is not tried again."""
 
 WAITING = "waiting for a free processor"
+LEASE_SECONDS = 30.0
+
+
+class Sentence(TypeDecorator[str]):
+    """Text that every database takes, also from a job's process that was turned by a file."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: object) -> str | None:
+        """Replace what is no character, and NUL, which PostgreSQL refuses."""
+        if value is None:
+            return None
+        return value.encode(errors="replace").decode().replace("\0", "?")
+
 
 _tables = MetaData()
 _jobs = Table(
@@ -60,7 +86,7 @@ _jobs = Table(
     Column("request", Text, nullable=False),
     Column("state", String(16), nullable=False, index=True),
     Column("progress", Integer, nullable=False),
-    Column("message", Text, nullable=False),
+    Column("message", Sentence, nullable=False),
     Column("attempt", Integer, nullable=False),
     Column("pid", Integer),
     Column("process_started", Float),
@@ -68,15 +94,24 @@ _jobs = Table(
     Column("started", String(32)),
     Column("finished", String(32)),
     Column("outputs", JSON),
-    Column("error", Text),
+    Column("error", Sentence),
+    Column("holder", String(64)),
 )
+_LEFT = _jobs.c.pid.is_not(None)
 _INDEXES = (
     Index("jobs_in_turn", _jobs.c.state, _jobs.c.user, _jobs.c.created),
     Index("jobs_served", _jobs.c.user, _jobs.c.started),
     Index("jobs_of_user", _jobs.c.user, _jobs.c.created),
+    Index("jobs_left", _jobs.c.id, sqlite_where=_LEFT, postgresql_where=_LEFT),
 )
 _switches = Table("switches", _tables, Column("name", String(32), primary_key=True))
 PAUSED = "paused"
+_replicas = Table(
+    "replicas",
+    _tables,
+    Column("holder", String(64), primary_key=True),
+    Column("alive_until", Float, nullable=False),
+)
 
 
 class Busy(Exception):
@@ -123,6 +158,7 @@ class Job:
             process_started tells it from a later one of this pid.
         outputs: values by name, written ones as storage names; None until successful.
         error: the sentence why it failed.
+        holder: the service that claimed it last; None until then.
     """
 
     user: str
@@ -144,11 +180,16 @@ class Job:
     finished: str | None = None
     outputs: Mapping[str, Any] | None = None
     error: str | None = None
+    holder: str | None = None
 
     @property
     def is_over(self) -> bool:
         """Whether nothing can change any more."""
         return self.state not in (ACCEPTED, RUNNING)
+
+    def is_same_attempt(self, other: "Job") -> bool:
+        """Tell whether two rows are of one job, one attempt and one holder."""
+        return (self.id, self.attempt, self.holder) == (other.id, other.attempt, other.holder)
 
 
 @dataclass(frozen=True)
@@ -167,18 +208,68 @@ class Outcome:
 
 
 class Ledger:
-    """Jobs in one SQLite file; every change is one transaction."""
+    """Jobs in one table; every change is one transaction.
 
-    def __init__(self, path: Path) -> None:
-        """Open or make the file."""
-        path.touch(mode=0o600)  # whatever the umask: it names users and their files
-        # as many connections as there are threads, which the web server bounds
-        self._engine: Engine = create_engine(f"sqlite:///{path}", pool_size=0)
-        event.listen(self._engine, "connect", _prepare_connection)
-        self._writing = threading.Lock()  # SQLite lets writers wait by sleeping
-        _tables.create_all(self._engine)
-        for index in _INDEXES:  # a ledger of an earlier version has none
-            index.create(self._engine, checkfirst=True)
+    Attributes:
+        holder: the name by which this opened ledger claims jobs.
+        shared: whether other services may run its jobs too.
+        lease_seconds: of a service that no longer renews it, others take the jobs over after it.
+    """
+
+    def __init__(self, place: Path | str, lease_seconds: float = LEASE_SECONDS) -> None:
+        """Open or make it in a file of SQLite, or at the URL of a database.
+
+        Raises:
+            LedgerRefused: the URL is not of a database known here, or it cannot be opened.
+        """
+        self._database = database_at(place)
+        self._engine, self.shared = self._database.engine, self._database.shared
+        self.holder = f"{gethostname()[:30]}/{uuid4().hex}"
+        # who occupies a SQLite file lives until it is vacated
+        self.lease_seconds = lease_seconds if self.shared else inf
+        try:
+            with self._database.writing() as connection:
+                self._database.alone(connection)  # of several services one makes the tables
+                _make_tables(connection)
+        except DBAPIError as error:
+            place = shown(self._engine.url)
+            raise LedgerRefused(f"the ledger of jobs, {place}, fails: {error.orig}") from error
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._engine.dispose()
+
+    def join(self) -> None:
+        """Take part in running jobs, until the lease ends; whose lease is over is forgotten.
+
+        Raises:
+            LedgerRefused: another service runs the jobs, and this database is for one.
+        """
+        self._database.occupy()
+        dead = delete(_replicas)
+        with self._database.writing() as connection:
+            # with SQLite all are dead but the one that occupies it
+            connection.execute(dead.where(~_LIVES) if self.shared else dead)
+        self.renew()
+
+    def renew(self) -> None:
+        """Go on taking part, for another lease."""
+        lives = self._database.insert(_replicas).values(
+            holder=self.holder, alive_until=_SECONDS_NOW + self.lease_seconds
+        )
+        again = lives.on_conflict_do_update(
+            index_elements=["holder"], set_={"alive_until": lives.excluded.alive_until}
+        )
+        with self._database.writing() as connection:
+            connection.execute(again)
+
+    def leave(self) -> None:
+        """Take part no longer: others may take this one's jobs over at once."""
+        try:
+            with self._database.writing() as connection:
+                connection.execute(delete(_replicas).where(_replicas.c.holder == self.holder))
+        finally:
+            self._database.vacate()
 
     def add(self, job: Job, limits: Limits | None = None) -> None:
         """Write a new job durably.
@@ -189,7 +280,8 @@ class Ledger:
         limits = limits or Limits()
         row = {f.name: getattr(job, f.name) for f in fields(Job)}
         most = {"most_per_user": limits.per_user, "most_in_total": limits.in_total}
-        with self._writing, self._engine.begin() as connection:
+        with self._database.writing() as connection:
+            self._database.alone(connection)  # else two count the same, and both write
             if connection.execute(_ADDED, row | most).rowcount:
                 return
             yours = int(connection.execute(_BUSY_OF_USER, {"user": job.user}).scalar_one())
@@ -218,10 +310,20 @@ class Ledger:
         return self._listed(select(_jobs), limit, offset, state)
 
     def unsettled(self) -> list[Job]:
-        """Return the jobs that run, or whose process may have left something behind."""
-        query = select(_jobs).where(or_(_jobs.c.state == RUNNING, _jobs.c.pid.is_not(None)))
+        """Return the jobs that run or have left something behind, of this holder or a dead one."""
         with self._engine.connect() as connection:
-            return [Job(**row._mapping) for row in connection.execute(query)]
+            rows = connection.execute(_UNSETTLED, {"by": self.holder})
+            return [Job(**row._mapping) for row in rows]
+
+    def take_over(self, job: Job) -> Job | None:
+        """Hold a job from now on; None if it changed meanwhile, or another has taken it."""
+        taken = self._change(job, (job.state,), holder=self.holder)
+        return replace(job, holder=self.holder) if taken else None
+
+    def holds(self, job: Job) -> bool:
+        """Tell whether this attempt at a job still runs, and for its holder."""
+        known = self.get(job.id)
+        return known is not None and known.state == RUNNING and known.is_same_attempt(job)
 
     def position(self, job: Job) -> int | None:
         """Return a waiting job's place in the queue, from 1; None if it does not wait."""
@@ -246,9 +348,10 @@ class Ledger:
         has not been served for longest.
         """
         while (chosen := self._next()) is not None:
-            with self._writing, self._engine.begin() as connection:
-                taken = connection.execute(_TAKEN, {"chosen": chosen, "began": now()}).rowcount
-            if taken:  # else it was dismissed, or the queue paused, meanwhile
+            taking = {"chosen": chosen, "began": now(), "by": self.holder}
+            with self._database.writing() as connection:
+                taken = connection.execute(_TAKEN, taking).rowcount
+            if taken:  # else another took it, it was dismissed, or the queue paused, meanwhile
                 return self.get(chosen)
         return None
 
@@ -260,26 +363,27 @@ class Ledger:
 
     def pause(self) -> None:
         """Hold waiting jobs back, also after a restart; running ones go on."""
-        with self._writing, self._engine.begin() as connection:
-            connection.execute(insert_or(_switches).values(name=PAUSED).on_conflict_do_nothing())
+        paused = self._database.insert(_switches).values(name=PAUSED).on_conflict_do_nothing()
+        with self._database.writing() as connection:
+            connection.execute(paused)
 
     def resume(self) -> None:
         """Let waiting jobs start again."""
-        with self._writing, self._engine.begin() as connection:
+        with self._database.writing() as connection:
             connection.execute(delete(_switches))
 
-    def started(self, job_id: str, pid: int, process_started: float) -> None:
-        """Note which process computes a job."""
-        self._change(job_id, (RUNNING,), pid=pid, process_started=process_started)
+    def started(self, job: Job, pid: int, process_started: float) -> bool:
+        """Note which process computes a job; False if it no longer runs for its holder."""
+        return self._change(job, (RUNNING,), pid=pid, process_started=process_started)
 
-    def progress(self, job_id: str, percent: int, message: str) -> None:
-        """Note how far a running job is."""
-        self._change(job_id, (RUNNING,), progress=percent, message=message)
+    def progress(self, job: Job, percent: int, message: str) -> bool:
+        """Note how far a running job is; False if it no longer runs for its holder."""
+        return self._change(job, (RUNNING,), progress=percent, message=message)
 
-    def succeed(self, job_id: str, outputs: Mapping[str, Any]) -> bool:
-        """End a running job well; False if it no longer runs."""
+    def succeed(self, job: Job, outputs: Mapping[str, Any]) -> bool:
+        """End a running job well; False if it no longer runs for its holder."""
         return self._change(
-            job_id,
+            job,
             (RUNNING,),
             state=SUCCESSFUL,
             progress=100,
@@ -290,21 +394,26 @@ class Ledger:
             process_started=None,
         )
 
-    def fail(self, job_id: str, sentence: str) -> bool:
-        """End a running job with a sentence; False if it no longer runs."""
+    def fail(self, job: Job, sentence: str) -> bool:
+        """End a running job with a sentence; False if it no longer runs for its holder."""
         return self._change(
-            job_id, (RUNNING,), state=FAILED, message=sentence, error=sentence, finished=now()
+            job, (RUNNING,), state=FAILED, message=sentence, error=sentence, finished=now()
         )
 
-    def settled(self, job_id: str) -> None:
-        """Note that no process of this job is left, and nothing half written."""
-        self._change(job_id, STATES, pid=None, process_started=None)
+    def settled(self, job: Job) -> bool:
+        """Note that no process of this attempt is left, and nothing half written."""
+        return self._change(job, STATES, pid=None, process_started=None)
 
     def dismiss(self, job_id: str, sentence: str = "dismissed by its owner") -> bool:
-        """End a waiting or running job; False if it was over."""
-        return self._change(
-            job_id, (ACCEPTED, RUNNING), state=DISMISSED, message=sentence, finished=now()
-        )
+        """End a waiting or running job, whoever holds it; False if it was over."""
+        ending = {"state": DISMISSED, "message": sentence, "finished": now()}
+        with self._database.writing() as connection:
+            changed = connection.execute(
+                update(_jobs)
+                .where(_jobs.c.id == job_id, _jobs.c.state.in_((ACCEPTED, RUNNING)))
+                .values(ending)
+            )
+        return bool(changed.rowcount)
 
     def requeue(self, job: Job) -> bool:
         """Put a job whose process died with the service back in its place, or give it up.
@@ -313,11 +422,11 @@ class Ledger:
             Whether it will run again.
         """
         if job.attempt >= ATTEMPTS:
-            self.fail(job.id, f"the service stopped {ATTEMPTS} times while this job ran")
+            self.fail(job, f"the service stopped {ATTEMPTS} times while this job ran")
             return False
         return self._change(
-            job.id, (RUNNING,), state=ACCEPTED, pid=None, process_started=None, progress=0,
-            message="waiting to start again, the service was restarted",
+            job, (RUNNING,), state=ACCEPTED, pid=None, process_started=None, progress=0,
+            holder=None, message="waiting to start again, the service was restarted",
         )  # fmt: skip
 
     def forget(self, before: str) -> int:
@@ -327,7 +436,7 @@ class Ledger:
             before: RFC 3339, UTC, as `now` writes it.
         """
         over = _jobs.c.state.in_((SUCCESSFUL, FAILED, DISMISSED))
-        with self._writing, self._engine.begin() as connection:
+        with self._database.writing() as connection:
             gone = connection.execute(delete(_jobs).where(over, _jobs.c.finished < before))
         return int(gone.rowcount)
 
@@ -340,24 +449,34 @@ class Ledger:
 
     def _next(self) -> str | None:
         with self._engine.connect() as connection:
-            paused = connection.execute(select(_switches)).first()
-            turn = None if paused else connection.execute(_TURNS.limit(1)).one_or_none()
-            if turn is None:
-                return None
-            waiting = select(_jobs.c.id).where(
-                _jobs.c.state == ACCEPTED, _jobs.c.user == turn.user
-            )
-            oldest = waiting.order_by(_jobs.c.created, _jobs.c.id).limit(1)
-            return connection.execute(oldest).scalar_one_or_none()
+            return connection.execute(_NEXT).scalar_one_or_none()
 
-    def _change(self, job_id: str, states: Sequence[str], **values: Any) -> bool:
-        with self._writing, self._engine.begin() as connection:
+    def _change(self, job: Job, states: Sequence[str], **values: Any) -> bool:
+        """Change a job that is in one of these states, and still as given: attempt and holder."""
+        with self._database.writing() as connection:
             changed = connection.execute(
                 update(_jobs)
-                .where(_jobs.c.id == job_id, _jobs.c.state.in_(states))
+                .where(
+                    _jobs.c.id == job.id,
+                    _jobs.c.attempt == job.attempt,
+                    _jobs.c.holder == job.holder,  # IS NULL for None
+                    _jobs.c.state.in_(states),
+                )
                 .values(**values)
             )
         return bool(changed.rowcount)
+
+
+def _make_tables(connection: Connection) -> None:
+    """Make what is missing: all, or what an earlier version did not have."""
+    _tables.create_all(connection)
+    there = {column["name"] for column in inspect(connection).get_columns(_jobs.name)}
+    for column in _jobs.columns:
+        if column.name not in there:
+            added = CreateColumn(column).compile(dialect=connection.dialect)
+            connection.execute(text(f"ALTER TABLE {_jobs.name} ADD COLUMN {added}"))
+    for index in _INDEXES:
+        index.create(connection, checkfirst=True)
 
 
 def _users_in_turn() -> Any:
@@ -385,11 +504,23 @@ def _insert_within_limits() -> Any:
         busy.scalar_subquery() < bindparam("most_in_total"),
         of_user.scalar_subquery() < bindparam("most_per_user"),
     )
-    return insert(_jobs).from_select([c.name for c in _jobs.c], allowed), of_user
+    added = insert(_jobs).from_select([c.name for c in _jobs.c], allowed)
+    return added.execution_options(preserve_rowcount=True), of_user
 
 
 # built once: that takes longer than their execution
 _TURNS = _users_in_turn()
+_NEXT = (
+    select(_jobs.c.id)
+    .where(
+        _jobs.c.state == ACCEPTED,
+        _jobs.c.user
+        == _TURNS.with_only_columns(_jobs.c.user).limit(1).correlate(None).scalar_subquery(),
+        ~exists(_switches.c.name),
+    )
+    .order_by(_jobs.c.created, _jobs.c.id)
+    .limit(1)
+)
 _ADDED, _BUSY_OF_USER = _insert_within_limits()
 _TAKEN = (
     update(_jobs)
@@ -399,7 +530,18 @@ _TAKEN = (
         started=bindparam("began"),
         message="starting",
         attempt=_jobs.c.attempt + 1,
+        holder=bindparam("by"),
     )
+)
+# the database's clock, so that services need not agree on the time
+_SECONDS_NOW = extract("epoch", func.now())
+_LIVES = _replicas.c.alive_until > _SECONDS_NOW
+_UNSETTLED = select(_jobs).where(
+    or_(_jobs.c.state == RUNNING, _LEFT),
+    or_(
+        _jobs.c.holder == bindparam("by"),
+        ~exists().where(_replicas.c.holder == _jobs.c.holder, _LIVES),
+    ),
 )
 _ONE = select(_jobs).where(_jobs.c.id == bindparam("id"))
 _PLACE = select(func.count()).where(
@@ -417,9 +559,3 @@ def now() -> str:
 def rfc3339(time: datetime) -> str:
     """Return a time of UTC, so fine that jobs sort by it."""
     return time.isoformat(timespec="microseconds").replace("+00:00", "Z")
-
-
-def _prepare_connection(connection: Any, _: object) -> None:
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")  # accepted means written to the disk
-    connection.execute("PRAGMA busy_timeout = 30000")

@@ -5,6 +5,7 @@ kill, and PyWPS's fork of the server hangs once scikit-learn has computed in it.
 """
 
 import json
+import math
 import os
 import shutil
 import signal
@@ -22,16 +23,21 @@ from landcover.storage import Storage
 from landcover.writing import is_draft, is_unfinished
 from wps_processes.fetching import RECEIVED, Fetcher
 from wps_processes.forkserver import Forked, ForkServer, kill_group
+from wps_processes.job import open_log
 from wps_processes.jobs import DISMISSED, FAILED, Job, Ledger, Outcome
 
 _SECONDS_TO_DIE = 5.0
-_LONGEST_LINE = 1 << 20
+LONGEST_LINE = 1 << 20
+"""Bytes of what a job says at once."""
+
 _LONGEST_SENTENCE = 2_000
 NO_ANSWER = "the job ended without a result, its log says more"
 
 
 class ProcessRunner:
     """Runs jobs as processes of this machine."""
+
+    resumes = False
 
     def __init__(self, root: Path, forks: ForkServer, fetcher: Fetcher | None = None) -> None:
         """Run them on the storage tree below `root`; what others shared is fetched before."""
@@ -70,10 +76,8 @@ class ProcessRunner:
         _kill_leftover(job)
         over = ledger.get(job.id)
         if over is not None and over.state in (FAILED, DISMISSED):
-            declared = by_identifier(job.operation).outputs
-            whole = {o.filename for o in declared if o.kind in ("file", "folder")} | {RECEIVED}
-            _remove(job, self._root, lambda name: is_unfinished(name) or name in whole)
-            ledger.settled(job.id)
+            remove_outputs(job, self._root)
+            ledger.settled(job)
 
     @contextmanager
     def _fetched(self, job: Job, ledger: Ledger) -> Iterator[Mapping[str, str]]:
@@ -85,26 +89,25 @@ class ProcessRunner:
             yield names
 
     def _is_over(self, job: Job, ledger: Ledger) -> bool:
-        """Tell whether a job was dismissed, or the service stopped."""
-        known = ledger.get(job.id)
-        return self._stopped or known is None or known.is_over
+        """Tell whether a job was dismissed, another service has it, or this one stopped."""
+        return self._stopped or not ledger.holds(job)
 
     def _compute(
         self, job: Job, ledger: Ledger, fetched: Mapping[str, str]
     ) -> tuple[Mapping[str, Any], int | None]:
         if job.attempt > 1:
-            _remove(job, self._root, is_draft)  # of a process that was killed
-        with _log_of(job, self._root) as log:
+            remove_drafts(job, self._root)
+        with log_of(job, self._root) as log:
             forked = self._forks.fork(log)
         self._forked[job.id] = forked
         status = None
         try:
             with suppress(psutil.NoSuchProcess):  # it died at once; how, its exit status tells
                 began = psutil.Process(forked.pid).create_time()
-                ledger.started(job.id, forked.pid, began)
+                ledger.started(job, forked.pid, began)
             if self._is_over(job, ledger):  # before there was a process
                 forked.kill()
-            answer = _converse(forked, job, ledger, _orders(job, self._root, fetched))
+            answer = _converse(forked, job, ledger, orders_for(job, self._root, fetched))
         finally:
             del self._forked[job.id]
             status = forked.close()
@@ -122,12 +125,18 @@ def _converse(forked: Forked, job: Job, ledger: Ledger, orders: bytes) -> Mappin
             if "progress" not in word:
                 break
             with suppress(SQLAlchemyError):  # a full disk; the next one may be written
-                ledger.progress(job.id, word["progress"], word["message"])
+                ledger.progress(job, word["progress"], word["message"])
     return last
 
 
-def _orders(job: Job, root: Path, fetched: Mapping[str, str]) -> bytes:
-    """Return what the job's process is told, as one line of JSON."""
+def orders_for(job: Job, root: Path, fetched: Mapping[str, str]) -> bytes:
+    """Return what the job's process is told, as one line of JSON.
+
+    Args:
+        job: the job.
+        root: of the storage tree.
+        fetched: names in the job's folder by received/... names.
+    """
     orders = {
         "id": job.id,
         "operation": job.operation,
@@ -142,17 +151,23 @@ def _orders(job: Job, root: Path, fetched: Mapping[str, str]) -> bytes:
 
 
 def _next_word(stream: BinaryIO) -> Mapping[str, Any]:
-    """Return what the process says next, {} if it has ended.
+    """Return what the process says next, {} if it has ended."""
+    try:
+        line = stream.readline(LONGEST_LINE)
+    except OSError:
+        return {}
+    return (word_in(line) or {"error": NO_ANSWER}) if line else {}
+
+
+def word_in(line: bytes) -> Mapping[str, Any] | None:
+    """Return the progress, outputs or error in a line of JSON, None if it holds nothing of these.
 
     Whatever a crafted file has made of the process, what is heard here is of the kind expected.
     """
     try:
-        line = stream.readline(_LONGEST_LINE)
-        word = json.loads(line) if line else {}
-    except OSError:
-        return {}
+        word = json.loads(line)
     except (ValueError, RecursionError):
-        return {"error": NO_ANSWER}
+        return None
     match word:
         case {"progress": int(percent), "message": str(sentence)}:
             return {"progress": min(max(percent, 0), 100), "message": _bounded(sentence)}
@@ -160,22 +175,27 @@ def _next_word(stream: BinaryIO) -> Mapping[str, Any]:
             return {"error": _bounded(sentence)}
         case {"outputs": dict(outputs)} if all(map(_is_plain, outputs.values())):
             return {"outputs": outputs}
-    return {"error": NO_ANSWER} if word else {}
+    return None
 
 
 def _is_plain(value: object) -> bool:
-    return value is None or isinstance(value, str | int | float)
+    if isinstance(value, float):
+        return math.isfinite(value)  # no JSON, though Python reads it
+    return value is None or isinstance(value, str | int)
 
 
 def _bounded(sentence: str) -> str:
     return sentence[:_LONGEST_SENTENCE]
 
 
+def _storage_of(job: Job, root: Path) -> Storage:
+    return Storage(root, job.folder, tuple(job.groups), bool(job.administrator))
+
+
 @contextmanager
 def _folder_of(job: Job, root: Path) -> Iterator[int]:
     """Open the job's folder."""
-    storage = Storage(root, job.folder, tuple(job.groups), bool(job.administrator))
-    folder = storage.make_folder(f"home/jobs/{job.id}")
+    folder = _storage_of(job, root).make_folder(f"home/jobs/{job.id}")
     try:
         yield folder
     finally:
@@ -183,17 +203,25 @@ def _folder_of(job: Job, root: Path) -> Iterator[int]:
 
 
 @contextmanager
-def _log_of(job: Job, root: Path) -> Iterator[int]:
+def log_of(job: Job, root: Path) -> Iterator[int]:
     """Open the log in the job's folder."""
-    with _folder_of(job, root) as folder:
-        # its owner may have put a pipe there: that must not block
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-        flags |= os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        log = os.open("job.log", flags, 0o600, dir_fd=folder)
+    log = open_log(_storage_of(job, root), job.id)
     try:
         yield log
     finally:
         os.close(log)
+
+
+def remove_drafts(job: Job, root: Path) -> None:
+    """Remove what an attempt at a job that was killed had begun to write."""
+    _remove(job, root, is_draft)
+
+
+def remove_outputs(job: Job, root: Path) -> None:
+    """Remove all that a job without success has written, but for its log."""
+    declared = by_identifier(job.operation).outputs
+    whole = {o.filename for o in declared if o.kind in ("file", "folder")} | {RECEIVED}
+    _remove(job, root, lambda name: is_unfinished(name) or name in whole)
 
 
 def _remove(job: Job, root: Path, is_left: Callable[[str], bool]) -> None:

@@ -61,6 +61,7 @@ from wps_processes.identity import CALLER, Caller, Identity
 from wps_processes.jobs import STATES, SUCCESSFUL, Busy, Job, Ledger
 from wps_processes.pages import Pages
 from wps_processes.processes import PROCESSES
+from wps_processes.runs import PATH, Runs
 from wps_processes.sharings import Sharings
 
 LOGGER = logging.getLogger(__name__)
@@ -125,6 +126,7 @@ class Application:
     Attributes:
         access: gives, for a hub user's name, what asks for the user's access to Nextcloud; None if
             there is no Nextcloud.
+        runs: answers the pods of jobs; None if jobs are processes of this machine.
     """
 
     places: Places
@@ -132,6 +134,7 @@ class Application:
     dispatcher: Dispatcher
     identity: Identity
     access: Callable[[str], AskAccess] | None = None
+    runs: Runs | None = None
     service: OperationService = field(init=False)
 
     def __post_init__(self) -> None:
@@ -173,6 +176,9 @@ class Application:
             answer = self._answer(request)
         except HTTPException as error:
             answer = self._refusal(request, error)
+        except SQLAlchemyError:  # a database may be away for a while
+            LOGGER.exception("the ledger of jobs does not answer")
+            answer = self._refusal(request, TooBusy("the jobs are not known now, try again later"))
         return answer(environ, start_response)
 
     def submit(
@@ -289,6 +295,9 @@ class Application:
             return self._pages.style(request)
         if request.path == f"{self.places.prefix}oauth_callback":
             return self.identity.signed_in(request)
+        runs = f"{self.places.prefix}{PATH}"
+        if self.runs is not None and request.path.startswith(runs):
+            return self.runs(request, request.path.removeprefix(runs))
         caller = self.identity.caller(request)
         if caller is None:
             way = self.identity.sign_in(request) if _is_navigation(request) else None

@@ -1,13 +1,12 @@
 """Shares: with a user, with a group, by a link; and what was shared with the caller.
 
-A share is known by its number. Where a recipient sees it is no address: it gets another name if
-its own is taken, and every recipient may move it.
+A share is known by its number. Its name is no address: a recipient is told only where they see it
+themselves, which is another name if its own was taken, and which they may change.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from pathlib import PurePosixPath
 from typing import Any
 
 from landcover.errors import InputError, NameRefused, NextcloudError
@@ -41,13 +40,11 @@ class Received:
         id: its number.
         path: where the user sees it at the moment.
         owner: who shared it.
-        names: what it is called, by the user and by its owner.
     """
 
     id: str
     path: str
     owner: str
-    names: tuple[str, ...]
 
 
 class Shares:
@@ -115,17 +112,17 @@ class Shares:
             )
             return [_received(known) for known in answer.json()["ocs"]["data"]]
 
-    def find(self, share_id: str, name: str) -> Received:
+    def find(self, share_id: str) -> Received:
         """Return a share that the user has got.
 
         Raises:
-            NameRefused: there is none of this number and name for this user.
+            NameRefused: there is none of this number for this user.
             NextcloudError: Nextcloud does not answer as it should.
         """
         for share in self.received():
-            if share.id == share_id and name in share.names:
+            if share.id == share_id:
                 return share
-        raise NameRefused(f"there is no received/{share_id}/{name}")
+        raise NameRefused(f"nobody shares received/{share_id} with you")
 
     def groups(self) -> tuple[str, ...]:
         """Return the groups that the user is a member of."""
@@ -150,8 +147,7 @@ class Shares:
 
 def _received(known: Mapping[str, Any]) -> Received:
     path = str(known["file_target"]).strip("/")
-    names = (PurePosixPath(path).name, PurePosixPath(str(known["path"])).name)
-    return Received(str(known["id"]), path, str(known["uid_owner"]), names)
+    return Received(str(known["id"]), path, str(known["uid_owner"]))
 
 
 def _day(said: object) -> date | None:

@@ -1,7 +1,7 @@
 """What others shared with the caller: received/ID/NAME, fetched before it is read.
 
-ID is the number of the share, and only among the caller's own is it looked for. NAME is what the
-share is called, and what follows it lies below a shared folder.
+ID is the number of the share, and only among the caller's own is it looked for. NAME is for
+people: owner and recipients call the file as they like. What follows lies below a shared folder.
 """
 
 import errno
@@ -95,7 +95,6 @@ class _Name:
 
     whole: str
     share_id: str
-    share: str
     below: tuple[str, ...]
 
     @staticmethod
@@ -103,17 +102,16 @@ class _Name:
         root, *parts = name.split("/")
         if root != ROOT or len(parts) < 2 or any(part in ("", ".", "..") for part in parts):
             raise NameRefused(f"{name} is no storage name, needs received/ID/NAME")
-        share_id, share, *below = parts
+        share_id, _, *below = parts
         if not (share_id.isascii() and share_id.isdecimal()) or "\0" in name:
             raise NameRefused(f"there is no {name}")
-        return _Name(name, share_id, share, tuple(below))
+        return _Name(name, share_id, tuple(below))
 
 
 def _found(nextcloud: "Nextcloud", name: _Name) -> "tuple[str, Remote]":
     """Return path and description of what a name means."""
-    share = nextcloud.shares.find(name.share_id, name.share)
-    path = "/".join((share.path, *name.below))
     try:
+        path = "/".join((nextcloud.shares.find(name.share_id).path, *name.below))
         remote = nextcloud.files.stat(path)
     except NameRefused as error:
         raise NameRefused(f"there is no {name.whole}") from error

@@ -109,8 +109,8 @@ def test_default_image_of_users_is_the_one_of_the_first_profile(values):
 
 def test_hub_reads_the_settings_where_the_chart_mounts_them(values):
     hub = values["jupyterhub"]["hub"]
-    (mount,) = hub["extraVolumeMounts"]
-    (volume,) = hub["extraVolumes"]
+    (mount, _) = hub["extraVolumeMounts"]
+    (volume, _) = hub["extraVolumes"]
     assert hub["extraEnv"]["GEOPORTAL_SETTINGS"] == f"{mount['mountPath']}/settings.yaml"
     assert mount["name"] == volume["name"]
     template = (CHART / "templates" / "settings.yaml").read_text(encoding="utf-8")

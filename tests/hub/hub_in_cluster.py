@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import jupyterhub
 import requests
 import yaml
 
@@ -26,6 +27,7 @@ CONFIG = Path(__file__).with_name("hub_in_cluster_config.py")
 CLAIM = "geo-storage"
 SECONDS = 120.0
 _SERVER = f"""#!/bin/sh
+[ "$1" = --version ] && echo {jupyterhub.__version__} && exit
 exec {sys.executable} -c '
 import http.server, os, urllib.parse
 address = urllib.parse.urlsplit(os.environ["JUPYTERHUB_SERVICE_URL"])

@@ -120,3 +120,28 @@ def test_forged_choice_is_refused(options, words):
 @pytest.mark.parametrize("options", [{}, {"profile": "more"}, {"profile": "more", "cores": "4"}])
 def test_choice_of_the_page_is_accepted(options):
     check_choice([Profile(**CHOICES).entry], options)
+
+
+OWN = CPU | {"slug": "own", "own_image": True}
+
+
+def test_own_image_is_a_field_beside_the_image_of_the_profile():
+    image = Profile(**OWN).entry["profile_options"]["image"]
+    assert [c["default"] for c in image["choices"].values()] == [True]
+    assert image["unlisted_choice"]["kubespawner_override"] == {"own_image": "{value}"}
+    assert Profile(**OWN).entry["kubespawner_override"]["image"] == "geo:1"
+
+
+def test_own_image_is_named_only_where_it_is_offered():
+    entries = offered([Profile(**OWN), Profile(**CPU), Profile(**CHOICES)], server_of())
+    named = {"image--unlisted-choice": "ghcr.io/team/image"}
+    check_choice(entries, {"profile": "own"} | named)
+    check_choice(entries, {"profile": "own", "image": "offered"})
+    with pytest.raises(NotOffered, match="no choice for image"):
+        check_choice(entries, {"profile": "own", "image": "ghcr.io/team/image"})
+    with pytest.raises(NotOffered, match="leaves no free choice of cores"):
+        check_choice(entries, {"profile": "more", "cores--unlisted-choice": "64"})
+
+
+def test_image_of_the_last_try_is_forgotten():
+    assert Profile(**CPU).entry["kubespawner_override"]["own_image"] == ""

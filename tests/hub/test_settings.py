@@ -48,6 +48,11 @@ def test_shipped_settings_are_sound():
         ("wps: {sync_secs: 3}\n", "wps.sync_secs: Extra inputs"),
         ("wps: {jobs_at_once: 0}\n", "wps.jobs_at_once: Input should be greater than 0"),
         ("profile: []\n", "profile: Extra inputs"),
+        (f"profiles:\n- {PROFILE}, own_image: true}}\n", "the file: Value error, the profile "),
+        (
+            "own_images: {registries: [{name: 'https://ghcr.io'}]}\n",
+            "own_images.registries.0.name: Value error, https://ghcr.io is no registry",
+        ),
     ],
 )
 def test_mistake_is_named_by_its_place(written, more, place):

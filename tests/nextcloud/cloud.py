@@ -1,8 +1,8 @@
 """A Nextcloud for tests: the stand-in, or a real one; and what an administrator does there.
 
 `GEOPORTAL_TEST_NEXTCLOUD` names a YAML file with the real one's url, administrator, password,
-client_id, client_secret and callback_url, as `occ oauth2:add-client` got and gave them; the
-callback is http://127.0.0.1:PORT/hub/oauth_callback with a port that is free here.
+client_id, client_secret and callback_url, as hub/README.md tells to make the client; the callback
+is http://127.0.0.1:PORT/hub/oauth_callback with a port that is free here.
 """
 
 import os
@@ -68,6 +68,15 @@ class Cloud:
     def make_group(self, group: str) -> None:
         """Make a group if there is none of this name."""
         self._ocs("post", "groups", known=(400,), groupid=group)
+
+    def give_up(self, access_token: str) -> None:
+        """End the session of a token, as its user does on the page of devices and sessions."""
+        with local_session() as session:
+            session.delete(
+                f"{self.url}/ocs/v2.php/core/apppassword?format=json",
+                headers={"Authorization": f"Bearer {access_token}"},
+                timeout=_TIMEOUT_SECONDS,
+            ).raise_for_status()
 
     def uid_of(self, access_token: str) -> str | None:
         """Return whom the cloud knows by an access token."""

@@ -384,12 +384,14 @@ class StandIn:
         share.mounts[recipient] = target
 
     def _described(self, share, uid):
+        """Tell of a share; a recipient is not told what its owner calls it."""
+        seen = f"/{share.mounts[uid]}" if uid in share.mounts else share.path
         known = {
             "id": share.id, "share_type": share.kind, "uid_owner": share.owner,
-            "permissions": 17 if share.kind == 3 else share.permissions, "path": share.path,
+            "permissions": 17 if share.kind == 3 else share.permissions, "path": seen,
             "expiration": f"{share.expires} 23:59:59" if share.expires else None,
             "token": share.token, "share_with": share.whom,
-            "file_target": "/" + share.mounts.get(uid, PurePosixPath(share.path).name),
+            "file_target": f"/{PurePosixPath(seen).name}",
         }  # fmt: skip
         return known | ({"url": f"{self.url}/s/{share.token}"} if share.token else {})
 

@@ -1,7 +1,8 @@
 """A stand-in for Nextcloud's sign-in: accounts, OAuth 2.0 and the OCS calls about users.
 
-Every status, header and body follows recordings of Nextcloud 34.0.1. The pages carry both the
-data that Nextcloud's scripts read and plain forms, so that a script and a browser can use them.
+Every status, header and body follows recordings of Nextcloud 34.0.1, and 33.0.3 answers alike. The
+pages carry both the data that Nextcloud's scripts read and plain forms, so that a script and a
+browser can use them.
 """
 
 import base64
@@ -24,7 +25,6 @@ from werkzeug.wrappers import Request, Response
 
 ADMINISTRATOR = "admin"
 TOKEN_SECONDS, CODE_SECONDS = 3600, 600
-FORMER_SECONDS = 10
 _SESSION = "nc_session_id"
 _BAD_LOGINS = 10
 
@@ -48,16 +48,12 @@ class Grant:
     until: float
     access_token: str = ""
     refresh_token: str = ""
-    former_token: str = ""
-    former_until: float = 0
 
     def renew(self, seconds: int) -> dict[str, Any]:
-        """Change both tokens; the old access token is good for a moment yet."""
-        now = time.time()
+        """Change both tokens; where Nextcloud has a cache, the old one lives 10 s more."""
         self.code = None
-        self.former_token, self.former_until = self.access_token, now + FORMER_SECONDS
         self.access_token, self.refresh_token = (secrets.token_urlsafe(54) for _ in range(2))
-        self.until = now + seconds
+        self.until = time.time() + seconds
         return {
             "access_token": self.access_token,
             "token_type": "Bearer",
@@ -68,10 +64,7 @@ class Grant:
 
     def takes(self, token: str) -> bool:
         """Return whether this access token is good."""
-        now = time.time()
-        return (token == self.access_token and now < self.until) or (
-            token == self.former_token and now < self.former_until
-        )
+        return token == self.access_token and time.time() < self.until
 
 
 class StandIn:
@@ -179,7 +172,7 @@ class StandIn:
             request_token=session["request token"],
             core_loginFlowAuth={
                 "stateToken": session["state token"],
-                "loginRedirectUrl": f"{self.url}{target}",
+                "loginRedirectUrl": target,
             },
         )
         return _remember(answer, session_id)
@@ -314,6 +307,14 @@ class StandIn:
             "language": "en",
         }
         return _ocs(request, version, data, headers={"X-User-Id": account.uid})
+
+    def _give_up(self, request: Request, version: int) -> Response:
+        given = request.authorization
+        held = [g for g in self._grants if given and given.token and g.takes(given.token)]
+        if not held:
+            return _ocs(request, version, [], 997, "Current user is not logged in")
+        self._grants.remove(held[0])
+        return _ocs(request, version, [])
 
     def _add_user(self, request: Request, version: int) -> Response:
         uid = request.form["userid"]
@@ -549,6 +550,7 @@ _ROUTES = Map(
         Rule("/login/flow", methods=["POST"], endpoint="flow_sent"),
         Rule("/login/flow/grant", methods=["GET"], endpoint="grant"),
         Rule("/ocs/v<int:version>.php/cloud/user", methods=["GET"], endpoint="user"),
+        Rule("/ocs/v<int:version>.php/core/apppassword", methods=["DELETE"], endpoint="give_up"),
         _managing("users", "POST", "add_user"),
         _managing("users/<uid>", "DELETE", "remove_user"),
         _managing("users/<uid>/<any(enable, disable):state>", "PUT", "switch_user"),

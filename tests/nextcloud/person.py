@@ -4,7 +4,7 @@ import base64
 import json
 import re
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, urljoin, urlsplit
 
 import requests
 
@@ -19,7 +19,8 @@ def sign_in(hub_url: str, uid: str, password: str) -> tuple[requests.Session, re
     session = local_session()
     session.headers.update(_PAGE)
     page = _get(session, f"{hub_url}/hub/oauth_login?next=%2Fhub%2Fhome")
-    page = _get(session, _state(page, "core-loginFlowAuth")["loginRedirectUrl"])
+    further = _state(page, "core-loginFlowAuth")["loginRedirectUrl"]
+    page = _get(session, urljoin(page.url, further))
     if urlsplit(page.url).path.endswith("/login"):
         page = _enter(session, page, uid, password)
     return session, _allow(session, page)
@@ -48,7 +49,7 @@ def _allow(session: requests.Session, page: requests.Response) -> requests.Respo
         "clientIdentifier": granting["clientIdentifier"],
         "providedRedirectUri": "",
     }
-    return _post(session, granting["actionUrl"], form, page)
+    return _post(session, urljoin(page.url, granting["actionUrl"]), form, page)
 
 
 def _get(session: requests.Session, address: str) -> requests.Response:

@@ -61,17 +61,27 @@ def test_a_shapefile_comes_with_its_parts_and_a_folder_with_all_in_it(eve, annas
 
 @pytest.mark.parametrize(
     "name",
-    ["received/{}/map.tif/x", "received/{}/other.tif", "received/999/map.tif", "received/{}",
+    ["received/{}/map.tif/x", "received/999/map.tif", "received/{}",
      "received/{}/../map.tif", "received/{}/map.tif/..", "received//map.tif", "received",
      "received/x/map.tif", "received/{}/map.tif/", "received/{}/map\0.tif", "received/²/map.tif",
      "received/-1/map.tif", "received/0x1/map.tif"],
 )  # fmt: skip
 def test_what_was_not_shared_is_not_there(eve, annas, name):
     (annas / "map.tif").write_bytes(b"a map")
-    (annas / "other.tif").write_bytes(b"her own")
     share = eve("map.tif")
     with pytest.raises(NameRefused):
         storage.fetch(name.format(share))
+
+
+@pytest.mark.parametrize("taken", [False, True])
+def test_the_number_tells_the_file_whatever_it_is_called(eve, annas, dav, taken):
+    (annas / "map.tif").write_bytes(b"a map")
+    (annas / "other.tif").write_bytes(b"her own")
+    if taken:
+        (dav.stand_in.files(EVE) / "map.tif").write_bytes(b"of Eve")
+    share = eve("map.tif")
+    for name in ("map.tif", "map (2).tif", "other.tif"):
+        assert storage.fetch(f"received/{share}/{name}").read_bytes() == b"a map"
 
 
 def test_a_share_with_somebody_else_is_not_there(eve, annas, dav):

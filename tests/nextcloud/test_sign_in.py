@@ -119,7 +119,7 @@ def test_who_is_no_longer_admitted_is_out_and_the_server_runs_on(hub, cloud, new
     elif loss == "is disabled":
         cloud.disable(uid)
     else:
-        cloud.inside.revoke(uid)
+        cloud.give_up(hub.token(server).json()["access_token"])
     until_out(hub, session)
     assert hub.token(server).status_code == 403
     assert server.is_running()

@@ -5,6 +5,7 @@ What a container is, is done without privileges, so it differs from a real one:
 - its program is a process of this machine and of the user who runs the tests; limits, uid and
   capabilities stand in the pod, and are not enforced;
 - its network is one address of 127.0.0.0/8: `0.0.0.0` in its environment and arguments becomes it;
+- to one with a GPU a library is given that says what CUDA's driver would, if there is a compiler;
 - its files are no mounts. A claim is a folder below `claims/`, and a mount's path is rewritten to
   the folder wherever it stands in the environment, the arguments and HOME. A mount inside another
   mount is a link there. Read-only is not enforced.
@@ -18,6 +19,7 @@ import re
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 from collections import Counter
 from collections.abc import Mapping
@@ -86,6 +88,7 @@ class Node:
     cores: float = 64
     memory: float = 256 * 2**30
     gpus: int = 0
+    cuda: tuple[int, int] = (12, 8)  # the version up to which the driver goes
     labels: dict[str, str] = field(default_factory=dict)
     taints: list[dict[str, str]] = field(default_factory=list)
     pulled: dict[str, int] = field(default_factory=dict)
@@ -351,6 +354,9 @@ class Machine:
         command = [*(container.get("command") or image.entrypoint)]
         command += container.get("args") or (() if container.get("command") else image.arguments)
         environment = self._environment(pod, container, folder, mounts, image)
+        told = folder / f"{container['name']}.termination-log"
+        told.write_bytes(b"")
+        mounts |= {container.get("terminationMessagePath") or "/dev/termination-log": told}
         where = Path(_mapped(container.get("workingDir") or environment["HOME"], mounts))
         where.mkdir(parents=True, exist_ok=True)
         running.killed_as = None
@@ -382,9 +388,10 @@ class Machine:
         reason = "Error" if code else "Completed"
         if running.killed_as:
             reason, code = running.killed_as
-        text = logs[-1].read_bytes()[-_MESSAGE_BYTES:].decode(errors="replace")
-        is_told = code and container.get("terminationMessagePolicy") == "FallbackToLogsOnError"
-        return code, reason, text if is_told else ""
+        message = told.read_bytes()
+        if code and container.get("terminationMessagePolicy") == "FallbackToLogsOnError":
+            message = message or logs[-1].read_bytes()
+        return code, reason, message[-_MESSAGE_BYTES:].decode(errors="replace")
 
     def _environment(
         self, pod: Object, container: Object, folder: Path, mounts: dict[str, Path], image: Image
@@ -412,10 +419,24 @@ class Machine:
             MARK: pod["metadata"]["uid"],
             CLUSTER_MARK: str(self.root),
         }
+        if "nvidia.com/gpu" in ((container.get("resources") or {}).get("limits") or {}):
+            environment["LD_LIBRARY_PATH"] = str(self._driver(pod))
         environment |= {name: _mapped(value, mounts, address) for name, value in given.items()}
         if environment["HOME"] == given["HOME"]:  # no mount covers it
             environment["HOME"] = str(_made(folder / "root" / given["HOME"].lstrip("/")))
         return environment
+
+    def _driver(self, pod: Object) -> Path:
+        """Return the folder with the driver's library, as a container toolkit mounts it."""
+        major, minor = next(n for n in self.nodes if n.name == pod["spec"]["nodeName"]).cuda
+        folder = _made(self.root / f"driver-{major}.{minor}")
+        library = folder / "libcuda.so.1"
+        if not library.exists() and (compiler := shutil.which("cc")):
+            version = 1000 * major + 10 * minor
+            source = f"int cuDriverGetVersion(int *v) {{ *v = {version}; return 0; }}"
+            command = [compiler, "-shared", "-o", str(library), "-x", "c", "-"]
+            subprocess.run(command, input=source, text=True, check=True)
+        return folder
 
     def _value(self, pod: Object, variable: Object) -> str:
         source = variable.get("valueFrom")

@@ -9,10 +9,11 @@ from werkzeug.exceptions import Forbidden
 from werkzeug.test import Client
 
 from tests.scenes import pixels, quarters, write_labels, write_raster
+from tests.wps_processes.postgresql import serving
 from wps_processes.dispatcher import Dispatcher
 from wps_processes.forkserver import ForkServer
 from wps_processes.identity import Caller
-from wps_processes.jobs import Ledger
+from wps_processes.jobs import LEASE_SECONDS, Ledger
 from wps_processes.runners import ProcessRunner
 from wps_processes.service import Application, Places
 
@@ -90,13 +91,42 @@ class Wps:
 
 @pytest.fixture(scope="session")
 def forks():
-    server = ForkServer(os.environ | {"JUPYTERHUB_API_TOKEN": "secret"})
+    server = ForkServer(
+        os.environ | {name: "secret" for name in ("JUPYTERHUB_API_TOKEN", "GEOPORTAL_LEDGER")}
+    )
     yield server
     server.close()
 
 
+@pytest.fixture(scope="session")
+def postgresql():
+    """A PostgreSQL server."""
+    with serving() as server:
+        yield server
+
+
 @pytest.fixture
-def start(tmp_path, forks):
+def place(tmp_path):
+    """Where the ledger lies: a path or URL."""
+    return tmp_path / "jobs.sqlite"
+
+
+@pytest.fixture
+def opened(place):
+    """A function that opens the ledger once more; all are closed at the end."""
+    ledgers = []
+
+    def opener(**settings):
+        ledgers.append(Ledger(place, **settings))
+        return ledgers[-1]
+
+    yield opener
+    for ledger in ledgers:
+        ledger.close()
+
+
+@pytest.fixture
+def start(tmp_path, opened, forks):
     """A function that starts a service; all are stopped at the end."""
     root = tmp_path / "storage"
     for folder in ("users/anna", "users/boris", "shared"):
@@ -108,8 +138,11 @@ def start(tmp_path, forks):
     write_labels(root / "users/anna/labels.gpkg", shapes)
     started = []
 
-    def starter(running=True, at_once=2, runner=ProcessRunner, limits=None, access=None, **places):
-        ledger = Ledger(tmp_path / "jobs.sqlite")
+    def starter(
+        running=True, at_once=2, runner=ProcessRunner, limits=None, access=None,
+        lease_seconds=LEASE_SECONDS, **places,
+    ):  # fmt: skip
+        ledger = opened(lease_seconds=lease_seconds)
         running_on = runner(root, forks)
         dispatcher = Dispatcher(ledger, running_on, at_once, limits)
         places = Places(root, **places)

@@ -57,8 +57,7 @@ def test_a_waiting_and_a_running_job_are_valid(start, assert_valid):
     wps = start(running=False)
     job, accepted = started(wps)
     assert_valid(accepted)
-    wps.ledger.claim()
-    wps.ledger.progress(job, 40, "cutting")
+    wps.ledger.progress(wps.ledger.claim(), 40, "cutting")
     running = wps.get(f"status/{job}.xml")
     assert_valid(running)
     assert texts(running, "//wps:ProcessStarted/@percentCompleted") == ["40"]

@@ -1,3 +1,4 @@
+import os
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import parse_qs, urlsplit
 
@@ -79,6 +80,14 @@ def test_a_sign_in_that_the_hub_does_not_complete_ends_in_words(identity):
 def test_a_key_left_empty_is_made_anew(tmp_path):
     (tmp_path / "wps-cookie.key").touch(mode=0o600)
     assert len(HubIdentity(tmp_path, "/services/wps/")._key) == 64
+
+
+def test_a_key_that_is_mounted_is_only_read(tmp_path):
+    key = tmp_path / "wps-cookie.key"
+    key.write_text("of all services")
+    os.utime(key, (1, 1))
+    assert HubIdentity(tmp_path, "/services/wps/")._key == "of all services"
+    assert key.stat().st_mtime == 1
 
 
 def test_many_first_callers_at_once_are_all_known(identity, monkeypatch):

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from wps_processes.dispatcher import Dispatcher
-from wps_processes.jobs import ATTEMPTS, Busy, Job, Ledger, Limits
+from wps_processes.jobs import ATTEMPTS, Busy, Job, Limits
 from wps_processes.runners import ProcessRunner
 
 EXTRACT = {"scene": "shared/scene.tif", "labels": "home/labels.gpkg"}
@@ -24,19 +24,28 @@ def job(user="anna", **values):
     return Job(**(given | values))
 
 
+@pytest.fixture(params=["SQLite", "PostgreSQL"])
+def place(request, tmp_path):
+    """Where the ledger lies: every test is for both."""
+    if request.param == "SQLite":
+        return tmp_path / "jobs.sqlite"
+    return request.getfixturevalue("postgresql").database()
+
+
 @pytest.fixture
-def ledger(tmp_path):
-    return Ledger(tmp_path / "jobs.sqlite")
+def ledger(opened):
+    return opened()
 
 
-def test_a_job_is_found_by_another_process(ledger, tmp_path):
+def test_a_job_is_found_by_another_process(ledger, place):
     accepted = job()
     ledger.add(accepted)
     code = (
-        "import sys; from pathlib import Path; from wps_processes.jobs import Ledger;"
-        "print(Ledger(Path(sys.argv[1])).get(sys.argv[2]).state)"
+        "import sys; from wps_processes.jobs import Ledger;"
+        "print(Ledger(sys.argv[1]).get(sys.argv[2]).state)"
     )
-    arguments = [sys.executable, "-c", code, str(tmp_path / "jobs.sqlite"), accepted.id]
+    url = place if isinstance(place, str) else f"sqlite:///{place}"
+    arguments = [sys.executable, "-c", code, url, accepted.id]
     done = subprocess.run(arguments, capture_output=True, text=True, check=True)
     assert done.stdout == "accepted\n"
 
@@ -79,17 +88,39 @@ def test_what_is_over_does_not_change(ledger):
     ledger.add(each)
     assert ledger.dismiss(each.id)
     assert not ledger.dismiss(each.id)
-    assert not ledger.succeed(each.id, {})
-    assert not ledger.fail(each.id, "late")
+    assert not ledger.succeed(each, {})
+    assert not ledger.fail(each, "late")
     assert ledger.get(each.id).state == "dismissed"
 
 
+def test_who_lost_a_job_changes_nothing_of_it(ledger, opened):
+    ledger.add(job())
+    lost = ledger.claim()
+    abandoned = opened().unsettled()
+    assert [each.id for each in abandoned] == [lost.id]
+    takers = [opened(), opened()]
+    taken = [taker.take_over(abandoned[0]) for taker in takers]
+    assert taken[0].holder == takers[0].holder
+    assert taken[1] is None
+    assert not ledger.holds(lost)
+    assert not ledger.started(lost, 1, 1.0)
+    assert not ledger.progress(lost, 50, "late")
+    assert not ledger.succeed(lost, {})
+    assert not ledger.fail(lost, "late")
+    assert not ledger.requeue(lost)
+    assert not ledger.settled(lost)
+    assert ledger.get(lost.id) == taken[0]
+    assert takers[0].requeue(taken[0])
+    again = ledger.claim()  # the same service, but another attempt
+    assert not ledger.succeed(lost, {})
+    assert ledger.succeed(again, {})
+
+
 def test_a_service_that_died_takes_its_jobs_up_again(start, ledger):
-    each = job()
-    ledger.add(each)
-    ledger.claim()
+    ledger.add(job())
+    each = ledger.claim()
     leftover = subprocess.Popen(["sleep", "600"], start_new_session=True)
-    ledger.started(each.id, leftover.pid, psutil.Process(leftover.pid).create_time())
+    ledger.started(each, leftover.pid, psutil.Process(leftover.pid).create_time())
     wps = start()
     over = wps.dispatcher.wait(each.id, 60)
     assert (over.state, over.attempt) == ("successful", 2)
@@ -97,11 +128,10 @@ def test_a_service_that_died_takes_its_jobs_up_again(start, ledger):
 
 
 def test_a_process_that_only_has_the_number_is_left_alone(start, ledger):
-    each = job()
-    ledger.add(each)
-    ledger.claim()
+    ledger.add(job())
+    each = ledger.claim()
     other = subprocess.Popen(["sleep", "600"], start_new_session=True)
-    ledger.started(each.id, other.pid, 12345.0)
+    ledger.started(each, other.pid, 12345.0)
     start()
     assert other.poll() is None
     other.kill()
@@ -125,8 +155,8 @@ class Killed(ProcessRunner):
     def run(self, job, ledger):
         noted = ledger.started
 
-        def kill(job_id, pid, process_started):
-            noted(job_id, pid, process_started)
+        def kill(job, pid, process_started):
+            noted(job, pid, process_started)
             os.kill(pid, self.number)
 
         ledger.started = kill
@@ -155,9 +185,9 @@ class Slow(ProcessRunner):
     def run(self, job, ledger):
         noted = ledger.started
 
-        def hold(job_id, pid, process_started):
+        def hold(job, pid, process_started):
             os.kill(pid, signal.SIGSTOP)
-            noted(job_id, pid, process_started)
+            noted(job, pid, process_started)
             self.began.set()
 
         ledger.started = hold
@@ -168,7 +198,7 @@ def test_dismissing_a_running_job_kills_its_process(start):
     wps = start(runner=Slow)
     wps.execute("extract-samples", asynchronous=True, **EXTRACT)
     assert wps.runner.began.wait(30)
-    (running,) = wps.ledger.unsettled()
+    (running,) = wps.ledger.of_user("anna", state="running")
     process = psutil.Process(running.pid)
     header = {"Authorization": "token anna"}
     answer = wps.client.delete(f"/services/wps/jobs/{running.id}", headers=header)
@@ -179,15 +209,15 @@ def test_dismissing_a_running_job_kills_its_process(start):
     assert not (wps.root / f"users/anna/jobs/{running.id}/samples").exists()
 
 
-def test_stopping_the_service_leaves_jobs_for_the_next_start(start, tmp_path, forks):
+def test_stopping_the_service_leaves_jobs_for_the_next_start(start, opened, forks):
     wps = start(runner=Slow)
     wps.execute("extract-samples", asynchronous=True, **EXTRACT)
     assert wps.runner.began.wait(30)
-    (running,) = wps.ledger.unsettled()
+    (running,) = wps.ledger.of_user("anna", state="running")
     wps.dispatcher.stop()
     psutil.wait_procs([p for p in psutil.process_iter() if p.pid == running.pid], timeout=10)
     assert wps.ledger.get(running.id).state == "running"
-    second = Dispatcher(Ledger(tmp_path / "jobs.sqlite"), ProcessRunner(wps.root, forks), 1)
+    second = Dispatcher(opened(), ProcessRunner(wps.root, forks), 1)
     second.start()
     try:
         assert second.wait(running.id, 60).state == "successful"
@@ -251,10 +281,10 @@ def test_a_job_sees_none_of_the_services_secrets(start):
     wps = start(runner=Slow)
     wps.execute("extract-samples", asynchronous=True, **EXTRACT)
     assert wps.runner.began.wait(30)
-    (running,) = wps.ledger.unsettled()
+    (running,) = wps.ledger.of_user("anna", state="running")
     process = psutil.Process(running.pid)
     seen = process.environ()
-    assert "JUPYTERHUB_API_TOKEN" not in seen
+    assert {"JUPYTERHUB_API_TOKEN", "GEOPORTAL_LEDGER"}.isdisjoint(seen)
     assert "secret" not in " ".join(process.cmdline())
     wps.dispatcher.dismiss(running.id, "enough")
 
@@ -290,7 +320,7 @@ def test_one_users_five_hundred_jobs_do_not_hold_up_anothers_first(ledger):
     for _ in range(4):  # on one processor: each is over before the next is taken
         claimed = ledger.claim()
         served.append(claimed.user)
-        ledger.succeed(claimed.id, {})
+        ledger.succeed(claimed, {})
     assert served[0] == "boris"
     assert served.count("boris") == 2
 
@@ -301,7 +331,7 @@ def test_users_take_turns_even_on_one_processor(ledger):
     served = []
     while (claimed := ledger.claim()) is not None:
         served.append(claimed.user)
-        ledger.succeed(claimed.id, {})
+        ledger.succeed(claimed, {})
     assert served == ["anna", "boris", "clara", "anna", "boris", "anna"]
 
 
@@ -337,11 +367,11 @@ def test_the_last_place_is_given_once(ledger):
     assert len(taken) == 5
 
 
-def test_a_paused_queue_keeps_its_jobs_also_over_a_restart(ledger, tmp_path):
+def test_a_paused_queue_keeps_its_jobs_also_over_a_restart(ledger, opened):
     ledger.add(job())
     ledger.pause()
     ledger.pause()
-    again = Ledger(tmp_path / "jobs.sqlite")
+    again = opened()
     assert again.is_paused
     assert again.claim() is None
     again.resume()
@@ -367,12 +397,12 @@ def test_jobs_go_on_after_the_fork_server_was_killed(start):
     wps = start(runner=Slow)
     wps.execute("extract-samples", asynchronous=True, **EXTRACT)
     assert wps.runner.began.wait(30)
-    (running,) = wps.ledger.unsettled()
+    (running,) = wps.ledger.of_user("anna", state="running")
     process = psutil.Process(running.pid)
     wps.runner.began.clear()
     os.kill(process.ppid(), signal.SIGKILL)
     assert wps.runner.began.wait(30)  # the kernel killed the job too, and it began again
-    (again,) = wps.ledger.unsettled()
+    (again,) = wps.ledger.of_user("anna", state="running")
     assert (again.id, again.attempt) == (running.id, 2)
     assert psutil.wait_procs([process], timeout=10)[1] == []
     assert wps.dispatcher.dismiss(again.id, "enough")
@@ -404,16 +434,17 @@ def test_a_second_attempt_removes_the_drafts_of_the_first(start, ledger, tmp_pat
 
 
 def test_what_a_service_could_not_tidy_is_tidied_at_the_next_start(start, ledger, tmp_path):
-    ledger.add(dismissed := job())
-    ledger.claim()
+    ledger.add(job())
+    dismissed = ledger.claim()
     leftover = subprocess.Popen(["sleep", "600"], start_new_session=True)
-    ledger.started(dismissed.id, leftover.pid, psutil.Process(leftover.pid).create_time())
+    ledger.started(dismissed, leftover.pid, psutil.Process(leftover.pid).create_time())
     ledger.dismiss(dismissed.id)
     folder = tmp_path / "storage/users/anna/jobs" / dismissed.id
     (folder / "samples").mkdir(parents=True)
     start()
     assert leftover.wait(10) is not None
     assert list(folder.iterdir()) == []
+    assert ledger.get(dismissed.id).pid is None
     assert ledger.unsettled() == []
 
 
@@ -435,6 +466,14 @@ def test_a_full_disk_at_a_jobs_end_delays_its_end(start, monkeypatch):
     (over,) = wps.ledger.of_user("anna")
     assert not failures
     assert over.state == "successful"
+
+
+def test_a_sentence_that_is_no_text_is_kept_as_far_as_it_goes(ledger):
+    ledger.add(job())
+    running = ledger.claim()
+    assert ledger.progress(running, 5, "half \0")
+    assert ledger.fail(running, "no \ud800 text \0")
+    assert ledger.get(running.id).error == "no ? text ?"
 
 
 NONSENSE = [

@@ -241,8 +241,8 @@ def test_jobs_are_listed_newest_first_a_page_at_a_time(start):
 def test_a_running_job_shows_how_far_it_is_and_its_page_loads_itself_again(start):
     wps = start(running=False)
     wps.ledger.add(job(user="anna", id="1"))
-    wps.ledger.claim()
-    wps.ledger.progress("1", 40, "cutting chips")
+    running = wps.ledger.claim()
+    wps.ledger.progress(running, 40, "cutting chips")
     anna = Browser(wps, "anna")
     for path in ("", "jobs/1.html"):
         anna.open(path)
@@ -251,7 +251,7 @@ def test_a_running_job_shows_how_far_it_is_and_its_page_loads_itself_again(start
         assert refresh(anna) == ["5"]
         assert refresh(anna.open(anna.answer.request.path + "?still")) == []
     assert refresh(anna.open("processes/extract-samples")) == []
-    wps.ledger.succeed("1", {})
+    wps.ledger.succeed(running, {})
     assert refresh(anna.open("jobs/1.html")) == []
 
 

@@ -13,3 +13,34 @@ app.kubernetes.io/name: geoportal
 app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: wps
 {{- end }}
+
+{{/* What the WPS's runner writes on the pods of jobs. */}}
+{{- define "geoportal.job.selector" -}}
+app.kubernetes.io/name: geoportal
+app.kubernetes.io/component: job
+{{- end }}
+
+{{/* The images that a job may run, as a list in JSON. */}}
+{{- define "geoportal.job.images" -}}
+{{- compact (list (.Values.jobs.image | default .Values.wps.image) .Values.jobs.cudaImage) | toJson -}}
+{{- end }}
+
+{{/* What no single value can say; a sentence for each, with its remedy. */}}
+{{- define "geoportal.check" -}}
+{{- $hub := .Values.jupyterhub }}
+{{- if not $hub.hub.cookieSecret }}
+{{- fail "jupyterhub.hub.cookieSecret is not set: give it what `openssl rand -hex 32` prints, and keep it. A new one signs everybody out." }}
+{{- end }}
+{{- if not $hub.proxy.secretToken }}
+{{- fail "jupyterhub.proxy.secretToken is not set: give it what `openssl rand -hex 32` prints, and keep it. Without it an upgrade or a rollback may restart the proxy and cut everybody off." }}
+{{- end }}
+{{- if and (gt (int .Values.wps.replicas) 1) (not .Values.wps.databaseSecret) }}
+{{- fail (printf "wps.replicas is %v, and the ledger of jobs is SQLite, which one pod can write: name a PostgreSQL in wps.databaseSecret, or set wps.replicas to 1." .Values.wps.replicas) }}
+{{- end }}
+{{- if and (gt (int .Values.wps.replicas) 1) (eq .Values.jobs.runIn "processes") }}
+{{- fail (printf "wps.replicas is %v, and jobs.runIn is processes: several pods are for jobs.runIn kubernetes." .Values.wps.replicas) }}
+{{- end }}
+{{- if ne .Values.jupyterhub.custom.geoportal.spawner.kind "kubernetes" }}
+{{- fail "jupyterhub.custom.geoportal.spawner.kind must be kubernetes in a cluster." }}
+{{- end }}
+{{- end }}

@@ -1,0 +1,101 @@
+"""Helm itself, and the chart rendered by it, with a stub where z2jh is not at hand."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+CHART = Path(__file__).parents[2] / "helm" / "geoportal"
+Z2JH = "GEOPORTAL_TEST_Z2JH"
+"""Names a folder or archive with z2jh's chart, to render ours with the real one."""
+SECRETS = {
+    "jupyterhub": {"hub": {"cookieSecret": "c" * 64}, "proxy": {"secretToken": "d" * 64}},
+}
+TRIAL = {"kind": "shared-password"}
+
+
+class Helm:
+    """Runs Helm on a copy of the chart."""
+
+    def __init__(self, program, folder):
+        self._program, self._folder = program, folder
+        self.chart = folder / "geoportal"
+        shutil.copytree(CHART, self.chart, ignore=shutil.ignore_patterns("charts", "Chart.lock"))
+        self._add_z2jh()
+        # nothing of the machine's own configuration
+        self._environment = {"PATH": os.environ["PATH"], "HOME": str(folder)}
+
+    def run(self, *arguments, values=()):
+        """Return the finished process; values are laid over those of the chart, in order."""
+        files = []
+        for number, value in enumerate(values):
+            path = self._folder / f"values-{number}.yaml"
+            path.write_text(yaml.safe_dump(value), encoding="utf-8")
+            files += ["--values", str(path)]
+        return subprocess.run(
+            [self._program, *arguments, str(self.chart), *files],
+            check=False, capture_output=True, text=True, env=self._environment,
+        )  # fmt: skip
+
+    def rendered(self, *values):
+        """Return the manifests as text."""
+        done = self.run(
+            "template", "trial", "--namespace", "geo", "--kube-version", "1.34.0",
+            values=[SECRETS, *values],
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def manifests(self, *values):
+        """Return our manifests, without z2jh's."""
+        documents = yaml.safe_load_all(self.rendered(*values))
+        return [d for d in documents if d and _is_ours(d)]
+
+    def refusal(self, *values, secrets=SECRETS):
+        """Return what Helm says of values that do not do."""
+        done = self.run("template", "trial", values=[secrets, *values])
+        assert done.returncode != 0
+        return done.stderr
+
+    def _add_z2jh(self):
+        there = self.chart / "charts" / "jupyterhub"
+        real = os.environ.get(Z2JH)
+        if real:
+            shutil.copytree(real, there)
+        else:
+            (there / "templates").mkdir(parents=True)
+            (there / "Chart.yaml").write_text("apiVersion: v2\nname: jupyterhub\nversion: 0.0.0\n")
+        lines = (there / "Chart.yaml").read_text(encoding="utf-8").splitlines()
+        (wanted,) = yaml.safe_load((self.chart / "Chart.yaml").read_text())["dependencies"]
+        (there / "Chart.yaml").write_text(
+            "\n".join(
+                f"version: {wanted['version']}" if line.startswith("version:") else line
+                for line in lines
+            )
+        )
+
+
+def _is_ours(document):
+    return document["metadata"].get("labels", {}).get("app.kubernetes.io/name") == "geoportal"
+
+
+def _helm(folder):
+    program = Path(sys.executable).parent / "helm"
+    found = str(program) if program.exists() else shutil.which("helm")
+    if found is None:
+        pytest.skip("Helm is not installed: python tests/helm/install_helm.py .venv/bin")
+    return Helm(found, folder)
+
+
+@pytest.fixture
+def helm(tmp_path):
+    return _helm(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def helm_of_module(tmp_path_factory):
+    return _helm(tmp_path_factory.mktemp("helm"))

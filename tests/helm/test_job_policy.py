@@ -1,0 +1,251 @@
+"""The admission policy of jobs, in its own language: what a runner makes passes, no more."""
+
+import copy
+
+import celpy
+import pytest
+from celpy.adapter import json_to_cel
+
+IMAGES = ("geoportal/wps:0.1.0", "geoportal/wps-cuda:0.1.0")
+
+
+class Policy:
+    """Evaluates a ValidatingAdmissionPolicy as Kubernetes does."""
+
+    def __init__(self, manifest):
+        self._spec = manifest["spec"]
+        self._cel = celpy.Environment()
+        self.messages = [rule["message"] for rule in self._spec["validations"]]
+
+    def refusals(self, job):
+        """Return the messages of what a job breaks."""
+        given = {"object": json_to_cel(job), "variables": celpy.celtypes.MapType()}
+        for variable in self._spec["variables"]:
+            value = self._value(variable["expression"], given)
+            given["variables"][celpy.celtypes.StringType(variable["name"])] = value
+        return [
+            rule["message"]
+            for rule in self._spec["validations"]
+            if not self._holds(rule["expression"], given)
+        ]
+
+    def concerns(self, user):
+        """Return whether the policy judges what this user creates."""
+        request = {"request": json_to_cel({"userInfo": {"username": user}})}
+        return all(
+            bool(self._value(condition["expression"], request))
+            for condition in self._spec["matchConditions"]
+        )
+
+    def _holds(self, expression, given):
+        try:
+            return bool(self._value(expression, given))
+        except celpy.CELEvalError:  # failurePolicy: Fail
+            return False
+
+    def _value(self, expression, given):
+        return self._cel.program(self._cel.compile(expression)).evaluate(given)
+
+
+@pytest.fixture(scope="module")
+def policy(helm_of_module):
+    (manifest,) = (
+        m
+        for m in helm_of_module.manifests({"jobs": {"cudaImage": IMAGES[1]}})
+        if m["kind"] == "ValidatingAdmissionPolicy"
+    )
+    return Policy(manifest)
+
+
+@pytest.fixture
+def job():
+    return copy.deepcopy(JOB)
+
+
+JOB = {
+    "apiVersion": "batch/v1",
+    "kind": "Job",
+    "metadata": {"name": "wps-1"},
+    "spec": {
+        "activeDeadlineSeconds": 3600,
+        "backoffLimit": 0,
+        "template": {
+            "metadata": {"labels": {"app.kubernetes.io/component": "job"}},
+            "spec": {
+                "automountServiceAccountToken": False,
+                "restartPolicy": "Never",
+                "securityContext": {
+                    "runAsNonRoot": True,
+                    "runAsUser": 1000,
+                    "runAsGroup": 100,
+                    "fsGroup": 100,
+                    "seccompProfile": {"type": "RuntimeDefault"},
+                },
+                "containers": [
+                    {
+                        "name": "job",
+                        "image": IMAGES[0],
+                        "env": [{"name": "A", "value": "b"}],
+                        "resources": {"limits": {"cpu": "1", "memory": "1Gi"}},
+                        "securityContext": {
+                            "allowPrivilegeEscalation": False,
+                            "readOnlyRootFilesystem": True,
+                            "capabilities": {"drop": ["ALL"]},
+                        },
+                        "volumeMounts": [
+                            {
+                                "name": "storage",
+                                "mountPath": "/storage/users/ann",
+                                "subPath": "users/ann",
+                            },
+                            {
+                                "name": "storage",
+                                "mountPath": "/storage/shared",
+                                "subPath": "shared",
+                                "readOnly": True,
+                            },
+                            {"name": "tmp", "mountPath": "/tmp"},
+                        ],
+                    }
+                ],
+                "volumes": [
+                    {
+                        "name": "storage",
+                        "persistentVolumeClaim": {"claimName": "geoportal-storage"},
+                    },
+                    {"name": "tmp", "emptyDir": {}},
+                ],
+            },
+        },
+    },
+}
+
+
+def pod(job):
+    return job["spec"]["template"]["spec"]
+
+
+def container(job):
+    return pod(job)["containers"][0]
+
+
+def with_an_init_container(job, **changes):
+    return pod(job).update(initContainers=[{**container(job), **changes}])
+
+
+HOSTILE = {
+    "a foreign image": lambda job: container(job).update(image="evil/wps:0.1.0"),
+    "a foreign image before": lambda job: with_an_init_container(job, image="evil/x"),
+    "a secret as volume": lambda job: pod(job)["volumes"].append(
+        {"name": "s", "secret": {"secretName": "hub"}}
+    ),
+    "a secret among projected volumes": lambda job: pod(job)["volumes"].append(
+        {"name": "s", "projected": {"sources": [{"secret": {"name": "hub"}}]}}
+    ),
+    "a settings file": lambda job: pod(job)["volumes"].append(
+        {"name": "s", "configMap": {"name": "geoportal-settings"}}
+    ),
+    "a folder of the node": lambda job: pod(job)["volumes"].append(
+        {"name": "s", "hostPath": {"path": "/"}}
+    ),
+    "another claim": lambda job: pod(job)["volumes"][0].update(
+        persistentVolumeClaim={"claimName": "hub-db-dir"}
+    ),
+    "the whole storage": lambda job: container(job)["volumeMounts"][0].pop("subPath"),
+    "everybody's folders": lambda job: container(job)["volumeMounts"][0].update(subPath="users"),
+    "a path by expression": lambda job: container(job)["volumeMounts"][0].update(
+        subPathExpr="$(A)"
+    ),
+    "shared to write": lambda job: container(job)["volumeMounts"][1].pop("readOnly"),
+    "the whole storage before": lambda job: with_an_init_container(
+        job, volumeMounts=[{"name": "storage", "mountPath": "/all"}]
+    ),
+    "a secret in the environment": lambda job: container(job)["env"].append(
+        {"name": "S", "valueFrom": {"secretKeyRef": {"name": "hub", "key": "x"}}}
+    ),
+    "all of a secret in the environment": lambda job: container(job).update(
+        envFrom=[{"secretRef": {"name": "hub"}}]
+    ),
+    "the hub's account": lambda job: pod(job).update(serviceAccountName="hub"),
+    "a token": lambda job: pod(job).update(automountServiceAccountToken=True),
+    "a token by default": lambda job: pod(job).pop("automountServiceAccountToken"),
+    "the node's network": lambda job: pod(job).update(hostNetwork=True),
+    "the node's processes": lambda job: pod(job).update(hostPID=True),
+    "the node's memory": lambda job: pod(job).update(hostIPC=True),
+    "a port of the node": lambda job: container(job).update(
+        ports=[{"containerPort": 80, "hostPort": 80}]
+    ),
+    "a node of its choice": lambda job: pod(job).update(nodeName="control-plane"),
+    "a priority": lambda job: pod(job).update(priorityClassName="system-node-critical"),
+    "a secret for images": lambda job: pod(job).update(imagePullSecrets=[{"name": "hub"}]),
+    "root": lambda job: pod(job)["securityContext"].update(runAsUser=0),
+    "root in the container": lambda job: container(job)["securityContext"].update(runAsUser=0),
+    "root's group": lambda job: pod(job)["securityContext"].update(runAsGroup=0),
+    "a foreign group": lambda job: pod(job)["securityContext"].update(supplementalGroups=[0]),
+    "any system call": lambda job: pod(job)["securityContext"].update(
+        seccompProfile={"type": "Unconfined"}
+    ),
+    "no security context": lambda job: pod(job).pop("securityContext"),
+    "privileges": lambda job: container(job)["securityContext"].update(privileged=True),
+    "escalation": lambda job: container(job)["securityContext"].update(
+        allowPrivilegeEscalation=True
+    ),
+    "a capability": lambda job: container(job)["securityContext"].update(
+        capabilities={"drop": ["ALL"], "add": ["SYS_ADMIN"]}
+    ),
+    "a writable image": lambda job: container(job)["securityContext"].update(
+        readOnlyRootFilesystem=False
+    ),
+    "privileges before": lambda job: with_an_init_container(
+        job, securityContext={"privileged": True}
+    ),
+    "no limit of memory": lambda job: container(job)["resources"].pop("limits"),
+    "no end": lambda job: job["spec"].pop("activeDeadlineSeconds"),
+    "a late end": lambda job: job["spec"].update(activeDeadlineSeconds=10**9),
+    "many pods": lambda job: job["spec"].update(parallelism=100),
+    "another label": lambda job: job["spec"]["template"]["metadata"].update(labels={}),
+    "the hub's label": lambda job: job["spec"]["template"]["metadata"]["labels"].update(
+        {"hub.jupyter.org/network-access-hub": "true"}
+    ),
+    "a device": lambda job: container(job).update(
+        volumeDevices=[{"name": "storage", "devicePath": "/dev/x"}]
+    ),
+}
+
+
+def test_an_honest_job_passes(policy, job):
+    assert policy.refusals(job) == []
+
+
+def test_a_job_for_a_gpu_passes(policy, job):
+    container(job).update(image=IMAGES[1])
+    container(job)["resources"]["limits"]["nvidia.com/gpu"] = "1"
+    assert policy.refusals(job) == []
+
+
+def test_a_team_s_folder_passes(policy, job):
+    container(job)["volumeMounts"].append(
+        {"name": "storage", "mountPath": "/storage/team/geo", "subPath": "team/Geo & Co"}
+    )
+    assert policy.refusals(job) == []
+
+
+@pytest.mark.parametrize("change", HOSTILE.values(), ids=HOSTILE)
+def test_what_the_service_has_no_use_for_is_refused(policy, job, change):
+    change(job)
+    assert policy.refusals(job)
+
+
+def test_each_rule_is_needed(policy):
+    broken = set()
+    for change in HOSTILE.values():
+        one = copy.deepcopy(JOB)
+        change(one)
+        broken.update(policy.refusals(one))
+    assert broken == set(policy.messages) - {"only jobs may be created"}
+
+
+def test_only_the_account_of_the_service_is_judged(policy):
+    assert policy.concerns("system:serviceaccount:geo:geoportal-wps")
+    assert not policy.concerns("system:serviceaccount:geo:hub")
+    assert not policy.concerns("system:serviceaccount:other:geoportal-wps")

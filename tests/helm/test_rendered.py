@@ -1,0 +1,191 @@
+"""The chart as Helm renders it: valid for Kubernetes, locked down, and plain about mistakes."""
+
+import json
+from collections.abc import Iterator
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from helm.values_schema import schema
+from hub.settings import Settings
+from tests.helm.conftest import CHART, SECRETS, TRIAL
+
+TRIAL_HUB = {"jupyterhub": {"custom": {"geoportal": {"authenticator": TRIAL}}}}
+DATABASE = {"wps": {"databaseSecret": "ours", "replicas": 3}}
+IN_THE_WPS = {"jobs": {"runIn": "processes"}}
+AS_ROOT = {"storage": {"ownAsRoot": True}}
+CHOICES = {
+    "as it is": (),
+    "a trial": (TRIAL_HUB,),
+    "several pods with a database": (DATABASE,),
+    "jobs in the service": (IN_THE_WPS,),
+    "a volume without a driver": (AS_ROOT,),
+    "with a GPU": ({"jobs": {"cudaImage": "geoportal/wps-cuda:0.1.0"}},),
+    "a claim of one's own": ({"storage": {"create": False}},),
+    "without policies": ({"networkPolicy": {"enabled": False}},),
+}
+
+
+def of_kind(manifests, kind, name=None):
+    (found,) = (
+        m for m in manifests if m["kind"] == kind and name in (None, m["metadata"]["name"])
+    )
+    return found
+
+
+def pods(manifests) -> Iterator[dict]:
+    return (m["spec"]["template"]["spec"] for m in manifests if m["kind"] == "Deployment")
+
+
+@pytest.mark.parametrize("values", CHOICES.values(), ids=CHOICES)
+def test_helm_finds_nothing_to_object_to(helm, values):
+    done = helm.run("lint", "--strict", values=[SECRETS, *values])
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("version", ["1.32", "1.37"])
+@pytest.mark.parametrize("values", CHOICES.values(), ids=CHOICES)
+def test_kubernetes_knows_every_field(helm, values, version):
+    for manifest in yaml.safe_load_all(helm.rendered(*values)):
+        if manifest:
+            kubernetes_validate.validate(manifest, version, strict=True)
+
+
+@pytest.mark.parametrize("values", CHOICES.values(), ids=CHOICES)
+def test_nothing_runs_as_root_or_writes_to_its_image(helm, values):
+    for pod in pods(helm.manifests(*values)):
+        assert pod["securityContext"]["runAsNonRoot"]
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        for container in pod["containers"] + pod["initContainers"]:
+            own = container["securityContext"]
+            assert own["readOnlyRootFilesystem"]
+            assert not own["allowPrivilegeEscalation"]
+            assert own["capabilities"]["drop"] == ["ALL"]
+            assert container["resources"]["requests"]
+            if own.get("runAsUser") == 0:  # asked for, and for this alone
+                assert values == (AS_ROOT,)
+                assert own["capabilities"]["add"] == ["CHOWN", "FOWNER"]
+
+
+def test_schema_is_the_one_that_the_settings_give():
+    """If this fails: python -m helm.values_schema > helm/geoportal/values.schema.json."""
+    assert json.loads((CHART / "values.schema.json").read_text(encoding="utf-8")) == schema()
+
+
+def test_schema_of_the_settings_is_that_of_the_hub():
+    made = schema()
+    hub = Settings.model_json_schema()
+    assert made["$defs"]["Settings"]["properties"] == hub["properties"]
+    for name, kind in hub["$defs"].items():
+        assert made["$defs"][name]["properties"].items() >= kind["properties"].items()
+
+
+def test_a_trial_needs_nothing_but_its_kind(helm):
+    written = of_kind(helm.manifests(TRIAL_HUB), "ConfigMap")["data"]["settings.yaml"]
+    settings = Settings.model_validate(yaml.safe_load(written))
+    assert settings.authenticator.kind == "shared-password"
+
+
+@pytest.mark.parametrize(
+    ("values", "place"),
+    [
+        ({"wps": {"replica": 2}}, "/wps"),
+        ({"jobs": {"runIn": "docker"}}, "/jobs/runIn"),
+        ({"storage": {"size": "much"}}, "/storage/size"),
+        (
+            {"jupyterhub": {"custom": {"geoportal": {"profiles": [{"slug": "x", "gpu": 1}]}}}},
+            "/jupyterhub/custom/geoportal/profiles/0",
+        ),
+        (
+            {"jupyterhub": {"custom": {"geoportal": {"authenticator": {"ulr": "x"}}}}},
+            "/jupyterhub/custom/geoportal/authenticator",
+        ),
+    ],
+)
+def test_a_misspelt_value_is_named_by_its_place(helm, values, place):
+    assert f"'{place}'" in helm.refusal(values)
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"wps": {"replicas": 2}}, "the ledger of jobs is SQLite"),
+        (DATABASE | IN_THE_WPS, "several pods are for jobs.runIn kubernetes"),
+        (
+            {"jupyterhub": {"hub": {"cookieSecret": None}}},
+            "jupyterhub.hub.cookieSecret is not set",
+        ),
+        (
+            {"jupyterhub": {"proxy": {"secretToken": None}}},
+            "jupyterhub.proxy.secretToken is not set",
+        ),
+    ],
+)
+def test_what_does_not_go_together_is_refused_in_a_sentence(helm, values, sentence):
+    assert sentence in helm.refusal(values)
+
+
+def test_one_pod_at_a_time_writes_the_ledger(helm):
+    deployment = of_kind(helm.manifests(), "Deployment")["spec"]
+    assert deployment["replicas"] == 1
+    assert deployment["strategy"] == {"type": "Recreate"}
+    claim = of_kind(helm.manifests(), "PersistentVolumeClaim", "geoportal-wps-state")
+    assert claim["spec"]["accessModes"] == ["ReadWriteOnce"]
+
+
+def test_several_pods_share_a_database_and_nothing_else(helm):
+    manifests = helm.manifests(DATABASE)
+    deployment = of_kind(manifests, "Deployment")["spec"]
+    volumes = {v["name"]: v for v in deployment["template"]["spec"]["volumes"]}
+    assert deployment["replicas"] == 3
+    assert volumes["state"] == {"name": "state", "emptyDir": {}}
+    assert volumes["secrets"]["secret"]["secretName"] == "ours"
+    assert "geoportal-wps-state" not in [m["metadata"]["name"] for m in manifests]
+
+
+def test_people_s_files_outlive_the_release(helm):
+    for manifest in helm.manifests():
+        if manifest["kind"] == "PersistentVolumeClaim":
+            assert manifest["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
+
+
+def test_the_service_may_touch_jobs_and_read_their_pods(helm):
+    (jobs, pods, log) = of_kind(helm.manifests(), "Role")["rules"]
+    assert jobs == {
+        "apiGroups": ["batch"],
+        "resources": ["jobs"],
+        "verbs": ["create", "get", "list", "watch", "delete"],
+    }
+    assert pods["resources"] == ["pods"]
+    assert log == {"apiGroups": [""], "resources": ["pods/log"], "verbs": ["get"]}
+    assert not {"create", "update", "patch", "delete"} & {*pods["verbs"]}
+
+
+def test_a_service_that_computes_jobs_itself_has_no_account(helm):
+    manifests = helm.manifests(IN_THE_WPS)
+    assert not {"Role", "ServiceAccount", "ValidatingAdmissionPolicy"} & {
+        m["kind"] for m in manifests
+    }
+    (pod,) = pods(manifests)
+    assert not pod["automountServiceAccountToken"]
+
+
+def test_a_job_speaks_to_the_service_alone(helm):
+    policy = of_kind(helm.manifests(), "NetworkPolicy", "geoportal-jobs")["spec"]
+    wps = of_kind(helm.manifests(), "Deployment")["spec"]["selector"]["matchLabels"]
+    to_wps, to_dns = policy["egress"]
+    assert policy["policyTypes"] == ["Ingress", "Egress"]
+    assert "ingress" not in policy
+    assert to_wps == {
+        "to": [{"podSelector": {"matchLabels": wps}}],
+        "ports": [{"port": "http"}],
+    }
+    assert {p["port"] for p in to_dns["ports"]} == {53}
+
+
+def test_secrets_stand_in_no_manifest_of_ours(helm):
+    for manifest in helm.manifests(DATABASE):
+        text = yaml.safe_dump(manifest)
+        assert "c" * 64 not in text
+        assert "d" * 64 not in text

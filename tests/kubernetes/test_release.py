@@ -1,0 +1,280 @@
+"""Sign in, compute, break, upgrade and leave: what users and administrators do in a cluster.
+
+One story in order; later tests need the servers and files of earlier ones.
+"""
+
+import base64
+import json
+import sqlite3
+import subprocess
+import time
+from urllib.parse import urljoin
+from uuid import uuid4
+
+import pytest
+import yaml
+from websocket import create_connection
+
+from tests import scenes
+from tests.kubernetes.conftest import MINUTES, NAMESPACE, blocks
+
+pytestmark = pytest.mark.timeout(20 * 60)
+USER = "bob.smith"  # not a name that Kubernetes would take
+POLL_SECONDS = 0.5
+
+
+class Desk:
+    """A user with a running server."""
+
+    def __init__(self, release, session):
+        self._release, self.session = release, session
+
+    @property
+    def lab(self):
+        return f"{self._release.url}/user/{USER}/"
+
+    @property
+    def wps(self):
+        return f"{self._release.url}/services/wps/"
+
+    def upload(self, path, name):
+        content = base64.b64encode(path.read_bytes()).decode()
+        body = {"type": "file", "format": "base64", "content": content}
+        self.session.put(
+            f"{self.lab}api/contents/{name}", json=body, timeout=MINUTES
+        ).raise_for_status()
+
+    def has(self, name):
+        asked = f"{self.lab}api/contents/{name}?content=0"
+        return self.session.get(asked, timeout=MINUTES).ok
+
+    def start_kernel(self):
+        made = self.session.post(
+            f"{self.lab}api/kernels", json={"name": "python3"}, timeout=MINUTES
+        )
+        made.raise_for_status()
+        return made.json()["id"]
+
+    def compute(self, kernel, code):
+        """Run code in a kernel and return what it prints."""
+        address = f"{self.lab}api/kernels/{kernel}/channels".replace("http", "ws", 1)
+        channel = create_connection(
+            address, header=[f"Authorization: {self.session.headers['Authorization']}"], timeout=60
+        )
+        number = uuid4().hex
+        header = {
+            "msg_id": number, "msg_type": "execute_request", "username": "", "session": number,
+            "version": "5.3",
+        }  # fmt: skip
+        content = {"code": code, "silent": False, "store_history": False}
+        message = {
+            "header": header, "parent_header": {}, "metadata": {}, "content": content,
+            "channel": "shell",
+        }  # fmt: skip
+        channel.send(json.dumps(message))
+        printed = ""
+        while True:
+            heard = json.loads(channel.recv())
+            if heard["parent_header"].get("msg_id") != number:
+                continue
+            if heard["msg_type"] == "stream":
+                printed += heard["content"]["text"]
+            if heard["msg_type"] == "execute_reply":
+                assert heard["content"]["status"] == "ok", heard
+                channel.close()
+                return printed
+
+    def execute(self, operation, **inputs):
+        """Have the WPS accept a job and return its id."""
+        values = ";".join(f"{name}={value}" for name, value in inputs.items())
+        asked = {
+            "service": "WPS", "version": "1.0.0", "request": "Execute", "identifier": operation,
+            "DataInputs": values, "storeExecuteResponse": "true", "status": "true",
+        }  # fmt: skip
+        answer = self.session.get(self.wps, params=asked, timeout=2 * MINUTES)
+        assert answer.ok, answer.text
+        (job,) = self.session.get(
+            urljoin(self.wps, "jobs"), params={"limit": 1}, timeout=MINUTES
+        ).json()["jobs"]
+        return job["id"]
+
+    def job(self, number):
+        answer = self.session.get(urljoin(self.wps, f"jobs/{number}"), timeout=MINUTES)
+        answer.raise_for_status()
+        return answer.json()
+
+    def end_of(self, number, seconds=5 * MINUTES):
+        deadline = time.monotonic() + seconds
+        while (job := self.job(number))["finished"] is None:
+            assert time.monotonic() < deadline, job
+            time.sleep(POLL_SECONDS)
+        return job
+
+
+@pytest.fixture(scope="module")
+def desk(release):
+    """Sign in and start the server of the profile for processors."""
+    session = release.session(USER)
+    *_, last = release.start(session, USER, "cpu")
+    assert last.get("ready"), (last, release.state())
+    return Desk(release, session)
+
+
+@pytest.fixture(scope="module")
+def kernel(desk):
+    number = desk.start_kernel()
+    desk.compute(number, "kept = 6 * 7")
+    return number
+
+
+@pytest.fixture(scope="module")
+def drawn(desk, tmp_path_factory):
+    """A small scene and its labels, in the user's folder."""
+    folder = tmp_path_factory.mktemp("drawn")
+    image, classes = scenes.quarters()
+    scenes.write_raster(folder / "scene.tif", image)
+    scenes.write_raster(folder / "labels.tif", classes[None])
+    for name in ("scene.tif", "labels.tif"):
+        desk.upload(folder / name, name)
+    return {"scene": "home/scene.tif", "labels": "home/labels.tif"}
+
+
+def pod_of(kubectl, user_slug):
+    (pod,) = [
+        p
+        for p in kubectl.get("pods", "--selector", "component=singleuser-server")["items"]
+        if user_slug in p["metadata"]["name"]
+    ]
+    return pod
+
+
+def test_a_user_s_server_runs_without_rights(desk, kubectl):
+    pod = pod_of(kubectl, "bob-smith")
+    (container,) = pod["spec"]["containers"]
+    assert not pod["spec"]["automountServiceAccountToken"]
+    assert not container["securityContext"]["allowPrivilegeEscalation"]
+    mounted = {m["subPath"] for m in container["volumeMounts"] if m.get("subPath")}
+    assert "shared" in mounted
+    assert any(path.startswith("users/bob-smith") for path in mounted)
+
+
+def test_a_kernel_computes_there(desk, kernel):
+    assert desk.compute(kernel, "import os; print(kept, os.getuid(), os.getgid())") == (
+        "42 1000 100\n"
+    )
+
+
+def test_a_missing_gpu_is_named(release, kubectl):
+    session = release.session("carol")
+    for event in release.start(session, "carol", "cuda"):
+        if "gpu" in event.get("message", "").lower():
+            break
+    else:
+        pytest.fail(f"no word of a GPU: {release.state()}")
+    pod = pod_of(kubectl, "carol")
+    assert pod["status"]["phase"] == "Pending"
+    server = f"{release.url}/hub/api/users/carol/server"
+    session.delete(server, timeout=2 * MINUTES)
+
+
+def jobs_of(kubectl, number):
+    return kubectl.get("jobs", "--selector", f"geoportal/job={number}")["items"]
+
+
+def test_a_job_computes_as_a_job_of_the_cluster(desk, kubectl, drawn):
+    number = desk.execute("extract-samples", **drawn)
+    deadline = time.monotonic() + MINUTES
+    while not (made := jobs_of(kubectl, number)):
+        assert time.monotonic() < deadline, desk.job(number)
+        time.sleep(POLL_SECONDS)
+    (container,) = made[0]["spec"]["template"]["spec"]["containers"]
+    mounted = [m.get("subPath") for m in container["volumeMounts"] if m["name"] == "storage"]
+    assert sorted(path.split("---")[0] for path in mounted) == ["shared", "users/bob-smith"]
+    ended = desk.end_of(number)
+    assert ended["state"] == "successful", (ended, kubectl("get", "jobs,pods"))
+    assert ended["outputs"]["total"]
+    assert desk.has(f"jobs/{number}/counts.csv")
+
+
+def test_a_job_survives_the_service(desk, kubectl, drawn):
+    job = desk.execute("extract-samples", **drawn)
+    kubectl("delete", "pod", "--selector", "app.kubernetes.io/component=wps", "--wait=false")
+    kubectl("rollout", "status", "deployment/geoportal-wps", f"--timeout={5 * 60}s")
+    deadline = time.monotonic() + 2 * MINUTES
+    while not desk.session.get(desk.wps, params={"service": "WPS"}, timeout=60).status_code < 500:
+        assert time.monotonic() < deadline
+        time.sleep(POLL_SECONDS)
+    ended = desk.end_of(job)
+    assert ended["state"] == "successful", ended
+
+
+def test_a_job_is_dismissed_with_its_pod(desk, kubectl, drawn):
+    job = desk.execute("extract-samples", **drawn)
+    desk.session.delete(urljoin(desk.wps, f"jobs/{job}"), timeout=MINUTES)
+    assert desk.end_of(job)["state"] in ("dismissed", "successful")
+    kubectl("wait", "--for=delete", "jobs", "--selector", f"geoportal/job={job}", "--timeout=60s")
+
+
+def test_the_service_may_not_mount_a_secret(kubectl):
+    spec = {
+        "restartPolicy": "Never",
+        "containers": [
+            {
+                "name": "thief",
+                "image": "geoportal/wps:0.1.0",
+                "volumeMounts": [{"name": "s", "mountPath": "/s"}],
+            }
+        ],
+        "volumes": [{"name": "s", "secret": {"secretName": "hub"}}],
+    }
+    job = {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": "thief"},
+        "spec": {"template": {"spec": spec}},
+    }
+    done = kubectl(
+        "create", "--filename", "-", "--as", f"system:serviceaccount:{NAMESPACE}:geoportal-wps",
+        input=yaml.safe_dump(job), check=False,
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert "no secret" in done.stderr
+
+
+def test_a_user_s_server_outlives_the_hub(release, desk, kernel, kubectl):
+    before = pod_of(kubectl, "bob-smith")["metadata"]["uid"]
+    kubectl(
+        "delete", "pod", "--selector", "component=hub", "--force", "--grace-period=0",
+        "--wait=false",
+    )  # fmt: skip
+    assert desk.compute(kernel, "print(kept)") == "42\n"
+    kubectl("rollout", "status", "deployment/hub", f"--timeout={5 * 60}s")
+    assert pod_of(kubectl, "bob-smith")["metadata"]["uid"] == before
+    assert desk.compute(kernel, "print(kept)") == "42\n"
+
+
+def test_upgrade_and_rollback_keep_servers_and_files(release, desk, kernel, kubectl, drawn):
+    before = pod_of(kubectl, "bob-smith")["metadata"]["uid"]
+    upgrade, rollback = blocks("Upgrade")
+    changed = "--set jupyterhub.custom.geoportal.wps.jobs_kept_days=7 --wait"
+    release.run(upgrade.replace("--wait", changed))
+    assert desk.compute(kernel, "print(kept)") == "42\n"
+    release.run(rollback)
+    assert desk.compute(kernel, "print(kept)") == "42\n"
+    assert pod_of(kubectl, "bob-smith")["metadata"]["uid"] == before
+    assert desk.has("scene.tif")
+
+
+def test_databases_are_copied_while_they_are_in_use(release, desk, drawn):
+    (*_, commands) = blocks("Back up and restore")
+    release.run(commands)
+    with sqlite3.connect(release.folder / "jobs.sqlite") as jobs:
+        assert jobs.execute("SELECT count(*) FROM jobs").fetchone()[0] >= 1
+    with sqlite3.connect(release.folder / "jupyterhub.sqlite") as hub:
+        assert (USER,) in hub.execute("SELECT name FROM users").fetchall()
+
+
+def test_the_volumes_outlive_the_release(release, kubectl, drawn):
+    subprocess.run(["helm", "uninstall", "geoportal", "--namespace", NAMESPACE], check=True)
+    claims = {c["metadata"]["name"] for c in kubectl.get("pvc")["items"]}
+    assert {"geoportal-storage", "geoportal-wps-state"} <= claims

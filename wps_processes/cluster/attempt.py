@@ -1,0 +1,254 @@
+"""One attempt at a job: its Job is made unless it is there, followed, and deleted if need be."""
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from landcover.errors import LandcoverError
+from landcover.operation import Resources
+from landcover.operations import by_identifier
+from landcover.storage import Storage
+from wps_processes.cluster import signs
+from wps_processes.cluster.api import Cluster, Object, Refused, Unreachable
+from wps_processes.cluster.manifest import given, manifest_of, name_of
+from wps_processes.cluster.settings import ClusterSettings
+from wps_processes.cluster.watching import Sight, Watching
+from wps_processes.fetching import Fetcher
+from wps_processes.job import timed
+from wps_processes.jobs import DISMISSED, SUCCESSFUL, Job, Ledger, Outcome
+from wps_processes.runners import NO_ANSWER, log_of, remove_drafts
+from wps_processes.runs import RunTokens
+
+LOGGER = logging.getLogger(__name__)
+NO_API = "waiting for the cluster, whose API does not answer"
+NO_QUOTA = "waiting for room in the cluster's quota"
+DELETED = "the job was deleted in the cluster, not by this service: start it again"
+NOT_ADMITTED = (
+    "the cluster does not admit the job: ask an administrator, the service's log says more"
+)
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0
+_SECONDS_BETWEEN_LOOKS = 60.0  # if nothing is heard
+_SECONDS_FOR_THE_OTHER = 15.0  # Job and pod are watched by two, and one may be behind
+_SECONDS_TO_END = 60.0
+_GIVE_UP_SECONDS = 300.0
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True)
+class Means:
+    """By what jobs are run.
+
+    Attributes:
+        root: of the storage tree, here and in the pods.
+        cluster: where Jobs are made.
+        watching: knows the Jobs and pods there are.
+        settings: how.
+        tokens: by which pods report.
+        fetcher: of what others shared, if there is anything.
+        patience: seconds after which a pod that cannot start is given up.
+        stopping: set when the service ends.
+    """
+
+    root: Path
+    cluster: Cluster
+    watching: Watching
+    settings: ClusterSettings
+    tokens: RunTokens
+    fetcher: Fetcher | None = None
+    patience: float = _GIVE_UP_SECONDS
+    stopping: threading.Event = field(default_factory=threading.Event)
+
+
+class Attempt:
+    """One attempt at a job, followed by one thread."""
+
+    def __init__(self, means: Means, job: Job, ledger: Ledger, woken: threading.Event) -> None:
+        """See this job through; `woken` is set whenever there may be something new.
+
+        Raises:
+            LandcoverError: it needs what no job may have.
+        """
+        self._means, self._job, self._ledger, self._woken = means, job, ledger, woken
+        self._resources = given(job, needed_by(job), means.settings)
+        self._name = name_of(job)
+        self._said = ""
+
+    def see_through(self) -> Outcome:
+        """Make the Job, unless it is there already, and return how the job ended.
+
+        Raises:
+            LandcoverError: what it needs cannot be fetched.
+        """
+        sentence = self._make() or self._follow()
+        if self._means.stopping.is_set():
+            return Outcome(again=True)  # written by nobody: the next service goes on following
+        known = self._known()
+        if known is None or not known.is_same_attempt(self._job):
+            return Outcome(error=sentence)  # another service follows it, and this is not written
+        if known.state == SUCCESSFUL:
+            if self._means.fetcher is not None:  # of other ends, settling removes it
+                self._means.fetcher.clear(self._job)
+            return Outcome(outputs=known.outputs)
+        if known.state == DISMISSED:
+            self._end()
+        elif not known.is_over:
+            self._write_log(sentence)
+        return Outcome(error=known.error or sentence)
+
+    def _make(self) -> str | None:
+        """Make the Job unless it is there; return why that cannot be, None if it is there."""
+        try:
+            found = self._persistently(lambda: self._means.cluster.read(self._name))
+            if found is None and self._goes_on():
+                self._prepare()
+                found = self._persistently(self._create)
+        except Refused as refusal:
+            LOGGER.error("the cluster refuses a Job: %s", refusal, extra=self._who)
+            return NOT_ADMITTED
+        if found is not None:
+            self._means.watching.learn(found)
+        return None
+
+    def _create(self) -> Object:
+        token = self._means.tokens.of(self._job)
+        made = manifest_of(
+            self._job, self._resources, self._means.settings, self._means.root, token
+        )
+        return self._means.cluster.create(made)
+
+    def _prepare(self) -> None:
+        """Make the folders that the pod mounts, for the kubelet would make them root's; fetch."""
+        job, root = self._job, self._means.root
+        storage = Storage(root, job.folder, tuple(job.groups))
+        os.close(storage.make_folder(f"home/jobs/{job.id}"))
+        for folder in storage.roots():
+            folder.mkdir(parents=True, exist_ok=True)
+        if job.attempt > 1:
+            remove_drafts(job, root)
+        if self._means.fetcher is not None:
+            self._means.fetcher.fetch(job, self._ledger, lambda *_: not self._goes_on())
+
+    def _follow(self) -> str:
+        """Wait until the job is over, or can be nothing else; return what is seen of that."""
+        ended = stuck = None  # since when
+        while self._goes_on():
+            self._woken.clear()
+            sight = self._means.watching.sight(self._name)
+            now = time.monotonic()
+            if sight.job is None and not self._is_there():
+                return self._as_seen(sight) if signs.is_ended(sight) else DELETED
+            if signs.is_ended(sight):
+                ended = ended or now
+                # the pod tells before it ends: if the ledger does not know by now, it never will
+                if signs.is_told(sight) or now - ended > _SECONDS_FOR_THE_OTHER:
+                    return self._as_seen(sight) if self._goes_on() else ""
+            hindrance = signs.hindrance(sight)
+            stuck = (stuck or now) if hindrance else None
+            if hindrance and (hindrance.is_final or now - (stuck or now) > self._means.patience):
+                self._end()
+                return hindrance.sentence
+            self._say(signs.waiting(sight, self._resources))
+            self._woken.wait(1.0 if ended or stuck else _SECONDS_BETWEEN_LOOKS)
+        return ""
+
+    def _as_seen(self, sight: Sight) -> str:
+        """Return the sentence for a job that ended without telling how; its pod's log is kept."""
+        if sight.pod is not None:
+            words = self._means.cluster.last_words(sight.pod["metadata"]["name"])
+            self._write_log(*words.splitlines())
+        seen = signs.ending(sight, self._resources, self._means.settings.longest_seconds)
+        return seen or NO_ANSWER
+
+    def _is_there(self) -> bool:
+        """Ask for the Job itself: the watch may be behind."""
+        try:
+            found = self._persistently(lambda: self._means.cluster.read(self._name))
+        except Refused as refusal:
+            LOGGER.error("the cluster does not show a Job: %s", refusal, extra=self._who)
+            return True
+        if found is not None:
+            self._means.watching.learn(found)
+        return found is not None or not self._goes_on()
+
+    def _end(self) -> None:
+        """Delete the Job, and wait until its pod writes no more."""
+        with suppress(Refused):
+            self._persistently(lambda: self._means.cluster.delete(self._name), lambda: True)
+        deadline = time.monotonic() + _SECONDS_TO_END
+        while not self._means.stopping.is_set() and time.monotonic() < deadline:
+            sight = self._means.watching.sight(self._name)
+            if sight.pod is None or signs.is_ended(sight):
+                return
+            self._woken.clear()
+            self._woken.wait(1.0)
+
+    def _persistently(
+        self, ask: Callable[[], Answer], goes_on: Callable[[], bool] | None = None
+    ) -> Answer | None:
+        """Ask the API server until it answers; None if nobody waits for it any more.
+
+        Raises:
+            Refused: it says no.
+        """
+        pause = _FIRST_PAUSE
+        while (goes_on or self._goes_on)() and not self._means.stopping.is_set():
+            try:
+                return ask()
+            except Unreachable as error:
+                LOGGER.warning("the API server does not answer: %s", error, extra=self._who)
+                self._say(NO_API)
+            except Refused as refusal:
+                if not refusal.is_by_quota:
+                    raise
+                # others' jobs end, and this one was accepted
+                self._say(NO_QUOTA)
+            self._woken.wait(pause)  # or until it is dismissed
+            self._woken.clear()
+            pause = min(pause * 2, _LONGEST_PAUSE)
+        return None
+
+    def _goes_on(self) -> bool:
+        """Whether the job runs, for this service, and the service does not end."""
+        known = self._known()
+        is_ours = known is not None and known.is_same_attempt(self._job)
+        return is_ours and not (known is None or known.is_over or self._means.stopping.is_set())
+
+    def _known(self) -> Job | None:
+        """Return the job as it is now; a database may be away for a while, its Job goes on."""
+        while not self._means.stopping.is_set():
+            try:
+                return self._ledger.get(self._job.id)
+            except SQLAlchemyError:
+                LOGGER.exception("the ledger of jobs does not answer", extra=self._who)
+            self._means.stopping.wait(_FIRST_PAUSE)
+        return None
+
+    def _say(self, words: str | None) -> None:
+        """Write down what the job waits for, unless its program speaks already."""
+        if words is not None and words != self._said:
+            self._said = words
+            with suppress(SQLAlchemyError):
+                self._ledger.progress(self._job, 0, words)
+
+    def _write_log(self, *lines: str) -> None:
+        # its owner may have put something else there
+        with suppress(LandcoverError, OSError), log_of(self._job, self._means.root) as log:
+            os.write(log, "".join(f"{timed(line)}\n" for line in lines if line).encode())
+
+    @property
+    def _who(self) -> dict[str, str]:
+        return {"job": self._job.id, "user": self._job.user}
+
+
+def needed_by(job: Job) -> Resources:
+    """Return what a job's operation says that it needs with these inputs."""
+    return by_identifier(job.operation).resources(job.inputs)

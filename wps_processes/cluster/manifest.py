@@ -1,0 +1,169 @@
+"""A job of the ledger as a batch/v1 Job: what it gets, and what it may touch.
+
+Its pod holds no secret but a token that is good for this attempt at this job, mounts its owner's
+folders and nobody else's, has no account in the cluster and no rights on its node.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from landcover.errors import InputError
+from landcover.operation import Resources
+from landcover.storage import Storage
+from wps_processes.cluster.settings import ClusterSettings, Placement
+from wps_processes.jobs import Job
+
+COMPONENT = {"app.kubernetes.io/name": "geoportal", "app.kubernetes.io/component": "job"}
+"""Labels of all Jobs and pods made here."""
+
+JOB, ATTEMPT, USER = "geoportal/job", "geoportal/attempt", "geoportal/user"
+"""Further labels."""
+
+URL_VARIABLE, TOKEN_VARIABLE = "GEOPORTAL_RUN_URL", "GEOPORTAL_RUN_TOKEN"
+MARGIN_MIB = 512
+"""Given on top of what an operation needs: the interpreter with all libraries has 260 MiB."""
+
+_GPU = "nvidia.com/gpu"
+_KEPT_SECONDS = 86_400  # a service that comes back so late still learns how a job ended
+_GRACE_SECONDS = 5  # what a dismissed job writes is thrown away
+_THREADS = ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "LOKY_MAX_CPU_COUNT")
+
+
+def name_of(job: Job) -> str:
+    """Return the name of the Job for this attempt."""
+    return f"wps-{job.id}-{job.attempt}"
+
+
+def given(job: Job, needed: Resources, settings: ClusterSettings) -> Resources:
+    """Return what a job gets: fewer cores make it slower, but less memory would end it.
+
+    Raises:
+        InputError: it needs more memory than jobs may have, or a GPU where there are none.
+    """
+    memory = needed.memory_mib + MARGIN_MIB
+    if memory > settings.most_memory_mib:
+        raise InputError(
+            f"{job.operation} needs {memory} MiB of memory here, and a job may have "
+            f"{settings.most_memory_mib}: take a smaller part of the scene, "
+            "or ask an administrator"
+        )
+    if needed.gpus and not settings.image_cuda:
+        raise InputError(
+            f"{job.operation} needs a GPU with these inputs, and jobs have none here: choose "
+            "another method, or ask an administrator"
+        )
+    return Resources(min(needed.cores, settings.most_cores), memory, needed.gpus)
+
+
+def manifest_of(
+    job: Job, resources: Resources, settings: ClusterSettings, root: Path, token: str
+) -> dict[str, Any]:
+    """Return the Job for this attempt.
+
+    Args:
+        job: the job.
+        resources: what it gets, see `given`.
+        settings: of the cluster.
+        root: where the storage tree lies, here and in the pod.
+        token: by which the pod reports.
+    """
+    labels = COMPONENT | {JOB: job.id, ATTEMPT: str(job.attempt), USER: job.folder}
+    placement = settings.placement.get("cuda" if resources.gpus else "cpu", Placement())
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {
+            "name": name_of(job),
+            "namespace": settings.namespace,
+            "labels": labels,
+            "annotations": {"geoportal/operation": job.operation, "geoportal/owner": job.user},
+        },
+        "spec": {
+            # who tries again, and when, the ledger decides
+            "backoffLimit": 0,
+            "activeDeadlineSeconds": settings.longest_seconds,
+            "ttlSecondsAfterFinished": _KEPT_SECONDS,
+            "template": {
+                "metadata": {
+                    "labels": labels,
+                    # nobody's job is ended to empty a node
+                    "annotations": {"cluster-autoscaler.kubernetes.io/safe-to-evict": "false"},
+                },
+                "spec": {
+                    "restartPolicy": "Never",
+                    "terminationGracePeriodSeconds": _GRACE_SECONDS,
+                    "automountServiceAccountToken": False,
+                    "enableServiceLinks": False,
+                    "securityContext": {
+                        "runAsNonRoot": True,
+                        "runAsUser": 1000,
+                        "runAsGroup": 100,
+                        "fsGroup": 100,
+                        "fsGroupChangePolicy": "OnRootMismatch",
+                        "seccompProfile": {"type": "RuntimeDefault"},
+                    },
+                    "nodeSelector": dict(placement.node_selector),
+                    "tolerations": list(placement.tolerations),
+                    "containers": [_container(job, resources, settings, root, token)],
+                    "volumes": [
+                        {
+                            "name": "storage",
+                            "persistentVolumeClaim": {"claimName": settings.claim},
+                        },
+                        # libraries' caches; what operations put aside is in the storage
+                        {"name": "temporary", "emptyDir": {"sizeLimit": "256Mi"}},
+                    ],
+                },
+            },
+        },
+    }
+
+
+def _container(
+    job: Job, resources: Resources, settings: ClusterSettings, root: Path, token: str
+) -> dict[str, Any]:
+    amounts = {"cpu": str(resources.cores), "memory": f"{resources.memory_mib}Mi"}
+    if resources.gpus:
+        amounts[_GPU] = str(resources.gpus)
+    environment = {
+        URL_VARIABLE: f"{settings.report_url.rstrip('/')}/{job.id}",
+        TOKEN_VARIABLE: token,
+        "HOME": "/tmp",
+        # libraries see all cores of the node
+        **dict.fromkeys(_THREADS, str(resources.cores)),
+    }
+    return {
+        "name": "job",
+        "image": settings.image_cuda if resources.gpus else settings.image,
+        # the program itself, so that its end is the container's
+        "command": ["python", "-m", "wps_processes.pod"],
+        "workingDir": "/tmp",
+        "env": [{"name": name, "value": value} for name, value in environment.items()],
+        "resources": {"requests": amounts, "limits": amounts},
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "volumeMounts": [
+            *_mounts(job, root),
+            {"name": "temporary", "mountPath": "/tmp"},
+        ],
+    }
+
+
+def _mounts(job: Job, root: Path) -> list[dict[str, Any]]:
+    """Return the folders that the owner may enter, of the storage and of nothing else."""
+    home, *others = Storage(root, job.folder, tuple(job.groups)).roots()
+    mounts = [_mount(home, root)]
+    # a job writes to its own folder alone; a colon cannot stand in such a path
+    mounts += [_mount(each, root) | {"readOnly": True} for each in others if ":" not in each.name]
+    return mounts
+
+
+def _mount(folder: Path, root: Path) -> dict[str, Any]:
+    return {
+        "name": "storage",
+        "mountPath": str(folder),
+        "subPath": folder.relative_to(root).as_posix(),
+    }

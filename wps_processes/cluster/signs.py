@@ -1,0 +1,195 @@
+"""What a Job and its pod say in words: why it still waits, and how it ended.
+
+Conditions and container states are read, not events: those are folded, and vanish.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from landcover.operation import Resources
+from wps_processes.cluster.api import Object
+from wps_processes.cluster.watching import GONE, Sight
+
+STARTING = "starting in the cluster"
+NOT_PULLED = (
+    "the image of jobs cannot be pulled: an administrator must look at its name and at the "
+    "registry, then start the job again"
+)
+LOST_NODE = "the node on which the job ran was lost: start it again"
+
+# the kubelet tries these again and again; what is misspelt never becomes right
+_WRONG_IMAGE = ("InvalidImageName", "ErrImageNeverPull")
+_NOT_STARTED = {
+    "ErrImagePull": NOT_PULLED,
+    "ImagePullBackOff": NOT_PULLED,
+    "CreateContainerConfigError": "the job's container cannot be made: ask an administrator",
+    "CreateContainerError": "the job's container cannot be made: ask an administrator",
+    "RunContainerError": "the job's program cannot be started: ask an administrator",
+}
+_DISRUPTIONS = {
+    "PreemptionByScheduler": "the cluster needed the job's place for something more important",
+    "EvictionByEvictionAPI": "the node on which the job ran was emptied by an administrator",
+    "DeletionByTaintManager": "the node on which the job ran no longer answered or was closed",
+    "DeletionByPodGC": "the node on which the job ran is gone",
+    "TerminationByKubelet": "the node on which the job ran had too little memory or was shut down",
+}
+_LOST = ("NodeLost", "NodeShutdown", "Terminated", "Shutdown")
+_LACKS = (
+    (re.compile(r"Insufficient nvidia\.com/gpu"), "with a free GPU"),
+    (re.compile(r"Insufficient memory"), "with {memory_mib} MiB of free memory"),
+    (re.compile(r"Insufficient cpu"), "with free processors, {cores} for this job"),
+    (re.compile(r"Insufficient ephemeral-storage"), "with free disk space"),
+    (re.compile(r"Too many pods"), "with room for one more pod"),
+)
+_SIGNALLED = 128
+_KILLED = 137
+
+
+def waiting(sight: Sight, resources: Resources) -> str | None:
+    """Return why a job does not compute yet, None if its program was started."""
+    if sight.pod is None:
+        return "waiting for the cluster to make room for the job, its quota may be used up"
+    if _status(sight.pod).get("phase", "Pending") != "Pending":
+        return None
+    scheduled = _conditions(sight.pod).get("PodScheduled", {})
+    if scheduled.get("status") == "False":
+        return _unscheduled(str(scheduled.get("message", "")), resources)
+    for state in _states(sight.pod, "waiting"):
+        if state.get("reason") in _NOT_STARTED:
+            return "waiting for the image of jobs, which could not be pulled yet"
+    return STARTING
+
+
+@dataclass(frozen=True)
+class Hindrance:
+    """Why a pod cannot start.
+
+    Attributes:
+        sentence: in words.
+        is_final: whether trying again is of no use.
+    """
+
+    sentence: str
+    is_final: bool = False
+
+
+def hindrance(sight: Sight) -> Hindrance | None:
+    """Return why a job cannot start, None if nothing is in its way."""
+    for state in _states(sight.pod, "waiting"):
+        reason = state.get("reason")
+        if reason in _WRONG_IMAGE:
+            return Hindrance(NOT_PULLED, is_final=True)
+        if reason in _NOT_STARTED:
+            return Hindrance(_NOT_STARTED[reason])
+    return None
+
+
+def is_ended(sight: Sight) -> bool:
+    """Tell whether Job or pod say that it is over; the other one may not have said it yet."""
+    return _finished(sight) is not None or _is_pod_over(sight)
+
+
+def is_told(sight: Sight) -> bool:
+    """Tell whether both say so, or the one of which no more can be expected."""
+    finished = _finished(sight)
+    late = finished is not None and finished.get("reason") == "DeadlineExceeded"
+    return finished is not None and (late or _is_pod_over(sight))
+
+
+def ending(sight: Sight, resources: Resources, longest_seconds: int) -> str | None:
+    """Return why a job that is over has no result, None if nobody but its log knows."""
+    terminated = next(_states(sight.pod, "terminated"), {})
+    status = _status(sight.pod)
+    finished = _finished(sight) or {}
+    # the phase may say Succeeded all the same
+    if terminated.get("reason") == "OOMKilled":
+        return (
+            f"the job needed more memory than the {resources.memory_mib} MiB it was given: take a "
+            "smaller part of the scene or fewer samples, or ask an administrator"
+        )
+    if "DeadlineExceeded" in (finished.get("reason"), status.get("reason")):
+        return (
+            f"the job was not over after {_hours(longest_seconds)}, the longest that a job may "
+            "wait and compute: give it less to do, or ask an administrator"
+        )
+    if status.get("reason") == "Evicted":
+        what = _shortage(str(status.get("message", "")))
+        return f"the job was ended because its node was short of {what}: start it again"
+    disruption = _conditions(sight.pod).get("DisruptionTarget", {})
+    if disruption.get("status") == "True":
+        why = _DISRUPTIONS.get(str(disruption.get("reason")), "the cluster took the job's place")
+        return f"{why}: start the job again"
+    if status.get("reason") in _LOST or status.get("phase") == "Unknown":
+        return LOST_NODE
+    return _crash(terminated)
+
+
+def _crash(terminated: Object) -> str | None:
+    code = int(terminated.get("exitCode", 0))
+    if terminated.get("reason") in ("StartError", "ContainerCannotRun"):
+        return "the job's program could not be started: ask an administrator"
+    if code == _KILLED:
+        return "the job was killed, most likely because the node's memory was full: start it again"
+    if code > _SIGNALLED:
+        return f"the job crashed with signal {code - _SIGNALLED}, its log says more"
+    return None
+
+
+def _unscheduled(message: str, resources: Resources) -> str:
+    """Return for what kind of node a job waits, from what the scheduler says of each node."""
+    if "persistentvolumeclaim" in message.lower():
+        return "waiting for the storage: an administrator must look at its volume claim"
+    lacks = [words for pattern, words in _LACKS if pattern.search(message)]
+    if lacks:
+        kind = " and ".join(lacks).format(memory_mib=resources.memory_mib, cores=resources.cores)
+        return f"waiting for a node {kind}"
+    if "node(s)" in message:  # taints, selectors
+        return "waiting for a node on which jobs may run: none is there at the moment"
+    return "waiting for a node of the cluster"
+
+
+def _finished(sight: Sight) -> Object | None:
+    """Return the condition by which a Job is over."""
+    conditions = _conditions(sight.job)
+    for name in ("Complete", "Failed", "FailureTarget", "SuccessCriteriaMet"):
+        if conditions.get(name, {}).get("status") == "True":
+            return conditions[name]
+    return None
+
+
+def _is_pod_over(sight: Sight) -> bool:
+    if sight.pod is None:
+        return False
+    if _status(sight.pod).get("phase") in ("Succeeded", "Failed"):
+        return True
+    is_terminated = next(_states(sight.pod, "terminated"), None) is not None
+    return is_terminated or GONE in sight.pod["metadata"]
+
+
+def _status(thing: Object | None) -> Object:
+    return (thing or {}).get("status") or {}
+
+
+def _conditions(thing: Object | None) -> dict[str, Any]:
+    return {each["type"]: each for each in _status(thing).get("conditions") or ()}
+
+
+def _states(pod: Object | None, kind: str) -> Iterator[Object]:
+    """Yield what containers say of themselves: waiting, running or terminated."""
+    for each in _status(pod).get("containerStatuses") or ():
+        state = (each.get("state") or {}).get(kind)
+        if state is not None:
+            yield state
+
+
+def _shortage(message: str) -> str:
+    found = re.search(r"low on resource: ([a-z-]+)", message)
+    return {"memory": "memory", "ephemeral-storage": "disk space", "pids": "processes"}.get(
+        found[1] if found else "", "something"
+    )
+
+
+def _hours(seconds: int) -> str:
+    return f"{seconds / 3600:g} hours" if seconds % 360 == 0 else f"{seconds} seconds"

@@ -1,0 +1,143 @@
+"""The route for the pods of jobs: orders go out, progress and one result come in, nothing else.
+
+A pod shows a token that follows from the job, its attempt and a key of the service: nothing is
+stored, and it holds over a restart, but only as long as this attempt runs.
+"""
+
+import hmac
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy.exc import SQLAlchemyError
+from werkzeug.exceptions import (
+    BadRequest,
+    Conflict,
+    LengthRequired,
+    MethodNotAllowed,
+    RequestEntityTooLarge,
+    ServiceUnavailable,
+    Unauthorized,
+)
+from werkzeug.wrappers import Request, Response
+
+from landcover.errors import LandcoverError
+from wps_processes.identity import token_of
+from wps_processes.jobs import RUNNING, Job, Ledger
+from wps_processes.runners import LONGEST_LINE, word_in
+
+PATH = "runs/"
+"""Below the service's prefix."""
+
+_SHORTEST_KEY = 32
+_TRIES = 3
+_NOT_YOURS = "this token is for no attempt at a job that runs"
+
+
+class RunTokens:
+    """Makes and knows the tokens of attempts at jobs."""
+
+    def __init__(self, key: bytes) -> None:
+        """Use a key that all replicas of the service share, and keep.
+
+        Raises:
+            ValueError: it is too short to be one.
+        """
+        if len(key) < _SHORTEST_KEY:
+            raise ValueError(
+                f"the key of jobs' tokens has {len(key)} bytes, needs {_SHORTEST_KEY}"
+            )
+        self._key = key
+
+    def of(self, job: Job) -> str:
+        """Return the token of this attempt at a job."""
+        return hmac.new(self._key, f"run {job.id} {job.attempt}".encode(), "sha256").hexdigest()
+
+    def admits(self, token: str, job: Job) -> bool:
+        """Tell whether a token is that of this attempt."""
+        return hmac.compare_digest(self.of(job).encode(), token.encode(errors="replace"))
+
+
+@dataclass(frozen=True)
+class Runs:
+    """The view.
+
+    Attributes:
+        ledger: where it is written down.
+        tokens: who may come in.
+        orders: returns what a job's pod is to do, as JSON.
+        told: hears of a job that has just said how it ended.
+    """
+
+    ledger: Ledger
+    tokens: RunTokens
+    orders: Callable[[Job], bytes]
+    told: Callable[[Job], None]
+
+    def __call__(self, request: Request, job_id: str) -> Response:
+        """Answer the pod of a job.
+
+        Raises:
+            HTTPException: 401 for a token of something else, 409 when the job is over, 400 for
+                what is no word of a job, 503 if it is to be said again later.
+        """
+        try:
+            job = self._admitted(request, job_id)
+            if request.method == "GET":
+                return self._ordered(job)
+            if request.method != "POST":
+                raise MethodNotAllowed(["GET", "POST"])
+            self._hear(job, _word(request))
+        except SQLAlchemyError as error:
+            raise ServiceUnavailable("the ledger does not answer, say it again later") from error
+        return Response(status=204)
+
+    def _admitted(self, request: Request, job_id: str) -> Job:
+        job, token = self.ledger.get(job_id), token_of(request)
+        if job is None or token is None or not self.tokens.admits(token, job):
+            raise Unauthorized(_NOT_YOURS)
+        if job.state != RUNNING:
+            raise Conflict(f"the job is {job.state}")
+        return job
+
+    def _ordered(self, job: Job) -> Response:
+        try:
+            content = self.orders(job)
+        except LandcoverError as error:  # what it needs has gone meanwhile
+            self._hear(job, {"error": str(error)})
+            raise Conflict(str(error)) from error
+        return Response(
+            content, mimetype="application/json", headers={"Cache-Control": "no-store"}
+        )
+
+    def _hear(self, job: Job, word: Mapping[str, Any]) -> None:
+        """Write down what a job says; what is over stays as it is."""
+        for _ in range(_TRIES):  # another service may just be taking it over
+            if self._is_written(job, word):
+                break
+            known = self.ledger.get(job.id)
+            if known is None or known.state != RUNNING or known.attempt != job.attempt:
+                raise Conflict("the job is over")
+            job = known
+        else:
+            raise ServiceUnavailable("the job changes hands, say it again later")
+        if "progress" not in word:
+            self.told(job)
+
+    def _is_written(self, job: Job, word: Mapping[str, Any]) -> bool:
+        if "progress" in word:
+            return self.ledger.progress(job, word["progress"], word["message"])
+        if "outputs" in word:
+            return self.ledger.succeed(job, word["outputs"])
+        return self.ledger.fail(job, word["error"])
+
+
+def _word(request: Request) -> Mapping[str, Any]:
+    if request.content_length is None:
+        raise LengthRequired("the body's length is needed (Content-Length)")
+    if request.content_length > LONGEST_LINE:
+        raise RequestEntityTooLarge(f"at most {LONGEST_LINE} bytes are read")
+    word = word_in(request.get_data())
+    if word is None:
+        raise BadRequest("a job says progress and message, outputs, or error, and nothing else")
+    return word

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -79,7 +79,9 @@ class HubInCluster:
             )
         deadline = time.monotonic() + SECONDS
         while not self._answers():
-            assert self.process.poll() is None, self.log
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(0.1)
+                raise AssertionError(f"the hub ended: {self.log}")
             assert time.monotonic() < deadline, self.log
 
     def _answers(self) -> bool:
@@ -87,7 +89,6 @@ class HubInCluster:
             try:
                 return session.get(f"{self.url}/hub/health", timeout=5).ok
             except requests.ConnectionError:
-                time.sleep(0.1)
                 return False
 
     def stop(self) -> None:

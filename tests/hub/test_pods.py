@@ -9,8 +9,10 @@ from kubernetes_asyncio.config import kube_config
 from kubespawner import clients
 from traitlets.config import Config
 
+from hub.diagnosis import Finding
+from hub.own_images import OwnImages
 from hub.pods import NotStarted, PodSpawner
-from hub.profiles import Profile
+from hub.profiles import NotOffered, Profile
 from hub.spawners import Kubernetes
 from tests.hub.hub_in_cluster import LIGHT
 from tests.pretended_cluster import NAMESPACE, PretendedCluster
@@ -32,10 +34,11 @@ def cluster(tmp_path, monkeypatch):
         clients.load_config.cache_clear()
 
 
-def spawn(scenario, profile="cpu", patience=60):
+def spawn(scenario, profile="cpu", patience=60, profiles=PROFILES):
     """Run a scenario with a spawner of its own; return what it returns."""
     c = Config()
-    Kubernetes(kind="kubernetes", claim="geo", start_seconds=patience).configure(c, PROFILES)
+    kind = Kubernetes(kind="kubernetes", claim="geo", start_seconds=patience)
+    kind.configure(c, profiles, OwnImages())
     c.KubeSpawner.namespace = NAMESPACE
 
     async def run():
@@ -74,6 +77,24 @@ def test_patience_ends_with_the_last_known_reason(cluster):
     assert "No GPU is free" in told
     assert "the cluster has none" in told
     assert "asks for fewer or none" in told
+
+
+@pytest.mark.parametrize("deed", ["get_options_form", "start"])
+def test_who_is_offered_nothing_gets_nothing(cluster, deed):
+    async def scenario(spawner):
+        with pytest.raises(NotOffered, match="No server is offered to you") as refusal:
+            await getattr(spawner, deed)()
+        return refusal.value.status_code
+
+    restricted = (Profile(**CPU | {"groups": ["lab"]}),)
+    assert spawn(scenario, profiles=restricted) == 403
+    assert cluster.find("pods") == []
+
+
+def test_reason_of_others_is_shown_as_it_is():
+    failed = NotStarted(Finding("crash", "The disk is 100% full: %s."))
+    assert failed.jupyterhub_message == "The disk is 100% full: %s."
+    assert str(failed).endswith("(The disk is 100% full: %s.)")
 
 
 def test_watch_that_has_given_up_is_begun_anew(cluster):

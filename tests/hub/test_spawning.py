@@ -108,6 +108,7 @@ def test_what_waiting_cannot_mend_ends_in_words(hub, profile, sentence, remedy):
     assert told.startswith("Spawn failed: ")
     assert sentence in told
     assert remedy in told
+    assert sentence in hub.log
 
 
 @pytest.mark.parametrize(

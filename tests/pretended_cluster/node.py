@@ -33,7 +33,7 @@ import psutil
 from hub.processes import marked
 from tests.pretended_cluster.objects import Object, Objects, Refused, now, requests_of
 
-MARK = "PRETENDED_POD"
+MARK, CLUSTER_MARK = "PRETENDED_POD", "PRETENDED_CLUSTER"
 _CHECKOUT = Path(__file__).resolve().parents[2]
 _MESSAGE_BYTES = 2048  # of the log, in a container's termination message
 _TEMPORARY = "preemption: 0/{n} nodes are available: {n} Preemption is not helpful for scheduling."
@@ -418,6 +418,7 @@ class Machine:
             "PYTHONPATH": os.pathsep.join(filter(None, paths)),
             "HOSTNAME": pod["metadata"]["name"],
             MARK: pod["metadata"]["uid"],
+            CLUSTER_MARK: str(self.root),
         }
         if "nvidia.com/gpu" in ((container.get("resources") or {}).get("limits") or {}):
             environment["LD_LIBRARY_PATH"] = str(self._driver(pod))
@@ -553,13 +554,14 @@ class Machine:
 
     async def close(self) -> None:
         """End everything."""
-        for pod in self.objects.find("pods"):
-            await self.end(pod, 0)
+        tasks = [running.task for running in self._running.values() if running.task]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.to_thread(_kill_marked, {CLUSTER_MARK: str(self.root)})
         for running in self._running.values():
-            if running.task:
-                running.task.cancel()
-                with suppress(asyncio.CancelledError):
-                    await running.task
+            if running.process:
+                await running.process.wait()
 
     async def _stop_rest(self, pod: Object) -> None:
         if "podIP" in pod["status"]:

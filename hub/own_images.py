@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pydantic import Field, FilePath, field_validator
+from traitlets.config import Config
 
 from hub import registry
 from hub.diagnosis import size
@@ -80,6 +81,10 @@ class OwnImages(Strict):
     def offered(self) -> bool:
         """Whether anybody may bring an image."""
         return bool(self.registries)
+
+    def configure(self, c: Config) -> None:
+        """Tell the spawner of pods; no other starts images."""
+        c.PodSpawner.own_images = self
 
     async def checked(self, text: object, runs_as: str) -> OwnImage:
         """Look at the image that somebody named, at its registry.

@@ -54,7 +54,8 @@ class Settings(Strict):
         """Set every trait of the hub that follows from these settings; only sets, never reads."""
         c.Spawner.consecutive_failure_limit = 0  # z2jh sets 5: one bad profile stopped the hub
         self.authenticator.configure(c)
-        self.spawner.configure(c, self.profiles, self.own_images)
+        self.spawner.configure(c, self.profiles)
+        self.own_images.configure(c)
         cloud = self.authenticator
         services.configure(
             c,

@@ -11,7 +11,6 @@ from traitlets.config import Config
 
 from hub import scratch
 from hub.machine import CHECKOUT, Machine
-from hub.own_images import OwnImages
 from hub.profiles import Profile, offered
 from hub.quotas import Quota, quota_variables
 from hub.strict import Strict
@@ -37,7 +36,7 @@ class Local(Strict):
         """Where services of the hub reach users' servers."""
         return Machine.from_environment(os.environ).url
 
-    def configure(self, c: Config, profiles: Sequence[Profile], own_images: OwnImages) -> None:
+    def configure(self, c: Config, profiles: Sequence[Profile]) -> None:
         """Run servers, proxy and database on this machine; profiles are for clusters."""
         machine = Machine.from_environment(os.environ)
         machine.configure(c)
@@ -79,7 +78,7 @@ class Kubernetes(Strict):
         description="the most that temporary files and caches of one server take",
     )
 
-    def configure(self, c: Config, profiles: Sequence[Profile], own_images: OwnImages) -> None:
+    def configure(self, c: Config, profiles: Sequence[Profile]) -> None:
         """Offer the profiles, all with the same mounts and the same few rights."""
         _patient(c)
         # of KubeSpawner, because z2jh sets it there
@@ -89,7 +88,6 @@ class Kubernetes(Strict):
         c.PodSpawner.patience = self.start_seconds
         c.PodSpawner.home = self.home
         c.PodSpawner.storage = _STORAGE
-        c.PodSpawner.own_images = own_images
         # an image may set another; what members of a team make is then the team's
         c.KubeSpawner.cmd = ["sh", "-c", 'umask 007 && exec "$0" "$@"', "jupyterhub-singleuser"]
         # a function makes a page of choices, also of none

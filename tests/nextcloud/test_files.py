@@ -19,7 +19,7 @@ from landcover.errors import (
 )
 from landcover.nextcloud import Access, Nextcloud, Patience, files
 from landcover.progress import progress_to
-from tests.nextcloud.servers import IMPATIENT
+from tests.nextcloud.servers import IMPATIENT, PAUSELESS
 
 MIB = 1 << 20
 MOST = 1 << 40
@@ -27,7 +27,7 @@ MOST = 1 << 40
 
 @pytest.fixture
 def cloud(dav):
-    with dav.of("anna", IMPATIENT) as nextcloud:
+    with dav.of("anna", PAUSELESS) as nextcloud:
         yield nextcloud
 
 
@@ -279,14 +279,15 @@ def test_an_expired_token_is_said_and_not_tried_twice(dav):
 
 
 @pytest.mark.parametrize("after", [0, MIB // 2])
-def test_a_server_that_falls_silent_is_left(cloud, dav, target, after):
+def test_a_server_that_falls_silent_is_left(dav, target, after):
     (dav.stand_in.files("anna") / "map.tif").write_bytes(b"1" * 3 * MIB)
     dav.stand_in.stall("GET", after, times=99)
-    with pytest.raises(Stalled, match="does not answer or broke off"):
-        cloud.files.download("map.tif", target, MOST)
-    dav.stand_in.stall("PROPFIND")
-    with pytest.raises(Stalled):
-        cloud.files.stat("map.tif")
+    with dav.of("anna", IMPATIENT) as cloud:
+        with pytest.raises(Stalled, match="does not answer or broke off"):
+            cloud.files.download("map.tif", target, MOST)
+        dav.stand_in.stall("PROPFIND")
+        with pytest.raises(Stalled):
+            cloud.files.stat("map.tif")
 
 
 def test_a_server_that_is_not_there_is_said(dav):

@@ -55,7 +55,7 @@ def open_beneath(folder: int, parts: Sequence[str]) -> int:
     return descriptor
 
 
-def make_beneath(folder: int, parts: Sequence[str], mode: int = 0o700) -> int:
+def make_beneath(folder: int, parts: Sequence[str], mode: int = 0o770) -> int:
     """Make a folder with its parents, following no link, and open it.
 
     Args:

@@ -112,7 +112,7 @@ def open_log(storage: Storage, job_id: str) -> int:
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
     flags |= os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
-        return os.open("job.log", flags, 0o600, dir_fd=folder)
+        return os.open("job.log", flags, 0o660, dir_fd=folder)
     finally:
         os.close(folder)
 

@@ -147,6 +147,7 @@ class Words:
 def main() -> int:
     """Compute the job and return the exit status: 0 if the service knows how it ended."""
     url, token = os.environ["GEOPORTAL_RUN_URL"], os.environ.pop("GEOPORTAL_RUN_TOKEN")
+    os.umask(0o007)  # what a job writes is its owner's, and of the storage's group
     signal.signal(signal.SIGTERM, _end)  # the first process of a container is not ended by it
     ours, theirs = socket.socketpair()
     computing, reporter = os.getpid(), os.fork()

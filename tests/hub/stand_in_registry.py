@@ -129,8 +129,13 @@ class StandInRegistry:
     async def _without_end(self, request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
         await response.prepare(request)
-        while True:
+        # 64 MiB will do: a transport that was cut off takes everything, and gives nobody a turn
+        for _ in range(2**10):
+            if request.transport is None or request.transport.is_closing():
+                break
             await response.write(bytes(2**16))
+            await asyncio.sleep(0)
+        return response
 
 
 @contextmanager

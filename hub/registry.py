@@ -225,7 +225,13 @@ class _Reading:
         async with self.session.get(
             url, headers=accepted | (headers or {}), allow_redirects=False
         ) as answer:
-            yield answer
+            try:
+                yield answer
+            except (ImageRefused, TimeoutError):
+                # without goodbye: who answers without end would not hear it
+                if answer.connection and answer.connection.transport:
+                    answer.connection.transport.abort()
+                raise
 
     def _permitted(self, address: str) -> URL:
         """Return an address to which a registry sends, if the administrator named its host."""

@@ -21,6 +21,13 @@ def running(tmp_path_factory):
         yield registry
 
 
+@pytest.fixture(scope="module")
+def run():
+    """Run a coroutine in a loop that goes on, as a hub's does: TLS ends after the answer."""
+    with asyncio.Runner() as runner:
+        yield runner.run
+
+
 @pytest.fixture
 def registry(running):
     """The stand-in, empty and honest."""
@@ -32,14 +39,14 @@ def registry(running):
 
 
 @pytest.fixture
-def look(registry):
+def look(registry, run):
     """A function that looks at an image of the stand-in as a hub does that lists it."""
 
     def look(image, path="", others=(), internal=True, **settings):
         listed = {"name": f"{registry.host}{path}", "internal": internal, "others": others}
         listed["authority"] = registry.authority
         own_images = OwnImages.model_validate({"registries": [listed]} | settings)
-        return asyncio.run(own_images.checked(f"{registry.host}/{image}", "1000:100"))
+        return run(own_images.checked(f"{registry.host}/{image}", "1000:100"))
 
     return look
 
@@ -88,10 +95,10 @@ def test_user_of_the_image_is_told_where_it_is_another(registry, look, user, sen
     assert look("team/image:1").sentences[1:] == ((sentence,) if sentence else ())
 
 
-def test_nobody_brings_an_image_unless_a_registry_is_listed():
+def test_nobody_brings_an_image_unless_a_registry_is_listed(run):
     assert not OwnImages().offered
     with pytest.raises(ImageRefused, match="choose one on offer"):
-        asyncio.run(OwnImages().checked("ubuntu", "1000:100"))
+        run(OwnImages().checked("ubuntu", "1000:100"))
 
 
 def test_image_from_elsewhere_is_refused_and_nobody_asked(registry, look):
@@ -233,15 +240,15 @@ def test_private_address_is_refused_before_anything_is_sent(registry, look):
     assert registry.asked == []
 
 
-def test_private_address_for_a_name_is_refused(registry):
+def test_private_address_for_a_name_is_refused(registry, run):
     listed = {"name": registry.other_host, "authority": registry.authority}
     own_images = OwnImages.model_validate({"registries": [listed]})
     with pytest.raises(ImageRefused, match="only the administrator can allow that"):
-        asyncio.run(own_images.checked(f"{registry.other_host}/team/image:1", "1000:100"))
+        run(own_images.checked(f"{registry.other_host}/team/image:1", "1000:100"))
     assert registry.asked == []
 
 
-def test_name_that_turns_private_meanwhile_gains_nothing(registry):
+def test_name_that_turns_private_meanwhile_gains_nothing(registry, run):
     """The address that was looked at is the one that is connected to: there is no second look."""
 
     class Turning(Answers):
@@ -255,20 +262,20 @@ def test_name_that_turns_private_meanwhile_gains_nothing(registry):
     resolver = Turning("8.8.8.8")
     asked = client.Registry(registry.host, authority=registry.authority, resolver=resolver)
     with pytest.raises(ImageRefused, match="not a public one"):
-        asyncio.run(asked.find(ImageName.read(f"{registry.host}/team/image"), "linux/amd64"))
+        run(asked.find(ImageName.read(f"{registry.host}/team/image"), "linux/amd64"))
     assert (resolver.looks, registry.asked) == (1, [])
 
 
-def test_certificate_is_verified(registry):
+def test_certificate_is_verified(registry, run):
     asked = client.Registry(registry.host, internal=True)
     with pytest.raises(ImageRefused, match=r"cannot be reached .*Certificate"):
-        asyncio.run(asked.find(ImageName.read(f"{registry.host}/team/image"), "linux/amd64"))
+        run(asked.find(ImageName.read(f"{registry.host}/team/image"), "linux/amd64"))
 
 
-def test_registry_that_is_away_is_told(registry, look):
+def test_registry_that_is_away_is_told(run):
     asked = client.Registry("localhost:1", internal=True)
     with pytest.raises(ImageRefused, match="localhost:1 cannot be reached"):
-        asyncio.run(asked.find(ImageName.read("localhost:1/image"), "linux/amd64"))
+        run(asked.find(ImageName.read("localhost:1/image"), "linux/amd64"))
 
 
 def test_endless_answer_is_cut_off(registry, look):

@@ -10,7 +10,6 @@ from kubespawner import clients
 from traitlets.config import Config
 
 from hub.diagnosis import Finding
-from hub.own_images import OwnImages
 from hub.pods import NotStarted, PodSpawner
 from hub.profiles import NotOffered, Profile
 from hub.spawners import Kubernetes
@@ -38,7 +37,7 @@ def spawn(scenario, profile="cpu", patience=60, profiles=PROFILES):
     """Run a scenario with a spawner of its own; return what it returns."""
     c = Config()
     kind = Kubernetes(kind="kubernetes", claim="geo", start_seconds=patience)
-    kind.configure(c, profiles, OwnImages())
+    kind.configure(c, profiles)
     c.KubeSpawner.namespace = NAMESPACE
 
     async def run():

@@ -191,7 +191,7 @@ def test_profile_of_a_group_is_for_its_members(hub):
     hub.ask("mia", profile="lab").raise_for_status()
     hub.ready("mia")
     (container,) = hub.cluster.pod("jupyter-mia")["spec"]["containers"]
-    mounts = {mount["mountPath"]: mount["subPath"] for mount in container["volumeMounts"]}
+    mounts = {mount["mountPath"]: mount.get("subPath") for mount in container["volumeMounts"]}
     assert mounts["/home/jovyan/team/lab"] == "team/lab"
     assert (hub.cluster.claim(CLAIM) / "team" / "lab").is_dir()
 

@@ -186,7 +186,8 @@ def test_a_job_computes_as_a_job_of_the_cluster(desk, kubectl, drawn):
     deadline = time.monotonic() + MINUTES
     while not (made := jobs_of(kubectl, number)):
         job = desk.job(number)
-        assert time.monotonic() < deadline and not job["error"], job["error"]
+        assert not job["error"], job["error"]
+        assert time.monotonic() < deadline, job
         time.sleep(POLL_SECONDS)
     (container,) = made[0]["spec"]["template"]["spec"]["containers"]
     mounted = [m.get("subPath") for m in container["volumeMounts"] if m["name"] == "storage"]

@@ -72,17 +72,21 @@ class Desk:
             "channel": "shell",
         }  # fmt: skip
         channel.send(json.dumps(message))
-        printed = ""
-        while True:
+        printed, is_idle, is_answered = "", False, False
+        while not (is_idle and is_answered):  # two channels, in any order
             heard = json.loads(channel.recv())
             if heard["parent_header"].get("msg_id") != number:
                 continue
-            if heard["msg_type"] == "stream":
-                printed += heard["content"]["text"]
-            if heard["msg_type"] == "execute_reply":
-                assert heard["content"]["status"] == "ok", heard
-                channel.close()
-                return printed
+            match heard["msg_type"], heard["content"]:
+                case "stream", content:
+                    printed += content["text"]
+                case "status", content:
+                    is_idle = content["execution_state"] == "idle"
+                case "execute_reply", content:
+                    assert content["status"] == "ok", content
+                    is_answered = True
+        channel.close()
+        return printed
 
     def execute(self, operation, **inputs):
         """Have the WPS accept a job and return its id."""
@@ -162,6 +166,29 @@ def test_a_kernel_computes_there(desk, kernel):
     assert desk.compute(kernel, "import os; print(kept, os.getuid(), os.getgid())") == (
         "42 1000 100\n"
     )
+
+
+REACH = """
+import socket
+def reaches(host, port):
+    try:
+        socket.create_connection((host, port), timeout=3).close()
+    except OSError:
+        return False
+    return True
+print(*(reaches(host, port) for host, port in {places}))
+"""
+
+
+def test_a_kernel_reaches_the_hub_and_the_proxy_and_nothing_else_inside(desk, kernel, kubectl):
+    (wps,) = kubectl.get("pods", "--selector", "app.kubernetes.io/component=wps")["items"]
+    inside = [("kubernetes.default", 443), (wps["status"]["podIP"], 8000)]
+    places = [("hub", 8081), ("proxy-public", 80), *inside]
+    hub, proxy, *others = desk.compute(kernel, REACH.format(places=places)).split()
+    assert (hub, proxy) == ("True", "True")
+    if others == ["True", "True"]:
+        pytest.skip("the network of this cluster does not enforce policies")
+    assert others == ["False", "False"]
 
 
 def test_a_missing_gpu_is_named(release, kubectl):

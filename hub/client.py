@@ -25,7 +25,7 @@ def sign_in(url: str, user: str, password: str) -> requests.Session:
     """
     session = local_session()
     login = f"{url}/hub/login"
-    session.get(login, timeout=_TIMEOUT_SECONDS)
+    _accepted(session.get(login, timeout=_TIMEOUT_SECONDS), "show its login form")
     form = {"username": user, "password": password, "_xsrf": session.cookies["_xsrf"]}
     answer = session.post(login, data=form, timeout=_TIMEOUT_SECONDS, allow_redirects=False)
     _accepted(answer, f"sign {user} in")

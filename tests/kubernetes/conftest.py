@@ -12,10 +12,12 @@ import re
 import shutil
 import subprocess
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import requests
 import yaml
 
 from hub.client import fresh_token, local_session, sign_in
@@ -23,6 +25,7 @@ from hub.client import fresh_token, local_session, sign_in
 ROOT = Path(__file__).parents[2]
 NAMESPACE = "geoportal"
 MINUTES = 60.0
+POLL_SECONDS = 0.5
 
 
 def pytest_collection_modifyitems(items):
@@ -119,6 +122,11 @@ class Release:
         self.close()
         self.forward = Forward(self.kubectl, "svc/proxy-public", "http")
         self.url = self.forward.url
+        deadline = time.monotonic() + MINUTES
+        while not (said := requests.get(f"{self.url}/hub/health", timeout=MINUTES)).ok:
+            # a network that enforces policies lets a new pod in after a moment
+            assert time.monotonic() < deadline, f"{said.status_code} {said.text}\n{self.state()}"
+            time.sleep(POLL_SECONDS)
 
     def close(self):
         if self.forward:

@@ -16,11 +16,10 @@ import yaml
 from websocket import create_connection
 
 from tests import scenes
-from tests.kubernetes.conftest import MINUTES, NAMESPACE, blocks
+from tests.kubernetes.conftest import MINUTES, NAMESPACE, POLL_SECONDS, blocks
 
 pytestmark = pytest.mark.timeout(20 * 60)
 USER = "bob.smith"  # not a name that Kubernetes would take
-POLL_SECONDS = 0.5
 
 
 class Desk:

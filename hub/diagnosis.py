@@ -69,7 +69,6 @@ class Surroundings:
         sizes: bytes of images that were fetched before, by name.
         gpus: how many GPUs the cluster has; None if nobody may look.
         holders: GPUs in use by user; empty for readers who may not know.
-        claims: names of the volume claims that the pod mounts.
     """
 
     events: Sequence[Mapping[str, Any]] = ()

@@ -22,7 +22,7 @@ from hub.diagnosis import GPU, Finding, Surroundings
 from hub.errors import ImageRefused
 from hub.own_images import OwnImages
 from hub.profiles import check_choice
-from landcover.storage.tree import is_folder_name
+from landcover.storage.tree import is_folder_name, is_mountable
 
 _GLANCE_SECONDS = 0.5
 _CONNECT_SECONDS = 2.0
@@ -126,7 +126,7 @@ class PodSpawner(KubeSpawner):  # type: ignore[misc]  # untyped base
 
     def _team_mounts(self) -> list[V1VolumeMount]:
         names = sorted(group.name for group in getattr(self.user, "groups", ()))
-        mountable = [name for name in names if is_folder_name(name) and _is_path(name)]
+        mountable = [name for name in names if is_folder_name(name) and is_mountable(name)]
         for name in set(names) - set(mountable):
             self.log.warning("The group %r of %s can be no folder", name, self.user.name)
         return [
@@ -320,11 +320,6 @@ class PodSpawner(KubeSpawner):  # type: ignore[misc]  # untyped base
 def _gpus(nodes: Any) -> int:
     allocatable: Sequence[dict[str, str]] = [node.status.allocatable or {} for node in nodes.items]
     return sum(int(amounts.get(GPU, 0)) for amounts in allocatable)
-
-
-def _is_path(name: str) -> bool:
-    """Return whether Kubernetes mounts at a path with such a part."""
-    return name.isprintable() and ":" not in name
 
 
 def _said(error: ApiException) -> str:

@@ -1,6 +1,10 @@
-"""Whoever has used up their room starts no more jobs: Nextcloud's quota does not bind here."""
+"""Whoever has used up their room starts no more jobs: Nextcloud's quota does not bind here.
+
+A folder too large to be measured in time counts with what was seen of it.
+"""
 
 import time
+from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
@@ -26,7 +30,7 @@ class Quota:
     storage: Path
     allowed: int | None
     _known: dict[str, tuple[float, int]] = field(default_factory=dict, init=False)
-    _measuring: Lock = field(default_factory=Lock, init=False)
+    _measuring: dict[str, Lock] = field(default_factory=lambda: defaultdict(Lock), init=False)
 
     def check(self, folder: str) -> None:
         """Return if the owner of a folder below users/ may start a job.
@@ -44,7 +48,7 @@ class Quota:
             )
 
     def _used(self, folder: str) -> int:
-        with self._measuring:
+        with self._measuring[folder]:  # a large home holds up its owner alone
             until, used = self._known.get(folder, (0.0, 0))
             if time.monotonic() >= until:
                 used = self._measure(folder).used
@@ -59,7 +63,7 @@ class Quota:
 
     def _remember(self, folder: str, used: int) -> None:
         if len(self._known) >= _MOST_KNOWN:
-            self._known.pop(next(iter(self._known)))
+            self._known.pop(next(iter(self._known)), None)
         self._known[folder] = (time.monotonic() + _KEPT_SECONDS, used)
 
 

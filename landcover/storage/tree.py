@@ -183,6 +183,11 @@ def is_folder_name(group: str) -> bool:
     return is_part and len(os.fsencode(group)) <= _NAME_BYTES
 
 
+def is_mountable(folder: str) -> bool:
+    """Return whether Kubernetes takes a folder's name in the path of a mount."""
+    return folder.isprintable() and ":" not in folder
+
+
 def home_path(name: str) -> Path:
     """Return where a storage name lies in a user's own server, whose home directory is home/.
 

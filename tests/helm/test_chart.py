@@ -87,6 +87,10 @@ def test_hub_finds_the_wps_where_the_chart_runs_it(values):
     assert wps.url == f"http://{name}:{port}"
 
 
+def test_nothing_but_our_culler_ends_servers(values):
+    assert values["jupyterhub"]["cull"] == {"enabled": False}
+
+
 def test_hub_and_wps_hold_the_same_token(values):
     token = Settings.model_validate(values["jupyterhub"]["custom"]["geoportal"]).wps.token
     deployment = (CHART / "templates" / "wps.yaml").read_text(encoding="utf-8")

@@ -88,6 +88,10 @@ def container(job):
     return pod(job)["containers"][0]
 
 
+def labels(job):
+    return job["spec"]["template"]["metadata"]["labels"]
+
+
 def shared_mount(job):
     (found,) = (m for m in container(job)["volumeMounts"] if m.get("subPath") == "shared")
     return found
@@ -167,7 +171,13 @@ HOSTILE = {
     "no end": lambda job: job["spec"].pop("activeDeadlineSeconds"),
     "a late end": lambda job: job["spec"].update(activeDeadlineSeconds=10**9),
     "many pods": lambda job: job["spec"].update(parallelism=100),
-    "another label": lambda job: job["spec"]["template"]["metadata"].update(labels={}),
+    "no label": lambda job: job["spec"]["template"]["metadata"].update(labels={}),
+    "the label that leaves the network policy": lambda job: labels(job).pop(
+        "app.kubernetes.io/name"
+    ),
+    "the labels of the hub's pod": lambda job: labels(job).update(
+        app="jupyterhub", component="hub", release="geoportal"
+    ),
     "the hub's label": lambda job: job["spec"]["template"]["metadata"]["labels"].update(
         {"hub.jupyter.org/network-access-hub": "true"}
     ),

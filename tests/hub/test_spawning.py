@@ -14,6 +14,7 @@ LIGHTLY = CPU | {"slug": "light", "title": "Light", "image": "light:1"}
 PROFILES = [
     LIGHTLY,
     CPU,
+    CPU | {"slug": "other", "title": "Another image", "image": "geo:2"},
     LIGHTLY | {"slug": "gpu", "title": "With a GPU", "gpus": 1},
     LIGHTLY | {"slug": "huge", "title": "Huge", "memory": "500G"},
     LIGHTLY | {"slug": "elsewhere", "title": "Elsewhere", "node_selector": {"disk": "fast"}},
@@ -222,6 +223,27 @@ def test_stopped_server_is_gone_and_its_files_stay(hub):
     hub.api("paul", "DELETE", "users/paul/server").raise_for_status()
     hub.cluster.wait_until_gone("pods", pod)
     assert (hub.cluster.claim(CLAIM) / "users" / "paul").is_dir()
+
+
+def test_another_image_shows_the_same_files(hub):
+    def kept(server):
+        return f"{server}api/contents/kept.txt"
+
+    hub.ask("vera", profile="cpu").raise_for_status()
+    written = {"type": "file", "format": "text", "content": "six times seven"}
+    hub.session("vera").put(kept(hub.ready("vera")), json=written, timeout=SECONDS)
+    first = hub.cluster.pod("jupyter-vera")
+    hub.api("vera", "DELETE", "users/vera/server").raise_for_status()
+    hub.cluster.wait_until_gone("pods", first["metadata"]["uid"])
+    hub.ask("vera", profile="other").raise_for_status()
+    again = hub.session("vera").get(kept(hub.ready("vera")), timeout=SECONDS)
+    second = hub.cluster.pod("jupyter-vera")
+    assert image_of(second) != image_of(first)
+    assert again.json()["content"] == written["content"]
+
+
+def image_of(pod):
+    return pod["spec"]["containers"][0]["image"]
 
 
 @pytest.mark.browser

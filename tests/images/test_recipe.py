@@ -96,7 +96,7 @@ def test_constraints_name_a_version_of_all_that_is_installed():
     roles = {"base": PROJECT["dependencies"], **PROJECT["optional-dependencies"]}
     needed = [requirement for role in ROLES for requirement in roles[role]]
     assert unpinned([*beside[0].split(), "hatchling", *needed]) == []
-    assert beside[0].split() == ["pycurl", "jupyterhub-idle-culler"]
+    assert beside[0].split() == ["pycurl"]
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,11 @@ import json
 import sqlite3
 import subprocess
 import time
+from pathlib import Path
 from urllib.parse import urljoin
 from uuid import uuid4
 
+import numpy as np
 import pytest
 import yaml
 from websocket import create_connection
@@ -42,6 +44,12 @@ class Desk:
         self.session.put(
             f"{self.lab}api/contents/{name}", json=body, timeout=MINUTES
         ).raise_for_status()
+
+    def make_folder(self, name):
+        for folder in (str(Path(name).parent), name):
+            self.session.put(
+                f"{self.lab}api/contents/{folder}", json={"type": "directory"}, timeout=MINUTES
+            ).raise_for_status()
 
     def has(self, name):
         asked = f"{self.lab}api/contents/{name}?content=0"
@@ -193,7 +201,7 @@ def test_a_kernel_reaches_the_hub_and_the_proxy_and_nothing_else_inside(desk, ke
 def test_a_missing_gpu_is_named(release, kubectl):
     session = release.session("carol")
     for event in release.start(session, "carol", "cuda"):
-        if "gpu" in event.get("message", "").lower():
+        if "nvidia.com/gpu" in event.get("message", ""):
             break
     else:
         pytest.fail(f"no word of a GPU: {release.state()}")
@@ -224,23 +232,55 @@ def test_a_job_computes_as_a_job_of_the_cluster(desk, kubectl, drawn):
     assert desk.has(f"jobs/{number}/counts.csv")
 
 
-def test_a_job_survives_the_service(desk, kubectl, drawn):
-    job = desk.execute("extract-samples", **drawn)
-    kubectl("delete", "pod", "--selector", "app.kubernetes.io/component=wps", "--wait=false")
+@pytest.fixture(scope="module")
+def much(desk, tmp_path_factory):
+    """So many samples that balancing them takes a while."""
+    folder = tmp_path_factory.mktemp("much")
+    rng = np.random.default_rng(1)
+    for name in ("forest", "water"):
+        np.save(folder / f"{name}.npy", rng.integers(0, 5_000, (40_000, 8, 1, 1), np.uint16))
+        desk.make_folder(f"much/{name}")
+        desk.upload(folder / f"{name}.npy", f"much/{name}/all.npy")
+    return {"samples": "home/much", "clusters": 500}
+
+
+def running(desk, kubectl, number):
+    """Wait until a job computes; return the name of its pod."""
+    deadline = time.monotonic() + 2 * MINUTES
+    while (job := desk.job(number))["progress"] == 0:
+        assert job["state"] in ("accepted", "running"), job
+        assert time.monotonic() < deadline, job
+        time.sleep(POLL_SECONDS)
+    (pod,) = kubectl.get("pods", "--selector", f"geoportal/job={number}")["items"]
+    return pod["metadata"]["name"]
+
+
+def test_a_job_survives_the_service(desk, kubectl, much):
+    number = desk.execute("balance-samples", **much)
+    pod = running(desk, kubectl, number)
+    kubectl(
+        "delete", "pod", "--selector", "app.kubernetes.io/component=wps", "--force",
+        "--grace-period=0", "--wait=false",
+    )  # fmt: skip
     kubectl("rollout", "status", "deployment/geoportal-wps", f"--timeout={5 * 60}s")
     deadline = time.monotonic() + 2 * MINUTES
-    while not desk.session.get(desk.wps, params={"service": "WPS"}, timeout=60).status_code < 500:
+    while not desk.session.get(urljoin(desk.wps, f"jobs/{number}"), timeout=60).ok:
         assert time.monotonic() < deadline
         time.sleep(POLL_SECONDS)
-    ended = desk.end_of(job)
+    assert desk.job(number)["state"] == "running"
+    ended = desk.end_of(number)
     assert ended["state"] == "successful", ended
+    pods = kubectl.get("pods", "--selector", f"geoportal/job={number}")["items"]
+    assert [each["metadata"]["name"] for each in pods] == [pod]
 
 
-def test_a_job_is_dismissed_with_its_pod(desk, kubectl, drawn):
-    job = desk.execute("extract-samples", **drawn)
-    desk.session.delete(urljoin(desk.wps, f"jobs/{job}"), timeout=MINUTES)
-    assert desk.end_of(job)["state"] in ("dismissed", "successful")
-    kubectl("wait", "--for=delete", "jobs", "--selector", f"geoportal/job={job}", "--timeout=60s")
+def test_a_job_is_dismissed_with_its_pod(desk, kubectl, much):
+    number = desk.execute("balance-samples", **much, seed=2)
+    pod = running(desk, kubectl, number)
+    desk.session.delete(urljoin(desk.wps, f"jobs/{number}"), timeout=MINUTES).raise_for_status()
+    assert desk.job(number)["state"] == "dismissed"
+    kubectl("wait", "--for=delete", f"pod/{pod}", "--timeout=60s")
+    assert jobs_of(kubectl, number) == []
 
 
 def test_the_service_may_not_mount_a_secret(kubectl):
@@ -293,13 +333,24 @@ def test_upgrade_and_rollback_keep_servers_and_files(release, desk, kernel, kube
     assert desk.has("scene.tif")
 
 
-def test_databases_are_copied_while_they_are_in_use(release, desk, drawn):
-    (*_, commands) = blocks("Back up and restore")
-    release.run(commands)
-    with sqlite3.connect(release.folder / "jobs.sqlite") as jobs:
-        assert jobs.execute("SELECT count(*) FROM jobs").fetchone()[0] >= 1
+def test_the_ledger_is_copied_in_use_and_put_back(release, desk, kubectl, drawn):
+    kept = desk.execute("extract-samples", **drawn)
+    desk.end_of(kept)
+    save, restore = blocks("Back up and restore")[-2:]
+    release.run(save)
     with sqlite3.connect(release.folder / "jupyterhub.sqlite") as hub:
         assert (USER,) in hub.execute("SELECT name FROM users").fetchall()
+    later = desk.execute("extract-samples", **drawn)
+    desk.end_of(later)
+    release.run(restore)
+    kubectl("rollout", "status", "deployment/geoportal-wps", f"--timeout={5 * 60}s")
+    deadline = time.monotonic() + 2 * MINUTES
+    while not (known := desk.session.get(urljoin(desk.wps, "jobs"), timeout=60)).ok:
+        assert time.monotonic() < deadline
+        time.sleep(POLL_SECONDS)
+    numbers = {job["id"] for job in known.json()["jobs"]}
+    assert kept in numbers
+    assert later not in numbers
 
 
 def test_the_volumes_outlive_the_release(release, kubectl, drawn):

@@ -10,6 +10,7 @@ from typing import Any
 from landcover.errors import InputError
 from landcover.operation import Resources
 from landcover.storage import Storage
+from landcover.storage.tree import is_mountable
 from wps_processes.cluster.settings import ClusterSettings, Placement
 from wps_processes.jobs import Job
 
@@ -158,14 +159,9 @@ def _mounts(job: Job, root: Path) -> list[dict[str, Any]]:
     mounts = [_mount(home, root)]
     # a job writes to its own folder alone
     mounts += [
-        _mount(each, root) | {"readOnly": True} for each in others if _can_be_mounted(each.name)
+        _mount(each, root) | {"readOnly": True} for each in others if is_mountable(each.name)
     ]
     return mounts
-
-
-def _can_be_mounted(name: str) -> bool:
-    """Tell whether Kubernetes takes a folder's name in the path of a mount."""
-    return name.isprintable() and ":" not in name
 
 
 def _mount(folder: Path, root: Path) -> dict[str, Any]:

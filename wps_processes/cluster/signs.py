@@ -57,8 +57,11 @@ def waiting(sight: Sight, resources: Resources) -> str | None:
     if scheduled.get("status") == "False":
         return _unscheduled(str(scheduled.get("message", "")), resources)
     for state in _states(sight.pod, "waiting"):
-        if state.get("reason") in _NOT_STARTED:
+        trouble = _NOT_STARTED.get(str(state.get("reason")))
+        if trouble == NOT_PULLED:
             return "waiting for the image of jobs, which could not be pulled yet"
+        if trouble is not None:
+            return f"waiting: {trouble}"
     return STARTING
 
 

@@ -18,6 +18,8 @@ NAME = "entry-check"
 START = ["/bin/sh", "-c", 'command -v tini >/dev/null && exec tini -g -- "$@"; exec "$@"', "start"]
 _SCRIPT = Path(__file__).with_name("entry_check.sh")
 _MESSAGE = "/dev/termination-log"
+NO_GPU = V1EnvVar(name="NVIDIA_VISIBLE_DEVICES", value="void")
+"""Of containers that are given no GPU: without it an image could ask for all that its node has."""
 
 
 def container(server: V1Container, gpus: int, home: str) -> V1Container:
@@ -42,7 +44,7 @@ def container(server: V1Container, gpus: int, home: str) -> V1Container:
             _MESSAGE,
         ],
         # nothing of the server's environment: it holds its token
-        env=[V1EnvVar(name="HOME", value=home)],
+        env=[V1EnvVar(name="HOME", value=home), *([] if gpus else [NO_GPU])],
         resources=server.resources,  # one after the other, so nothing is asked for twice
         security_context=server.security_context,
         volume_mounts=server.volume_mounts,

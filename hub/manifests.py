@@ -5,9 +5,9 @@ here is not needed to judge an image before it starts.
 """
 
 import hashlib
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, FailFast, Field, ValidationError
 
 _INDEX = (
     "application/vnd.oci.image.index.v1+json",
@@ -54,7 +54,7 @@ class Part(BaseModel):
 class Index(BaseModel):
     """A list of images, one for each platform."""
 
-    manifests: tuple[Part, ...]
+    manifests: Annotated[tuple[Part, ...], FailFast()]  # an error for each would fill the memory
 
     @property
     def offered(self) -> dict[str, str]:
@@ -67,7 +67,7 @@ class Manifest(BaseModel):
     """One image for one platform."""
 
     config: Part
-    layers: tuple[Part, ...]
+    layers: Annotated[tuple[Part, ...], FailFast()]
 
     @property
     def size(self) -> int:

@@ -118,6 +118,8 @@ class PodSpawner(KubeSpawner):  # type: ignore[misc]  # untyped base
     def _look_into_image(self, pod: V1Pod, notebook: V1Container) -> None:
         """Let images that somebody brings, and all that are given GPUs, tell of themselves."""
         gpus = int((notebook.resources.limits or {}).get(GPU, 0))
+        if not gpus:  # an image can ask NVIDIA's runtime for all of the node's by a variable
+            notebook.env = [*(notebook.env or ()), entry_check.NO_GPU]
         if self.own_image:
             notebook.command = entry_check.START
         if self.own_image or gpus:

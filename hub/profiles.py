@@ -204,9 +204,9 @@ def check_choice(entries: Sequence[Mapping[str, Any]], options: Mapping[str, Any
     Raises:
         NotOffered: the profile or one of its choices is not offered.
     """
-    slug = options.get("profile")
-    if not entries or not slug:
+    if not entries:
         return
+    slug = options.get("profile") or entries[0]["slug"]  # kubespawner takes the first
     entry = next((entry for entry in entries if entry["slug"] == slug), None)
     if entry is None:
         raise NotOffered(

@@ -126,7 +126,8 @@ class Dispatcher:
         dismissed = before is not None and self._ledger.dismiss(job_id, sentence)
         if before is not None and dismissed:
             if before.state == ACCEPTED:  # no thread of ours sees its end
-                self._runner.settle(before, self._ledger)
+                # what its owner has put into the job's folder may take long to remove
+                self._in_background(self._runner.settle, before, self._ledger)
                 _say("job dismissed", before)
             self._runner.stop(job_id)
             self._tell(job_id)

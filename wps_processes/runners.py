@@ -226,12 +226,12 @@ def remove_outputs(job: Job, root: Path) -> None:
 
 def _remove(job: Job, root: Path, is_left: Callable[[str], bool]) -> None:
     """Remove what was left in the job's folder, by its name."""
-    # nothing can be tidied if its owner has put something else there
+    # nothing can be tidied if its owner has put something else there, or a thousand nested folders
     with suppress(LandcoverError, OSError), _folder_of(job, root) as folder:
         with os.scandir(folder) as entries:
             left = [entry for entry in entries if is_left(entry.name)]
         for entry in left:
-            with suppress(OSError):
+            with suppress(OSError, RecursionError):
                 if entry.is_dir(follow_symlinks=False):
                     shutil.rmtree(entry.name, dir_fd=folder)
                 else:

@@ -143,6 +143,16 @@ HOSTILE = {
     "a port of the node": lambda job: container(job).update(
         ports=[{"containerPort": 80, "hostPort": 80}]
     ),
+    "a question asked by the node": lambda job: container(job).update(
+        livenessProbe={"httpGet": {"host": "169.254.169.254", "port": 80}}
+    ),
+    "a hook": lambda job: container(job).update(
+        lifecycle={"postStart": {"httpGet": {"host": "127.0.0.1", "port": 10250}}}
+    ),
+    "any taint": lambda job: pod(job).update(tolerations=[{"operator": "Exists"}]),
+    "the control plane's taint": lambda job: pod(job).update(
+        tolerations=[{"key": "node-role.kubernetes.io/control-plane", "operator": "Exists"}]
+    ),
     "a node of its choice": lambda job: pod(job).update(nodeName="control-plane"),
     "a priority": lambda job: pod(job).update(priorityClassName="system-node-critical"),
     "a secret for images": lambda job: pod(job).update(imagePullSecrets=[{"name": "hub"}]),

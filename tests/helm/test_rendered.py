@@ -208,6 +208,7 @@ def test_a_job_speaks_to_the_service_alone(helm):
         "ports": [{"port": "http"}],
     }
     assert {p["port"] for p in to_dns["ports"]} == {53}
+    assert len(to_dns["to"]) == 5  # the cluster's own, nobody's outside
 
 
 def test_secrets_stand_in_no_manifest_of_ours(helm):

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from hub import registry as client
 from hub.errors import ImageRefused
 from hub.image_names import ImageName
+from hub.manifests import Unreadable, read_manifest
 from hub.own_images import OwnImages
 from tests.hub.stand_in_registry import CONFIG, digest_of, served
 from tests.hub.test_public_addresses import Answers
@@ -404,3 +405,9 @@ def test_docker_hub_is_asked_where_its_api_is():
 def test_mistake_in_the_settings_is_refused(wrong, place):
     with pytest.raises(ValidationError, match=place):
         OwnImages.model_validate(wrong)
+
+
+def test_a_list_of_nonsense_costs_one_error():
+    with pytest.raises(Unreadable, match="manifests") as refusal:
+        read_manifest(json.dumps({"schemaVersion": 2, "manifests": [0] * 100_000}).encode())
+    assert refusal.value.__cause__.error_count() == 1

@@ -145,3 +145,10 @@ def test_own_image_is_named_only_where_it_is_offered():
 
 def test_image_of_the_last_try_is_forgotten():
     assert Profile(**CPU).entry["kubespawner_override"]["own_image"] == ""
+
+
+def test_no_profile_is_the_first_and_its_choices_hold():
+    entries = [Profile(**CHOICES).entry]
+    check_choice(entries, {"cores": "4"})
+    with pytest.raises(NotOffered, match="free choice"):
+        check_choice(entries, {"cores--unlisted-choice": "x", "memory--unlisted-choice": "x"})

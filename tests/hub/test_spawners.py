@@ -308,3 +308,11 @@ def test_culler_reaches_servers_through_the_proxy(configured):
         "GEOPORTAL_PROXY_URL": "http://proxy-public",
     }
     assert [role["name"] for role in c.JupyterHub.load_roles if role.get("services")] == ["culler"]
+
+
+@pytest.mark.parametrize(("slug", "said"), [("cpu", "void"), ("cuda", None)])
+def test_image_cannot_ask_for_gpus_that_it_was_not_given(pod, slug, said):
+    spec = pod(slug)["spec"]
+    for container in [*spec.get("initContainers", ()), *spec["containers"]]:
+        variables = {each["name"]: each.get("value") for each in container["env"]}
+        assert variables.get("NVIDIA_VISIBLE_DEVICES") == said

@@ -25,6 +25,30 @@ app.kubernetes.io/component: job
 {{- compact (list (.Values.jobs.image | default .Values.wps.image) .Values.jobs.cudaImage) | toJson -}}
 {{- end }}
 
+{{/* The keys of the taints that a job may tolerate, as a list in JSON. */}}
+{{- define "geoportal.job.taints" -}}
+{{- $keys := list }}
+{{- range concat (.Values.jobs.placement.cpu.tolerations | default list) (.Values.jobs.placement.cuda.tolerations | default list) }}
+{{- $keys = append $keys .key }}
+{{- end }}
+{{- compact $keys | uniq | toJson -}}
+{{- end }}
+
+{{/* The cluster's DNS: in kube-system, or at an address of the nodes. */}}
+{{- define "geoportal.dns" -}}
+- to:
+    - namespaceSelector:
+        matchLabels:
+          kubernetes.io/metadata.name: kube-system
+    - ipBlock: {cidr: 10.0.0.0/8}
+    - ipBlock: {cidr: 172.16.0.0/12}
+    - ipBlock: {cidr: 192.168.0.0/16}
+    - ipBlock: {cidr: 169.254.0.0/16}
+  ports:
+    - {port: 53, protocol: UDP}
+    - {port: 53, protocol: TCP}
+{{- end }}
+
 {{/* What no single value can say; a sentence for each, with its remedy. */}}
 {{- define "geoportal.check" -}}
 {{- $hub := .Values.jupyterhub }}

@@ -1,0 +1,38 @@
+"""What is tidied in a job's folder, whatever its owner has put there."""
+
+import os
+import subprocess
+
+import pytest
+
+from wps_processes.fetching import RECEIVED
+from wps_processes.jobs import Job
+from wps_processes.runners import remove_outputs
+
+DEEP = 1_500  # folders in one another, more than Python goes down
+
+
+@pytest.fixture
+def deep(tmp_path):
+    """A job whose owner has hidden folders in folders where what was received would lie."""
+    job = Job(
+        user="ann", folder="ann", groups=(), administrator=False,
+        operation="classify-scene", inputs={}, request="{}",
+    )  # fmt: skip
+    folder = tmp_path / "users" / "ann" / "jobs" / job.id
+    (folder / RECEIVED).mkdir(parents=True)
+    (folder / "map.tif").touch()
+    current = os.open(folder / RECEIVED, os.O_RDONLY)
+    for _ in range(DEEP):
+        os.mkdir("d", dir_fd=current)
+        above, current = current, os.open("d", os.O_RDONLY, dir_fd=current)
+        os.close(above)
+    os.close(current)
+    yield job, folder
+    subprocess.run(["rm", "-r", folder], check=True)  # pytest goes no deeper than Python
+
+
+def test_folders_in_a_thousand_others_keep_nothing_from_being_tidied(deep, tmp_path):
+    job, folder = deep
+    remove_outputs(job, tmp_path)
+    assert not (folder / "map.tif").exists()

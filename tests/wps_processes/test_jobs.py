@@ -11,6 +11,7 @@ import psutil
 import pytest
 from sqlalchemy.exc import OperationalError
 
+from benchmarks.served import until
 from wps_processes.dispatcher import Dispatcher
 from wps_processes.jobs import ATTEMPTS, Busy, Job, Limits
 from wps_processes.runners import ProcessRunner
@@ -418,7 +419,7 @@ def test_a_job_dismissed_before_its_second_attempt_leaves_no_half_output(start, 
     (folder / "samples").mkdir()
     (folder / "job.log").write_text("x")
     assert wps.dispatcher.dismiss(waiting.id, "enough")
-    assert [path.name for path in folder.iterdir()] == ["job.log"]
+    until(lambda: [path.name for path in folder.iterdir()] == ["job.log"])
 
 
 def test_a_second_attempt_removes_the_drafts_of_the_first(start, ledger, tmp_path):

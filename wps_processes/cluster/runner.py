@@ -15,7 +15,7 @@ from landcover.errors import LandcoverError
 from wps_processes.cluster.api import Refused, Unreachable
 from wps_processes.cluster.attempt import Attempt, Means
 from wps_processes.cluster.manifest import name_of
-from wps_processes.jobs import DISMISSED, FAILED, SUCCESSFUL, Job, Ledger, Outcome
+from wps_processes.jobs import DISMISSED, FAILED, Job, Ledger, Outcome
 from wps_processes.runners import orders_for, remove_outputs
 
 LOGGER = logging.getLogger(__name__)
@@ -70,10 +70,6 @@ class KubernetesRunner:
     def settle(self, job: Job, ledger: Ledger) -> None:
         """Leave nothing behind of a job that is over: no Job and, if it failed, no output."""
         over = ledger.get(job.id)
-        if over is not None and over.state == SUCCESSFUL:
-            self._delete(
-                name_of(job)
-            )  # thousands of them would fill the cluster's memory, and ours
         if over is None or over.state not in (FAILED, DISMISSED):
             return
         # else whoever saw the attempt through has done it

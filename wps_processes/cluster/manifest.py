@@ -25,7 +25,8 @@ MARGIN_MIB = 512
 """Given on top of what an operation needs: the interpreter with all libraries has 260 MiB."""
 
 _GPU = "nvidia.com/gpu"
-_KEPT_SECONDS = 3_600  # a service that comes back so late still learns how a job ended; each kept one costs memory
+# a service that is back by then still learns how a job ended; each one kept costs memory
+_KEPT_SECONDS = 3_600
 _GRACE_SECONDS = 5  # what a dismissed job writes is thrown away
 _THREADS = ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "LOKY_MAX_CPU_COUNT")
 

@@ -6,7 +6,7 @@ import pytest
 
 from hub.client import sign_in
 from tests.hub.hub_in_cluster import LIGHT, SECONDS, hub_in_cluster
-from tests.hub.stand_in_registry import served
+from tests.hub.own_images.stand_in_registry import served
 from tests.pretended_cluster import Image
 
 needs_compiler = pytest.mark.skipif(not shutil.which("cc"), reason="makes a driver in C")

@@ -63,10 +63,6 @@ class Kubectl:
         """Return objects as Kubernetes has them now."""
         return json.loads(self("get", *arguments, "--output", "json"))
 
-    def wait(self, what, *conditions, seconds=5 * MINUTES):
-        """Wait until objects are as asked for."""
-        self("wait", what, *conditions, f"--timeout={int(seconds)}s", seconds=seconds + 30)
-
 
 class Forward:
     """An address of this machine that leads to a service of the cluster."""

@@ -10,10 +10,10 @@ from typing import Literal
 from pydantic import Field, FilePath, field_validator
 from traitlets.config import Config
 
-from hub import registry
 from hub.diagnosis import size
 from hub.errors import ImageRefused
-from hub.image_names import ImageName, Place
+from hub.own_images import registry
+from hub.own_images.names import ImageName, Place
 from hub.strict import Strict
 
 _UNITS = {"M": 10**6, "G": 10**9, "T": 10**12}

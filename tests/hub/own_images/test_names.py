@@ -3,7 +3,7 @@
 import pytest
 
 from hub.errors import ImageRefused
-from hub.image_names import ImageName, Place
+from hub.own_images.names import ImageName, Place
 
 DIGEST = f"sha256:{'0123456789abcdef' * 4}"
 

@@ -27,8 +27,8 @@ from pydantic import BaseModel
 from yarl import URL
 
 from hub.errors import ImageRefused
-from hub.image_names import ImageName
-from hub.manifests import (
+from hub.own_images.addresses import PrivateAddress, PublicAddresses, refuse_private_literal
+from hub.own_images.manifests import (
     ACCEPTED,
     Config,
     Index,
@@ -38,7 +38,7 @@ from hub.manifests import (
     read,
     read_manifest,
 )
-from hub.public_addresses import PrivateAddress, PublicAddresses, refuse_private_literal
+from hub.own_images.names import ImageName
 
 _LARGEST_ANSWER = 4 * 2**20  # what the specification asks of registries for a manifest
 _REQUEST_SECONDS = 20.0

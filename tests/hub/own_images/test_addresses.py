@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from aiohttp.abc import AbstractResolver
 
-from hub.public_addresses import (
+from hub.own_images.addresses import (
     PrivateAddress,
     PublicAddresses,
     refuse_private,

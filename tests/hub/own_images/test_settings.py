@@ -7,13 +7,13 @@ import json
 import pytest
 from pydantic import ValidationError
 
-from hub import registry as client
 from hub.errors import ImageRefused
-from hub.image_names import ImageName
-from hub.manifests import Unreadable, read_manifest
 from hub.own_images import OwnImages
-from tests.hub.stand_in_registry import CONFIG, digest_of, served
-from tests.hub.test_public_addresses import Answers
+from hub.own_images import registry as client
+from hub.own_images.manifests import Unreadable, read_manifest
+from hub.own_images.names import ImageName
+from tests.hub.own_images.stand_in_registry import CONFIG, digest_of, served
+from tests.hub.own_images.test_addresses import Answers
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,12 @@
+"""Images that users bring, looked at where they lie before a server starts in one.
+
+names.py      what an image is called, and from which registry
+addresses.py  where the hub may connect to
+registry.py   asks a registry
+manifests.py  what a registry says of an image
+settings.py   what an administrator allows, and the look itself
+"""
+
+from hub.own_images.settings import OwnImages
+
+__all__ = ["OwnImages"]

@@ -68,7 +68,7 @@ class Surroundings:
         events: the pod's events, oldest first.
         sizes: bytes of images that were fetched before, by name.
         gpus: how many GPUs the cluster has; None if nobody may look.
-        holders: GPUs in use by user; empty for readers who may not know.
+        holders: GPUs that servers hold, by user; empty for readers who may not know.
     """
 
     events: Sequence[Mapping[str, Any]] = ()

@@ -127,11 +127,17 @@ class Dispatcher:
         if before is not None and dismissed:
             if before.state == ACCEPTED:  # no thread of ours sees its end
                 # what its owner has put into the job's folder may take long to remove
-                self._in_background(self._runner.settle, before, self._ledger)
+                self._in_background(self._tidy, before)
                 _say("job dismissed", before)
             self._runner.stop(job_id)
             self._tell(job_id)
         return dismissed
+
+    def _tidy(self, dismissed: Job) -> None:
+        try:
+            self._runner.settle(dismissed, self._ledger)
+        except SQLAlchemyError:
+            LOGGER.exception("a dismissed job cannot be tidied", extra={"job": dismissed.id})
 
     @property
     def paused(self) -> bool:

@@ -2,7 +2,7 @@
 
 It is the container's first process, and computes there itself: if memory does not suffice, the
 container's end says so. A small process beside it, made before there is anything large to share,
-asks the service for the job's orders and tells it how far the job is; it alone holds the token.
+asks the service for the job's orders and tells it how far the job is; the token is its own.
 The computing one is confined as on one machine (`wps_processes.sandbox`), and reaches no network.
 
 The service may be gone for a while: of what is to be told, only the newest progress is kept, and

@@ -1,6 +1,7 @@
 """The chart as Helm renders it: valid for Kubernetes, locked down, and plain about mistakes."""
 
 import json
+import re
 from collections.abc import Iterator
 
 import kubernetes_validate
@@ -8,11 +9,13 @@ import pytest
 import yaml
 
 from helm.values_schema import schema
+from hub.profiles import Profile
 from hub.quotas import quota_variables
 from hub.settings import Settings
 from tests.helm.conftest import CHART, SECRETS, TRIAL
 from wps_processes.cluster.settings import ClusterSettings
 
+PAGE = CHART.parent / "README.md"
 TRIAL_HUB = {"jupyterhub": {"custom": {"geoportal": {"authenticator": TRIAL}}}}
 DATABASE = {"wps": {"databaseSecret": "ours", "replicas": 3}}
 IN_THE_WPS = {"jobs": {"runIn": "processes"}}
@@ -126,6 +129,26 @@ def test_a_misspelt_value_is_named_by_its_place(helm, values, place):
 )
 def test_what_does_not_go_together_is_refused_in_a_sentence(helm, values, sentence):
     assert sentence in helm.refusal(values)
+
+
+def shown(section):
+    """Return what the administrator's page shows in YAML, parsed."""
+    text = PAGE.read_text(encoding="utf-8").split(f"\n## {section}\n")[1].split("\n## ")[0]
+    return [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)]
+
+
+def test_the_page_s_own_site_is_one(helm):
+    site, _of_nextcloud_s_chart = shown("Install")
+    manifests = helm.manifests(site)
+    (container,) = of_kind(manifests, "Deployment")["spec"]["template"]["spec"]["containers"]
+    assert container["image"] == site["wps"]["image"]
+    written = of_kind(manifests, "ConfigMap")["data"]["settings.yaml"]
+    assert Settings.model_validate(yaml.safe_load(written)).wps.public_url
+
+
+def test_the_page_s_own_profile_is_one():
+    ((profile,),) = shown("Add a profile")
+    assert Profile.model_validate(profile).gpus == (1,)
 
 
 def test_one_pod_at_a_time_writes_the_ledger(helm):

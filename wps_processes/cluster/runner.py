@@ -68,7 +68,7 @@ class KubernetesRunner:
         self._means.watching.stop()
 
     def settle(self, job: Job, ledger: Ledger) -> None:
-        """Leave nothing behind of a job that is over: no Job and, if it failed, no output."""
+        """Leave nothing behind of a job without success; other Jobs Kubernetes removes in time."""
         over = ledger.get(job.id)
         if over is None or over.state not in (FAILED, DISMISSED):
             return

@@ -14,7 +14,7 @@ import numpy as np
 import psutil
 import pytest
 from affine import Affine
-from playwright.sync_api import Browser, Locator, expect
+from playwright.sync_api import Browser, Locator, Route, expect
 from shapely.geometry import shape
 
 from tests.browser import (
@@ -456,9 +456,25 @@ def test_panel_shows_spectra_scenes_and_samples_in_two_languages(desk_for) -> No
     form.fill("shared/demo/scene.tif")
     form.press("Enter")
     expect(desk.page.locator(".sample-map-scene")).to_have_count(2)
+    # an error stands, however slowly the tiles come
+    desk.tool("select")
+    held: list[Route] = []
+    desk.page.route("**/tiles/**stretch=0*", lambda route: held.append(route))
+    desk.page.clock.install()
+    desk.page.get_by_label("Stretch", exact=True).first.select_option("0,100")
+    desk.page.clock.fast_forward(1100)
+    expect(desk.message()).to_have_text("The scene is being read ...")
     form = desk.page.get_by_label("Name of another scene")
     form.fill("home/nowhere.tif")
     form.press("Enter")
+    expect(desk.message()).to_contain_text("there is no home/nowhere.tif")
+    desk.page.get_by_label("Stretch", exact=True).last.select_option("0,100")
+    desk.page.clock.fast_forward(1100)
+    for route in held:
+        route.continue_()
+    expect(desk.page.locator(".sample-map-tile .leaflet-tile-loaded")).to_have_count(
+        desk.page.locator(".sample-map-tile img").count()
+    )
     expect(desk.message()).to_contain_text("there is no home/nowhere.tif")
     desk.shot("12-looking")
     desk.page.get_by_role("button", name="Русский").click()

@@ -4,6 +4,7 @@
 const PING = 500; // ms between two questions whether the kernel and the storage are there
 const SILENT = 1500; // ms without an answer after which nothing counts as saved
 const SLOW = 1000; // ms after which a stroke that is not saved yet is mentioned
+const UNASKED = new Set(["open", "spectra"]); // asked by the panel itself: an answer leaves the message alone
 const ROWS = 100; // samples listed at once; all are on the map
 const SVG = "http://www.w3.org/2000/svg";
 const POLYGONS = ["Polygon", "MultiPolygon"];
@@ -285,7 +286,8 @@ class Panel {
     this.asked.delete(reply.request);
     asked.ghost?.remove();
     if (reply.request === this.pinging) this.pinging = null;
-    else if (asked.verb !== "open") this.say(reply.error ? this.t(reply.error) : "", Boolean(reply.error));
+    else if (reply.error && asked.verb !== "open") this.say(this.t(reply.error), "error");
+    else if (!UNASKED.has(asked.verb)) this.say("");
     asked.done(reply);
     this.showState();
   }
@@ -328,10 +330,17 @@ class Panel {
     if (kind === "lost" && this.isGone() && DRAWN[this.tool]) this.use("select");
   }
 
-  say(text, isError = false) {
+  say(text, kind = "hint") {
     this.message.textContent = text;
-    this.message.dataset.kind = isError ? "error" : "hint";
+    this.message.dataset.kind = kind;
     if (!text) this.hint();
+  }
+
+  /** Tiles come when they come: what they say never takes the place of an error. */
+  sayReading(isReading) {
+    const { kind } = this.message.dataset;
+    if (isReading && kind !== "error") this.say(this.t("The scene is being read ..."), "reading");
+    else if (!isReading && kind === "reading") this.say("");
   }
 
   // ---- what the kernel says
@@ -464,10 +473,10 @@ class Panel {
     const sample = this.samples.get(this.selected)?.feature;
     if (needs && !sample && (name === "split" || name === "cut")) {
       this.use("select");
-      return this.say(this.t("Select a sample first"), true);
+      return this.say(this.t("Select a sample first"), "error");
     }
     if ((name === "split" || name === "cut") && !POLYGONS.includes(sample.geometry.type)) {
-      return this.say(this.t("a point cannot be cut"), true);
+      return this.say(this.t("a point cannot be cut"), "error");
     }
     this.tool = name;
     for (const [other, button] of Object.entries(this.buttons)) button.setAttribute("aria-pressed", String(other === name));
@@ -561,7 +570,7 @@ class Panel {
 
   remove() {
     const sample = this.samples.get(this.selected)?.feature;
-    if (!sample) return this.say(this.t("Select a sample first"), true);
+    if (!sample) return this.say(this.t("Select a sample first"), "error");
     this.stopEditing();
     this.ask("delete", { id: sample.id, version: sample.properties.version });
   }
@@ -573,7 +582,7 @@ class Panel {
     this.stopEditing();
     if (!sample) return;
     const isPoint = !POLYGONS.includes(sample.geometry.type);
-    if (sample.geometry.type === "MultiPoint") return this.say(this.t("Several points in one sample cannot be moved here"), true);
+    if (sample.geometry.type === "MultiPoint") return this.say(this.t("Several points in one sample cannot be moved here"), "error");
     const color = this.color(sample.properties.class);
     const style = { color, fillColor: color, weight: 3, fillOpacity: 0.25, radius: 7 };
     const layer = this.L.geoJSON(sample, { style, pointToLayer: (_, place) => this.L.circleMarker(place, style) }).getLayers()[0];
@@ -614,7 +623,7 @@ class Panel {
         this.stopEditing();
         if (reply.selected) this.select(reply.selected, false);
         this.startEditing();
-        if (reply.error) this.say(this.t(reply.error), true);
+        if (reply.error) this.say(this.t(reply.error), "error");
       } else if (edited.queued) {
         edited.queued = false;
         this.reshaped();
@@ -753,12 +762,15 @@ class Panel {
       bounds: [[south, west], [north, east]], maxZoom: 22, opacity: look.opacity, className: "sample-map-tile",
       zIndex: 100 - this.scenes.indexOf(look.scene), // the first one lies on top
     });
-    look.layer.on("tileerror", () => this.say(this.t("A part of the scene {name} cannot be shown; is the file still there?", { name: look.scene.name }), true));
+    look.layer.on("tileerror", () => this.say(this.t("A part of the scene {name} cannot be shown; is the file still there?", { name: look.scene.name }), "error"));
     let slow = null;
-    look.layer.on("loading", () => (slow = setTimeout(() => this.say(this.t("The scene is being read ...")), SLOW)));
-    look.layer.on("load", () => {
+    look.layer.on("loading", () => {
       clearTimeout(slow);
-      if (this.message.textContent === this.t("The scene is being read ...")) this.say("");
+      slow = setTimeout(() => this.sayReading(true), SLOW);
+    });
+    look.layer.on("load remove", () => {
+      clearTimeout(slow);
+      this.sayReading(false);
     });
     look.layer.addTo(this.map);
   }
@@ -833,7 +845,7 @@ class Panel {
       if (loaded || !this.base) return;
       this.dropBasemap();
       this.showScenes();
-      this.say(this.t("The background map cannot be reached, so it is off."), true);
+      this.say(this.t("The background map cannot be reached, so it is off."), "error");
     });
     this.base.addTo(this.map);
   }

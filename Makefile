@@ -13,8 +13,9 @@ run: .venv/installed
 demo: .venv/installed
 	@exec $(BIN)/python -m demo $(SCENE)
 
+# Files side by side, since most of them wait for servers; what a file starts, its tests share.
 test: check
-	@exec $(BIN)/python -m pytest
+	@exec $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 # into the cluster of KUBECONFIG, as helm/README.md says
 test-kubernetes: .venv/installed-dev

@@ -134,7 +134,7 @@ def test_with_room_left_there_is_no_banner(geoportal: Geoportal):
     with chromium() as browser:
         page = new_page(browser)
         with page.expect_response(re.compile("geoportal/room")) as asked:
-            sign_in(page, geoportal, "reader")
+            sign_in(page, geoportal, "roomy")
         if asked.value.json()["share"] >= 0.9:
             pytest.skip("the disk of this machine is nearly full itself")
         page.wait_for_selector(".jp-Launcher")

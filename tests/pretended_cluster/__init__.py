@@ -430,6 +430,11 @@ class PretendedCluster:
             text = f'pods "{name}" is forbidden: exceeded quota: geoportal, {text}'
             raise Refused(403, "Forbidden", text)
 
+    def _ended(self, ending: "asyncio.Task[None]") -> None:
+        self._endings.discard(ending)
+        if not ending.cancelled():
+            self._fault = self._fault or ending.exception()
+
     async def _delete(self, request: web.Request, resource: str, thing: Object) -> None:
         body = await request.json() if request.can_read_body else {}
         query = request.query
@@ -443,7 +448,7 @@ class PretendedCluster:
             # the answer comes at once, the end when the program has ended
             ending = asyncio.create_task(self._machine.end(thing, grace))
             self._endings.add(ending)
-            ending.add_done_callback(self._endings.discard)
+            ending.add_done_callback(self._ended)
         elif resource == "jobs":
             # the default for Jobs, from the time before there were policies
             await self._jobs.remove(thing, policy or "Orphan", 0)

@@ -521,7 +521,7 @@ class Machine:
         if running:
             process = running.process
             if process and process.returncode is None:
-                with suppress(ProcessLookupError):
+                with suppress(ProcessLookupError, TimeoutError):  # what is late is killed below
                     process.send_signal(signal.SIGTERM if grace else signal.SIGKILL)
                     async with asyncio.timeout(grace or None):
                         await process.wait()

@@ -36,6 +36,9 @@ class Wps(Strict):
     jobs_per_user: int = Field(default=1_000, gt=0, description="so many wait or run at a time")
     jobs_in_total: int = Field(default=10_000, gt=0, description="the same for all users together")
     jobs_kept_days: int = Field(default=30, gt=0, description="finished ones are then forgotten")
+    received_mib: int = Field(
+        default=20_480, gt=0, description="the most that is fetched for one input, in MiB"
+    )
 
     @property
     def environment(self) -> dict[str, str]:
@@ -47,6 +50,7 @@ class Wps(Strict):
             "GEOPORTAL_JOBS_PER_USER": str(self.jobs_per_user),
             "GEOPORTAL_JOBS_IN_TOTAL": str(self.jobs_in_total),
             "GEOPORTAL_JOBS_KEPT_DAYS": str(self.jobs_kept_days),
+            "GEOPORTAL_RECEIVED_MIB": str(self.received_mib),
         }
 
 

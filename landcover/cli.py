@@ -26,8 +26,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = {name: value for name, value in chosen.items() if value is not None}
     restrict_process()
     try:
-        if not workdir.is_dir():
-            raise InputError(f"there is no folder {workdir}, workdir needs one")
+        try:
+            workdir.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"workdir {workdir} can be no folder: {error.strerror}") from error
         with progress_to(_Shown()):
             print(to_json(operation(given, workdir)))
     except LandcoverError as error:

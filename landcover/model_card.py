@@ -41,7 +41,7 @@ def checked_card(text: str) -> dict[str, Any]:
     card = _parse(text)
     version = card.get("version")
     if type(version) is not int:
-        raise ModelError("the model's card is damaged or not ours")
+        raise ModelError("the model's card is damaged or not ours: train it with train-classifier")
     if version != CARD_VERSION:
         raise ModelError(f"the model's card has version {version}, needs {CARD_VERSION}")
     for key, check in _CHECKS.items():
@@ -74,9 +74,11 @@ def _parse(text: str) -> dict[str, Any]:
         # a lone surrogate, escaped, could be read but never written
         json.dumps(card, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
-        raise ModelError("the model's card is damaged or not ours") from error
+        raise ModelError(
+            "the model's card is damaged or not ours: train it with train-classifier"
+        ) from error
     if not isinstance(card, dict):
-        raise ModelError("the model's card is damaged or not ours")
+        raise ModelError("the model's card is damaged or not ours: train it with train-classifier")
     return card
 
 

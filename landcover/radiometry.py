@@ -202,7 +202,9 @@ def sample_pixels(dataset: DatasetReader, indexes: Sequence[int]) -> np.ndarray:
         read += len(thinned)
     pixels = np.concatenate(parts)
     if not len(pixels):
-        raise InputError(f"{Path(dataset.name).name} holds no valid pixel")
+        raise InputError(
+            f"{Path(dataset.name).name} holds no valid pixel: is its nodata value right?"
+        )
     return pixels
 
 

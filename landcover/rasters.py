@@ -50,7 +50,7 @@ class Grid:
         """
         name = Path(dataset.name).name
         if dataset.crs is None:
-            raise InputError(f"{name} has no coordinate system, it needs one")
+            raise InputError(f"{name} has no coordinate system, it needs one: assign it in QGIS")
         area = dataset.transform.determinant
         if not (np.isfinite(dataset.transform).all() and np.isfinite(area) and area != 0):
             raise InputError(f"{name} has a geotransform by which pixels have no size")

@@ -64,12 +64,16 @@ def read_features(
     except Exception as error:  # on a damaged file pyogrio raises whatever comes of it
         raise InputError(f"{path.name} cannot be read as {expected}, it may be damaged") from error
     if not meta["crs"]:
-        raise InputError(f"{path.name} has no coordinate system, it needs one")
+        raise InputError(f"{path.name} has no coordinate system, it needs one: assign it in QGIS")
     if geometries.size == 0 or shapely.is_empty(geometries).all() or (geometries == None).all():  # noqa: E711
         raise InputError(f"{path.name} holds no feature")
-    if any(geometry is None for geometry in geometries):
-        raise InputError(f"{path.name} has a feature without geometry")
-    return meta["crs"], geometries, [_class_name(value, path.name) for value in values]
+    for number, geometry in enumerate(geometries, 1):
+        if geometry is None:
+            raise InputError(
+                f"{path.name}: feature {number} has no geometry, delete it or draw one"
+            )
+    names = [_class_name(value, path.name, number) for number, value in enumerate(values, 1)]
+    return meta["crs"], geometries, names
 
 
 def _check_geojson(path: Path) -> None:
@@ -109,11 +113,11 @@ def _check_named_crs(described: Any, file: str) -> None:
         ) from error
 
 
-def _class_name(value: object, file: str) -> str:
+def _class_name(value: object, file: str, number: int) -> str:
     missing = value is None or (isinstance(value, float | np.floating) and np.isnan(value))
     name = "" if missing else str(value).strip()
     if not name:
-        raise InputError(f"{file} has a feature without a class")
+        raise InputError(f"{file}: feature {number} has no class, delete it or give it one")
     return name.removesuffix(".0") if isinstance(value, float | np.floating) else name
 
 

@@ -1,5 +1,6 @@
 """What the READMEs show is true: their Python runs, and the demo prints what the page says."""
 
+import json
 import os
 import re
 import subprocess
@@ -21,6 +22,17 @@ def test_the_readmes_client_runs(geoportal, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     exec(compile("\n".join(blocks("README.md", "python")), "README.md", "exec"), {})
     assert "total ['1000']" in capsys.readouterr().out
+
+
+@pytest.mark.e2e
+def test_the_readmes_command_line_runs(geoportal, tmp_path):
+    (tmp_path / ".geoportal").symlink_to(geoportal.state)
+    (tmp_path / ".venv").symlink_to(sys.prefix)
+    (shown,) = (block for block in blocks("README.md", "sh") if "landcover" in block)
+    done = subprocess.run(
+        ["sh", "-c", shown], cwd=tmp_path, stdout=subprocess.PIPE, text=True, check=True
+    )
+    assert Path(json.loads(done.stdout)["samples"]).parent == tmp_path / "out"
 
 
 @pytest.mark.e2e

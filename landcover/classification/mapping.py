@@ -149,7 +149,7 @@ def _write_maps(task: _Task, folder: Path, spools: Sequence[BinaryIO]) -> int:
         with _handles(task.scene) as handles:
             _classify_missing(task, handles, classes, sure)
         if not classes.filled:  # before the files are whole: nothing is left of them
-            raise InputError(f"{task.scene.name} holds no valid pixel")
+            raise InputError(f"{task.scene.name} holds no valid pixel: is its nodata value right?")
         report_progress(1, "writing map and confidence")
     return classes.filled
 

@@ -24,7 +24,6 @@ from landcover.spectra import find_clusters
 from landcover.writing import write_json
 
 FOLDS = 5
-ROWS_AT_ONCE = 64
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,9 @@ def train_classifier(
     from landcover.classifiers import CLASSIFIERS
 
     if start is not None:
-        raise InputError(f"start continues the training of a network, {method} starts anew")
+        raise InputError(
+            f"start continues the training of a network, {method} starts anew: leave it out"
+        )
     opened = read_samples(samples)
     chosen = None if selection is None else read_selection(selection)
     pixels = pixels_of(opened, chosen)
@@ -117,7 +118,10 @@ def pixels_of(samples: Samples, chosen: set[tuple[str, int]] | None) -> Pixels:
     unknown = set() if chosen is None else chosen - set(_names(samples))
     if unknown:
         file, index = min(unknown)
-        raise InputError(f"the selection names sample {index} of {file}, which is not there")
+        raise InputError(
+            f"the selection names sample {index} of {file}, which is not there: "
+            "balance these samples anew"
+        )
     parts = []
     for batch in samples.batches():
         file = batch.container.file
@@ -137,7 +141,7 @@ def pixels_of(samples: Samples, chosen: set[tuple[str, int]] | None) -> Pixels:
         np.concatenate([part.groups for part in parts]),
     )
     if not len(pixels.codes):
-        raise InputError("no sample is left to train on")
+        raise InputError("the selection leaves no sample to train on: balance these samples anew")
     return pixels
 
 

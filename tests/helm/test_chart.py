@@ -8,6 +8,8 @@ import yaml
 
 from hub import tokens
 from hub.settings import Settings
+from landcover.operations import OPERATIONS
+from wps_processes.cluster.manifest import MARGIN_MIB
 
 CHART = Path(__file__).parents[2] / "helm" / "geoportal"
 VALUES = (CHART / "values.yaml").read_text(encoding="utf-8")
@@ -39,6 +41,13 @@ def missing(values, path):
             return True
         values = values[part]
     return False
+
+
+@pytest.mark.parametrize("file", ["geoportal/values.yaml", "trial.yaml"])
+def test_every_operation_is_given_the_memory_it_needs(file):
+    values = yaml.safe_load((CHART.parent / file).read_text(encoding="utf-8"))
+    needed = max(operation.resources({}).memory_mib for operation in OPERATIONS)
+    assert needed + MARGIN_MIB <= values["jobs"]["mostMemoryMib"]
 
 
 def test_values_fit_on_two_screens():

@@ -54,7 +54,7 @@ def test_bad_input_is_one_sentence_and_exit_2(inputs, tmp_path):
     [
         ["balance-samples", "--samples", "nowhere"],
         ["balance-samples", "--samples", "nowhere", "--clusters", "many"],
-        ["balance-samples", "--samples", "nowhere", "--workdir", "absent"],
+        ["balance-samples", "--samples", "nowhere", "--workdir", "/dev/null/out"],
         ["balance-samples", "--samples", "nowhere", "--scope", "none"],
         ["balance-samples"],
     ],

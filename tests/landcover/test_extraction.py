@@ -185,7 +185,7 @@ def test_the_folder_describes_itself(tmp_path):
         (lambda t: write_labels(t / "l.gpkg", [("a", pixels(500, 500, 2, 2))]), "no sample lies"),
         (lambda t: write_labels(t / "l.gpkg", [("a", pixels(0, 0, 2, 2))], field="k"),
          "has no field class, its fields are k"),
-        (lambda t: write_labels(t / "l.gpkg", [(" ", pixels(0, 0, 2, 2))]), "without a class"),
+        (lambda t: write_labels(t / "l.gpkg", [(" ", pixels(0, 0, 2, 2))]), "feature 1 has no class"),
         (lambda t: write_labels(t / "l.gpkg", [("a", LINE)]), "polygons or"),
         (lambda t: t / "absent.gpkg", "absent.gpkg cannot be read"),
     ],

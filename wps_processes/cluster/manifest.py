@@ -46,8 +46,7 @@ def given(job: Job, needed: Resources, settings: ClusterSettings) -> Resources:
     if memory > settings.most_memory_mib:
         raise InputError(
             f"{job.operation} needs {memory} MiB of memory here, and a job may have "
-            f"{settings.most_memory_mib}: take a smaller part of the scene, "
-            "or ask an administrator"
+            f"{settings.most_memory_mib}: only an administrator can allow more"
         )
     if needed.gpus and not settings.image_cuda:
         raise InputError(

@@ -6,7 +6,7 @@ asks the service for the job's orders and tells it how far the job is; the token
 The computing one is confined as on one machine (`wps_processes.sandbox`), and reaches no network.
 
 The service may be gone for a while: of what is to be told, only the newest progress is kept, and
-the result until it has arrived or an hour is over. Told that the job is over, both end.
+the result until it has arrived or a night is over. Told that the job is over, both end.
 """
 
 import ctypes
@@ -24,9 +24,8 @@ from typing import TextIO
 
 import requests
 
-ORDERS_SECONDS = 600.0
-RESULT_SECONDS = 3_600.0
-"""So long the service is asked for orders, and told the result, if it does not answer."""
+SILENCE_SECONDS = 12 * 3_600.0
+"""So long the service is asked for orders, or told the result, if it does not answer: a night."""
 
 _SECONDS_BETWEEN_REPORTS = 1.0
 _TIMEOUT = (5.0, 30.0)  # seconds to connect, and for an answer
@@ -63,7 +62,7 @@ class Route:
             Over: this attempt is no longer wanted.
             Silent: the service does not answer.
         """
-        return _persistently(lambda: self._ask("GET"), ORDERS_SECONDS)
+        return _persistently(lambda: self._ask("GET"), SILENCE_SECONDS)
 
     def tell(self, word: bytes) -> None:
         """Tell how far the job is; if the service does not answer, it hears the next word.
@@ -80,7 +79,7 @@ class Route:
             Silent: the service does not answer.
         """
         with suppress(Over):  # it knows: its answer was lost, or the job dismissed
-            _persistently(lambda: self._ask("POST", word), RESULT_SECONDS)
+            _persistently(lambda: self._ask("POST", word), SILENCE_SECONDS)
 
     def _ask(self, method: str, word: bytes | None = None) -> bytes | None:
         """Return what the service answers, None if it does not now.

@@ -88,8 +88,12 @@ def container(job):
     return pod(job)["containers"][0]
 
 
+def metadata(job):
+    return job["spec"]["template"]["metadata"]
+
+
 def labels(job):
-    return job["spec"]["template"]["metadata"]["labels"]
+    return metadata(job)["labels"]
 
 
 def shared_mount(job):
@@ -121,6 +125,20 @@ HOSTILE = {
     ),
     "the whole storage": lambda job: container(job)["volumeMounts"][0].pop("subPath"),
     "everybody's folders": lambda job: container(job)["volumeMounts"][0].update(subPath="users"),
+    "everybody's folders by a point": lambda job: container(job)["volumeMounts"][0].update(
+        subPath="users/."
+    ),
+    "every team's folders": lambda job: container(job)["volumeMounts"][0].update(subPath="team/."),
+    "others' pods for its own": lambda job: job["spec"].update(
+        manualSelector=True,
+        selector={"matchExpressions": [{"key": "x", "operator": "DoesNotExist"}]},
+    ),
+    "no confinement, by an annotation": lambda job: metadata(job).update(
+        annotations={"container.apparmor.security.beta.kubernetes.io/job": "unconfined"}
+    ),
+    "another network, by an annotation": lambda job: metadata(job).update(
+        annotations={"k8s.v1.cni.cncf.io/networks": "macvlan"}
+    ),
     "a path by expression": lambda job: container(job)["volumeMounts"][0].update(
         subPathExpr="$(A)"
     ),
@@ -181,14 +199,14 @@ HOSTILE = {
     "no end": lambda job: job["spec"].pop("activeDeadlineSeconds"),
     "a late end": lambda job: job["spec"].update(activeDeadlineSeconds=10**9),
     "many pods": lambda job: job["spec"].update(parallelism=100),
-    "no label": lambda job: job["spec"]["template"]["metadata"].update(labels={}),
+    "no label": lambda job: metadata(job).update(labels={}),
     "the label that leaves the network policy": lambda job: labels(job).pop(
         "app.kubernetes.io/name"
     ),
     "the labels of the hub's pod": lambda job: labels(job).update(
         app="jupyterhub", component="hub", release="geoportal"
     ),
-    "the hub's label": lambda job: job["spec"]["template"]["metadata"]["labels"].update(
+    "the hub's label": lambda job: labels(job).update(
         {"hub.jupyter.org/network-access-hub": "true"}
     ),
     "a device": lambda job: container(job).update(

@@ -125,6 +125,11 @@ def test_a_misspelt_value_is_named_by_its_place(helm, values, place):
             {"jupyterhub": {"proxy": {"secretToken": None}}},
             "jupyterhub.proxy.secretToken is not set",
         ),
+        (
+            {"jobs": {"placement": {"cuda": {"tolerations": [{"operator": "Exists"}]}}}},
+            "a toleration without a key",
+        ),
+        ({"jupyterhub": {"hub": {"baseUrl": "/geo/"}}}, "jupyterhub.hub.baseUrl is /geo/"),
     ],
 )
 def test_what_does_not_go_together_is_refused_in_a_sentence(helm, values, sentence):
@@ -167,6 +172,20 @@ def test_several_pods_share_a_database_and_nothing_else(helm):
     assert volumes["state"] == {"name": "state", "emptyDir": {}}
     assert volumes["secrets"]["secret"]["secretName"] == "ours"
     assert "geoportal-wps-state" not in [m["metadata"]["name"] for m in manifests]
+
+
+def test_a_registry_with_a_password_is_one_value(helm):
+    secrets = {"jupyterhub": {"imagePullSecrets": ["ours", {"name": "theirs"}]}}
+    spec = of_kind(helm.manifests(secrets), "Deployment")["spec"]["template"]["spec"]
+    assert spec["imagePullSecrets"] == [{"name": "ours"}, {"name": "theirs"}]
+
+
+@pytest.mark.parametrize("owned", [False, True])
+def test_root_of_the_volume_is_given_away_only_if_asked(helm, owned):
+    rendered = helm.manifests({"storage": {"ownAsRoot": owned}})
+    spec = of_kind(rendered, "Deployment")["spec"]["template"]["spec"]
+    (folders,) = spec["initContainers"]
+    assert ("/storage" in folders["args"]) is owned
 
 
 def test_people_s_files_outlive_the_release(helm):

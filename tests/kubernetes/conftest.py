@@ -101,7 +101,7 @@ class Release:
                 "--values helm/trial.yaml", f"--values helm/trial.yaml --values {self.site}"
             )
         if os.environ.get("GEOPORTAL_TEST_Z2JH"):  # it lies in charts/ already
-            block = block.replace("helm dependency build helm/geoportal\n", "")
+            block = block.replace("helm dependency update helm/geoportal\n", "")
         done = subprocess.run(
             ["bash", "-euc", block],
             check=False, cwd=self.folder, capture_output=True, text=True, timeout=20 * MINUTES,

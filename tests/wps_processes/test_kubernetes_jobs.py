@@ -317,11 +317,32 @@ def test_a_quota_of_jobs_is_waited_for_too(serve, cluster):
 
 def test_a_job_that_is_not_admitted_fails_with_a_sentence(serve, cluster):
     cluster.admission = lambda resource, thing: "image is not on the list"
-    service = serve()
+    service = serve(patience=0.0)
     over = service.over(service.submit())
     assert over.state == "failed"
     assert "does not admit" in over.error
     assert "list" not in over.error  # for administrators
+
+
+def test_a_job_that_is_not_admitted_during_an_upgrade_is_admitted_after_it(serve, cluster):
+    cluster.admission = lambda resource, thing: "image is not on the list"
+    service = serve()
+    job = service.submit()
+    service.says(job, "does not admit the job yet")
+    cluster.admission = lambda resource, thing: None
+    assert service.over(job).state == "successful"
+
+
+def test_lowered_limits_are_not_for_jobs_that_run(serve, hold):
+    service = serve()
+    job = service.submit()
+    service.says(job, "held")
+    service.stop()
+    service = serve(most_memory_mib=1024)
+    refused = service.over(service.submit())
+    assert "a job may have 1024" in refused.error
+    hold.unlink()
+    assert service.over(job).state == "successful"
 
 
 def test_no_job_is_lost_while_the_api_does_not_answer(serve, cluster, hold):

@@ -10,7 +10,13 @@ from landcover.errors import InputError
 from landcover.operation import Resources
 from tests.wps_processes.test_jobs import job
 from wps_processes.cluster.api import Cluster
-from wps_processes.cluster.manifest import MARGIN_MIB, given, manifest_of, name_of
+from wps_processes.cluster.manifest import (
+    MARGIN_MIB,
+    check_allowed,
+    given,
+    manifest_of,
+    name_of,
+)
 from wps_processes.cluster.settings import ClusterSettings
 
 ROOT = Path("/storage")
@@ -33,7 +39,9 @@ ENVIRONMENT = {
 
 def made(each, needed=Resources(), **chosen):  # noqa: B008  # frozen
     settings = ClusterSettings(**(CHOSEN | chosen))
-    manifest = manifest_of(each, given(each, needed, settings), settings, ROOT, "t" * 64)
+    resources = given(needed, settings)
+    check_allowed(each, resources, settings)
+    manifest = manifest_of(each, resources, settings, ROOT, "t" * 64)
     kubernetes_validate.validate(manifest, "1.34", strict=True)
     return manifest
 

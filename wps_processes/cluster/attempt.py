@@ -18,7 +18,7 @@ from landcover.operations import by_identifier
 from landcover.storage import Storage
 from wps_processes.cluster import signs
 from wps_processes.cluster.api import Cluster, Object, Refused, Unreachable
-from wps_processes.cluster.manifest import given, manifest_of, name_of
+from wps_processes.cluster.manifest import check_allowed, given, manifest_of, name_of
 from wps_processes.cluster.settings import ClusterSettings
 from wps_processes.cluster.watching import Sight, Watching
 from wps_processes.fetching import Fetcher
@@ -34,6 +34,7 @@ DELETED = "the job was deleted in the cluster, not by this service: start it aga
 NOT_ADMITTED = (
     "the cluster does not admit the job: ask an administrator, the service's log says more"
 )
+NOT_YET_ADMITTED = "waiting for the cluster, which does not admit the job yet"
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0
 _SECONDS_BETWEEN_LOOKS = 60.0  # if nothing is heard
@@ -54,7 +55,8 @@ class Means:
         settings: how.
         tokens: by which pods report.
         fetcher: of what others shared, if there is anything.
-        patience: seconds after which a pod that cannot start is given up.
+        patience: seconds after which a Job that is refused, or a pod that cannot start, is given
+            up.
         stopping: set when the service ends.
     """
 
@@ -72,13 +74,9 @@ class Attempt:
     """One attempt at a job, followed by one thread."""
 
     def __init__(self, means: Means, job: Job, ledger: Ledger, woken: threading.Event) -> None:
-        """See this job through; `woken` is set whenever there may be something new.
-
-        Raises:
-            LandcoverError: it needs what no job may have.
-        """
+        """See this job through; `woken` is set whenever there may be something new."""
         self._means, self._job, self._ledger, self._woken = means, job, ledger, woken
-        self._resources = given(job, needed_by(job), means.settings)
+        self._resources = given(needed_by(job), means.settings)
         self._name = name_of(job)
         self._said = ""
 
@@ -86,7 +84,7 @@ class Attempt:
         """Make the Job, unless it is there already, and return how the job ended.
 
         Raises:
-            LandcoverError: what it needs cannot be fetched.
+            LandcoverError: it needs what no job may have, or what cannot be fetched.
         """
         sentence = self._make() or self._follow()
         if self._means.stopping.is_set():
@@ -109,8 +107,9 @@ class Attempt:
         try:
             found = self._persistently(lambda: self._means.cluster.read(self._name))
             if found is None and self._goes_on():
+                check_allowed(self._job, self._resources, self._means.settings)
                 self._prepare()
-                found = self._persistently(self._create)
+                found = self._persistently(self._create, patience=self._means.patience)
         except Refused as refusal:
             LOGGER.error("the cluster refuses a Job: %s", refusal, extra=self._who)
             return NOT_ADMITTED
@@ -192,14 +191,22 @@ class Attempt:
             self._woken.wait(1.0)
 
     def _persistently(
-        self, ask: Callable[[], Answer], goes_on: Callable[[], bool] | None = None
+        self,
+        ask: Callable[[], Answer],
+        goes_on: Callable[[], bool] | None = None,
+        patience: float = 0.0,
     ) -> Answer | None:
         """Ask the API server until it answers; None if nobody waits for it any more.
+
+        Args:
+            ask: what to ask.
+            goes_on: whether somebody still waits; by default for as long as the job runs.
+            patience: seconds for which a no is not taken for an answer.
 
         Raises:
             Refused: it says no.
         """
-        pause = _FIRST_PAUSE
+        pause, began = _FIRST_PAUSE, time.monotonic()
         while (goes_on or self._goes_on)() and not self._means.stopping.is_set():
             try:
                 return ask()
@@ -207,10 +214,14 @@ class Attempt:
                 LOGGER.warning("the API server does not answer: %s", error, extra=self._who)
                 self._say(NO_API)
             except Refused as refusal:
-                if not refusal.is_by_quota:
+                if refusal.is_by_quota:  # others' jobs end, and this one was accepted
+                    self._say(NO_QUOTA)
+                elif time.monotonic() - began < patience:
+                    # during an upgrade the admission policy may know other images than we do
+                    LOGGER.warning("the cluster refuses a Job: %s", refusal, extra=self._who)
+                    self._say(NOT_YET_ADMITTED)
+                else:
                     raise
-                # others' jobs end, and this one was accepted
-                self._say(NO_QUOTA)
             self._woken.wait(pause)  # or until it is dismissed
             self._woken.clear()
             pause = min(pause * 2, _LONGEST_PAUSE)

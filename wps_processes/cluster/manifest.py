@@ -36,24 +36,28 @@ def name_of(job: Job) -> str:
     return f"wps-{job.id}-{job.attempt}"
 
 
-def given(job: Job, needed: Resources, settings: ClusterSettings) -> Resources:
-    """Return what a job gets: fewer cores make it slower, but less memory would end it.
+def given(needed: Resources, settings: ClusterSettings) -> Resources:
+    """Return what a job gets: fewer cores make it slower, but less memory would end it."""
+    cores = min(needed.cores, settings.most_cores)
+    return Resources(cores, needed.memory_mib + MARGIN_MIB, needed.gpus)
+
+
+def check_allowed(job: Job, resources: Resources, settings: ClusterSettings) -> None:
+    """Refuse a job that would get more than jobs may have.
 
     Raises:
         InputError: it needs more memory than jobs may have, or a GPU where there are none.
     """
-    memory = needed.memory_mib + MARGIN_MIB
-    if memory > settings.most_memory_mib:
+    if resources.memory_mib > settings.most_memory_mib:
         raise InputError(
-            f"{job.operation} needs {memory} MiB of memory here, and a job may have "
+            f"{job.operation} needs {resources.memory_mib} MiB of memory here, and a job may have "
             f"{settings.most_memory_mib}: only an administrator can allow more"
         )
-    if needed.gpus and not settings.image_cuda:
+    if resources.gpus and not settings.image_cuda:
         raise InputError(
             f"{job.operation} needs a GPU with these inputs, and jobs have none here: choose "
             "another method, or ask an administrator"
         )
-    return Resources(min(needed.cores, settings.most_cores), memory, needed.gpus)
 
 
 def manifest_of(

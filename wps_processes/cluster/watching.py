@@ -70,7 +70,8 @@ class Watching:
             yield woken
         finally:
             with self._lock:
-                del self._followed[name]
+                if self._followed.get(name) is woken:  # else a later one follows it
+                    del self._followed[name]
                 pod = self._known["pod"].get(name)
                 if pod is not None and GONE in pod["metadata"]:
                     del self._known["pod"][name]

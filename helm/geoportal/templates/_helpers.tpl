@@ -64,6 +64,14 @@ app.kubernetes.io/component: job
 {{- if and (gt (int .Values.wps.replicas) 1) (eq .Values.jobs.runIn "processes") }}
 {{- fail (printf "wps.replicas is %v, and jobs.runIn is processes: several pods are for jobs.runIn kubernetes." .Values.wps.replicas) }}
 {{- end }}
+{{- range concat (.Values.jobs.placement.cpu.tolerations | default list) (.Values.jobs.placement.cuda.tolerations | default list) }}
+{{- if not .key }}
+{{- fail "jobs.placement has a toleration without a key, which would let jobs onto every node: name the taint's key." }}
+{{- end }}
+{{- end }}
+{{- if ne ($hub.hub.baseUrl | default "/") "/" }}
+{{- fail (printf "jupyterhub.hub.baseUrl is %s, and the WPS is found at / only: give the geoportal a host name of its own." $hub.hub.baseUrl) }}
+{{- end }}
 {{- if ne .Values.jupyterhub.custom.geoportal.spawner.kind "kubernetes" }}
 {{- fail "jupyterhub.custom.geoportal.spawner.kind must be kubernetes in a cluster." }}
 {{- end }}

@@ -93,7 +93,7 @@ def test_labelled_points_speak_for_the_whole_map(mapped, tmp_path):
 
 def test_points_without_a_class_are_not_taken_for_a_reference(mapped, tmp_path):
     drawn = draw_reference_sample(mapped, workdir=tmp_path)
-    with pytest.raises(InputError, match="without a class"):
+    with pytest.raises(InputError, match="feature 1 has no class"):
         assess_quality(mapped, drawn.points, design="stratified", workdir=tmp_path)
 
 

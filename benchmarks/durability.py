@@ -22,7 +22,8 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.served import Client, Served, free_port, replicas, until
+from benchmarks.served import Client, Served, replicas, until
+from hub.machine import free_port
 
 JOBS, KILLS = 1_000, 200
 USERS = ("anna", "boris", "clara", "dmitri")

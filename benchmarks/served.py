@@ -5,7 +5,6 @@ import os
 import random
 import re
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -21,6 +20,8 @@ import psutil
 import rasterio
 import requests
 from rasterio import Affine
+
+from hub.machine import free_port
 
 PREFIX = "/services/wps/"
 DEADLINE = 60.0
@@ -217,10 +218,3 @@ def until(condition: Callable[[], Found], seconds: float = DEADLINE) -> Found:
             raise TimeoutError(f"not so within {seconds:g} s: {condition}")
         time.sleep(random.uniform(0.01, 0.05))
     return found
-
-
-def free_port() -> int:
-    """Return a port that nobody uses."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

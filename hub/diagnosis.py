@@ -41,7 +41,9 @@ class Finding:
     Attributes:
         kind: one word for the log, such as gpu or image.
         sentence: what is the matter.
-        remedy: what the reader can do, or need not do.
+        hope: what comes by itself if it is waited for.
+        remedy: what the reader can do, whether it is waited for or not.
+        in_vain: what is the matter once it was waited for in vain; the same if empty.
         is_final: whether waiting is of no use.
         progress: how far the start has come, in percent.
         since: when it began, if that is known.
@@ -49,15 +51,26 @@ class Finding:
 
     kind: str
     sentence: str
+    hope: str = ""
     remedy: str = ""
+    in_vain: str = ""
     is_final: bool = False
     progress: int = 20
     since: datetime | None = None
 
     def text(self, now: datetime) -> str:
-        """Return sentence, time and remedy as one line."""
-        waited = f" {_waited(self.since, now)}" if self.since else ""
-        return " ".join(filter(None, (self.sentence + waited, self.remedy)))
+        """Return all that is to be said, as one line."""
+        waited = _waited(self.since, now) if self.since else ""
+        return " ".join(filter(None, (self.sentence, waited, self.hope, self.remedy)))
+
+    def given_up(self, seconds: float) -> "Finding":
+        """Return what is said after so long, when nobody waits any more."""
+        return Finding(
+            self.kind,
+            f"{self.in_vain or self.sentence} It was given up after {_span(seconds)}.",
+            remedy=self.remedy or "Start again; if it happens again, tell an administrator.",
+            is_final=True,
+        )
 
 
 @dataclass(frozen=True)
@@ -77,7 +90,18 @@ class Surroundings:
     holders: Mapping[str, int] = field(default_factory=dict)
 
 
-ASKED = Finding("asked", "Kubernetes is asked for your server.", progress=5)
+ASKED = Finding(
+    "asked",
+    "Kubernetes is asked for your server.",
+    in_vain="Kubernetes has made no pod for your server.",
+    progress=5,
+)
+ENDING = Finding(
+    "ending",
+    "An earlier server is being stopped.",
+    in_vain="An earlier server of yours does not end.",
+    progress=5,
+)
 
 
 def diagnose(pod: Pod | None, around: Surroundings) -> Finding:
@@ -85,15 +109,22 @@ def diagnose(pod: Pod | None, around: Surroundings) -> Finding:
     if pod is None:
         return ASKED
     if pod["metadata"].get("deletionTimestamp"):
-        return Finding("ending", "An earlier server is being stopped.", progress=5)
+        return ENDING
     for look in (_refused_at_entry, _ended, _unscheduled, _container_in_trouble, _creating):
         found = look(pod, around)
         if found:
             return found
     if _condition(pod, "ContainersReady").get("status") == "True":
-        starting = f"{_told_at_entry(pod)}The server has started and is about to answer."
-        return Finding("starting", starting, progress=80)
-    return Finding("placed", f"Your server has a place{_on_node(pod)}.", progress=30)
+        return Finding(
+            "starting",
+            f"{_told_at_entry(pod)}The server has started and is about to answer.",
+            in_vain=f"{_told_at_entry(pod)}The server has started and does not answer.",
+            progress=80,
+        )
+    placed = f"Your server has a place{_on_node(pod)}"
+    return Finding(
+        "placed", f"{placed}.", in_vain=f"{placed}, and nothing of it runs.", progress=30
+    )
 
 
 def refused(code: int, message: str) -> Finding:
@@ -104,12 +135,12 @@ def refused(code: int, message: str) -> Finding:
         message: what the API said.
     """
     if code == 403 and "exceeded quota" in message:
-        return Finding("quota", _quota_words(message), _QUOTA_REMEDY, is_final=True)
+        return Finding("quota", _quota_words(message), remedy=_QUOTA_REMEDY, is_final=True)
     if code < 500 and code != 429:
         return Finding(
             "refused",
             f"Kubernetes does not admit this server: {_shortened(message)}",
-            "Tell an administrator: this profile and the rules of the cluster do not fit.",
+            remedy="Tell an administrator: this profile and the rules of the cluster do not fit.",
             is_final=True,
         )
     return unanswered(f"{code}: {_shortened(message)}" if message else str(code))
@@ -120,7 +151,8 @@ def unanswered(reason: str) -> Finding:
     return Finding(
         "api",
         f"The cluster does not answer ({reason}).",
-        "It is asked again and again; running servers go on. If it lasts, tell an administrator.",
+        "It is asked again and again; running servers go on.",
+        "If it lasts, tell an administrator.",
         progress=5,
     )
 
@@ -151,7 +183,7 @@ def _ended(pod: Pod, around: Surroundings) -> Finding | None:
         return Finding(
             "evicted",
             f"The node put your server out: {_shortened(status.get('message', ''))}",
-            "Start again; if it happens again, choose more memory or tell an administrator.",
+            remedy="Start again; if it happens again choose more memory or tell an administrator.",
             is_final=True,
         )
     ended = _state(pod, _NOTEBOOK).get("state", {}).get("terminated")
@@ -161,7 +193,7 @@ def _ended(pod: Pod, around: Surroundings) -> Finding | None:
     return Finding(
         "ended",
         f"Kubernetes ended your server ({_shortened(reason) or status['phase']}).",
-        "Start again; if it happens again, tell an administrator.",
+        remedy="Start again; if it happens again, tell an administrator.",
         is_final=True,
     )
 
@@ -199,8 +231,8 @@ def _unbound(pod: Pod, message: str, since: datetime | None) -> Finding:
     return Finding(
         "volume",
         f"The storage is not ready: the volume claim {claims} {what}.",
-        "Your files are not touched. It goes on by itself as soon as there is a volume; "
-        "if it lasts, tell an administrator.",
+        "It goes on by itself as soon as there is a volume.",
+        "Your files are not touched; if it lasts, tell an administrator.",
         since=since,
     )
 
@@ -208,15 +240,19 @@ def _unbound(pod: Pod, message: str, since: datetime | None) -> Finding:
 def _without_gpu(pod: Pod, around: Surroundings, since: datetime | None) -> Finding:
     asked = int(asked_for(pod).get(GPU, 1))
     sentence = f"No GPU is free: your server asks for {asked} ({GPU})"
-    remedy = "It starts by itself when one is given back; or choose a profile without a GPU."
+    hope = "It starts by itself when one is given back."
+    remedy = "A profile without a GPU need not wait for one."
     if around.gpus is not None:
         sentence += f", the cluster has {around.gpus or 'none'}"
         if around.gpus < asked:
-            remedy = "Choose a profile that asks for fewer or none, or tell an administrator."
+            hope, remedy = (
+                "",
+                "Choose a profile that asks for fewer or none, or tell an administrator.",
+            )
     if around.holders:
         names = ", ".join(f"{name} ({count})" for name, count in sorted(around.holders.items()))
         sentence += f"; in use by {names}"
-    return Finding("gpu", f"{sentence}.", remedy, since=since)
+    return Finding("gpu", f"{sentence}.", hope, remedy, since=since)
 
 
 def _without_room(
@@ -229,9 +265,8 @@ def _without_room(
     return Finding(
         "room",
         f"No node fits your server: {reasons}.",
-        "Choose a smaller profile, or wait until somebody stops a server."
-        if is_short
-        else "Choose another profile, or tell an administrator.",
+        "It starts by itself when somebody stops a server." if is_short else "",
+        f"Choose {'a smaller' if is_short else 'another'} profile, or tell an administrator.",
         since=since,
     )
 
@@ -288,7 +323,7 @@ def _container_in_trouble(pod: Pod, around: Surroundings) -> Finding | None:
             return Finding(
                 "container",
                 f"The server cannot be started: {_shortened(message)}",
-                _IN_THE_WAY if "not a directory" in message else "Tell an administrator.",
+                remedy=_IN_THE_WAY if "not a directory" in message else "Tell an administrator.",
             )
         if now and now.get("exitCode"):
             return _crashed(pod, status["name"], now, is_final=False)
@@ -298,13 +333,14 @@ def _container_in_trouble(pod: Pod, around: Surroundings) -> Finding | None:
 
 
 def _crashed(pod: Pod, container: str, ended: Mapping[str, Any], is_final: bool) -> Finding:
-    goes_on = "" if is_final else " Kubernetes starts it once more."
+    hope = "" if is_final else "Kubernetes starts it once more."
     if ended.get("reason") == "OOMKilled":
         limit = _limit(pod, container, "memory")
         told = f" ({memory(limit)})" if limit else ""
         return Finding(
             "memory",
-            f"The server needed more memory than it may have{told} and was stopped.{goes_on}",
+            f"The server needed more memory than it may have{told} and was stopped.",
+            hope,
             "Choose a profile with more memory.",
             is_final=is_final,
         )
@@ -314,7 +350,8 @@ def _crashed(pod: Pod, container: str, ended: Mapping[str, Any], is_final: bool)
     told = f" Its last lines: “{lines}”." if lines else ""
     return Finding(
         "crash",
-        f"{what} stopped at once (exit code {code}).{told}{goes_on}",
+        f"{what} stopped at once (exit code {code}).{told}",
+        hope,
         "Choose another profile or image; if it was your files, an administrator can look.",
         is_final=is_final,
     )
@@ -324,7 +361,7 @@ def _not_pulled(image: str, reason: str, message: str, around: Surroundings) -> 
     told = _told_by_registry(message, around)
     # what a second attempt says too is not going to change by itself
     has_tried_twice = reason != "ErrImagePull"
-    low = told.lower()
+    low, hope = told.lower(), ""
     if reason == "InvalidImageName":
         sentence, remedy, is_final = (
             f"{image} is no name of an image.",
@@ -345,12 +382,13 @@ def _not_pulled(image: str, reason: str, message: str, around: Surroundings) -> 
             has_tried_twice,
         )
     else:
+        hope = "It is tried again by itself."
         sentence, remedy, is_final = (
             f"The image {image} cannot be fetched ({_shortened(told) or reason}).",
-            "It is tried again by itself; if it lasts, tell an administrator.",
+            "If it lasts, tell an administrator.",
             False,
         )
-    return Finding("image", sentence, remedy, is_final=is_final)
+    return Finding("image", sentence, hope, remedy, is_final=is_final)
 
 
 def _told_by_registry(message: str, around: Surroundings) -> str:
@@ -374,11 +412,12 @@ def _creating(pod: Pod, around: Surroundings) -> Finding | None:
         )
         if pulling and status["image"] not in done:
             known = around.sizes.get(status["image"])
+            image = f"The image {status['image']} ({size(known) if known else 'of unknown size'})"
             return Finding(
                 "pulling",
-                f"The image {status['image']} ({size(known) if known else 'of unknown size'}) is "
-                f"being fetched{_on_node(pod, 'to')}.",
+                f"{image} is being fetched{_on_node(pod, 'to')}.",
                 "The first start with an image takes this long, later ones on this node do not.",
+                in_vain=f"{image} was not fetched in time{_on_node(pod, 'to')}.",
                 progress=40,
                 since=_time(pulling.get("lastTimestamp") or pulling.get("eventTime")),
             )
@@ -386,7 +425,8 @@ def _creating(pod: Pod, around: Surroundings) -> Finding | None:
             return Finding(
                 "volume",
                 f"The storage cannot be mounted: {_shortened(stuck['message'])}",
-                "It is tried again by itself; if it lasts, tell an administrator.",
+                "It is tried again by itself.",
+                "If it lasts, tell an administrator.",
             )
     return None
 
@@ -500,6 +540,10 @@ def _time(stamp: str | None) -> datetime | None:
 
 
 def _waited(since: datetime, now: datetime) -> str:
-    minutes = int((now - since).total_seconds()) // 60
-    span = "less than a minute" if minutes < 1 else f"{minutes} min"
+    span = _span((now - since).total_seconds())
     return f"Since {since.astimezone(UTC):%H:%M} UTC ({span})."
+
+
+def _span(seconds: float) -> str:
+    minutes = int(seconds) // 60
+    return "less than a minute" if minutes < 1 else f"{minutes} min"

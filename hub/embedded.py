@@ -13,6 +13,7 @@ from kubespawner.slugs import safe_slug
 from traitlets import Dict, Unicode, default
 
 from hub import processes, scratch
+from hub.machine import free_port
 
 
 class EmbeddedSpawner(LocalProcessSpawner):  # type: ignore[misc]  # untyped base
@@ -55,6 +56,7 @@ class EmbeddedSpawner(LocalProcessSpawner):  # type: ignore[misc]  # untyped bas
             # a full disk must not keep anybody out
             self.log.warning("The home directory of %s is not as it should be: %s",
                              self.user.name, error)  # fmt: skip
+        self.port = free_port()
         return await super().start()
 
     async def stop(self, now: bool = False) -> None:

@@ -4,8 +4,10 @@ All of it comes from the environment, and goes on to the children in the same va
 cluster the chart provides proxy, database and addresses, and only the folders are asked here.
 """
 
+import random
 import socket
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -125,10 +127,20 @@ _TRAEFIK = {
 }
 
 
+# others a system gives to connections that go out, maybe before anybody listens there
+_QUIET_PORTS = range(10_000, 30_000)
+
+
 def free_port() -> int:
-    """Return a port of the loopback address on which nobody listens."""
-    with socket.create_server((LOOPBACK, 0)) as listener:
-        return int(listener.getsockname()[1])
+    """Return a port of the loopback address on which nobody listens, for a process yet to start.
+
+    Raises:
+        CannotStart: nothing can listen there.
+    """
+    for port in random.sample(_QUIET_PORTS, 100):
+        with suppress(OSError), socket.create_server((LOOPBACK, port)):
+            return port
+    raise CannotStart(f"No port of {LOOPBACK} is free: is the loopback interface up?")
 
 
 def free_address() -> str:

@@ -64,6 +64,7 @@ class PodSpawner(KubeSpawner):  # type: ignore[misc]  # untyped base
         super().__init__(**options)
         self._found: Finding | None = None
         self._notes: list[Finding] = []
+        self._earlier = ""
 
     # --- what is started
 
@@ -92,7 +93,7 @@ class PodSpawner(KubeSpawner):  # type: ignore[misc]  # untyped base
 
     def say(self, sentence: str, remedy: str = "", progress: int = 5) -> None:
         """Show a sentence on the page of the start, until the pod has more to tell."""
-        self._found = Finding("preparing", sentence, remedy, progress=progress)
+        self._found = Finding("preparing", sentence, remedy=remedy, progress=progress)
 
     async def load_user_options(self) -> None:
         """Apply the chosen profile, if it is one of the user's; then prepare."""
@@ -146,13 +147,14 @@ class PodSpawner(KubeSpawner):  # type: ignore[misc]  # untyped base
         try:
             async with asyncio.timeout(self.patience):
                 await self._watching()
+                self._earlier = _uid(self._pod())
                 starting = asyncio.ensure_future(super()._start())
                 try:
                     return await self._listening(await self._started(starting))
                 finally:
                     starting.cancel()
         except TimeoutError as error:
-            raise NotStarted(await self._look()) from error
+            raise NotStarted((await self._look()).given_up(self.patience)) from error
 
     async def _started(self, starting: "asyncio.Future[str]") -> str:
         while True:
@@ -274,8 +276,9 @@ class PodSpawner(KubeSpawner):  # type: ignore[misc]  # untyped base
         """Return the most telling thing about the start."""
         if self._found:
             return self._found
-        pod = self._pods().get(f"{self.namespace}/{self.pod_name}")
-        events = self.events
+        pod, events = self._pod(), self.events
+        if pod and _uid(pod) == self._earlier:
+            return diagnosis.ENDING  # what became of it says nothing of this start
         self._learn_sizes()
         around = Surroundings(events=events, sizes=self._sizes)
         finding = diagnosis.diagnose(pod, around)
@@ -288,6 +291,9 @@ class PodSpawner(KubeSpawner):  # type: ignore[misc]  # untyped base
             holders=self._gpu_holders() if getattr(self.user, "admin", False) else {},
         )
         return diagnosis.diagnose(pod, around)
+
+    def _pod(self) -> dict[str, Any] | None:
+        return self._pods().get(f"{self.namespace}/{self.pod_name}")
 
     def _pods(self) -> dict[str, Any]:
         return self.pod_reflector.pods if self.pod_reflector else {}
@@ -317,6 +323,10 @@ class PodSpawner(KubeSpawner):  # type: ignore[misc]  # untyped base
             except _NO_ANSWER:
                 cls._gpus = None
         return cls._gpus
+
+
+def _uid(pod: dict[str, Any] | None) -> str:
+    return str(pod["metadata"]["uid"]) if pod else ""
 
 
 def _gpus(nodes: Any) -> int:

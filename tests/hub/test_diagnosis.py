@@ -264,7 +264,7 @@ def test_crash_is_told_with_its_last_lines():
     again = pod(containerStatuses=[container({"running": {}}, CRASHED)], phase="Running")
     first = diagnose(again, Surroundings())
     assert (first.kind, first.is_final) == ("crash", False)
-    assert "Kubernetes starts it once more" in first.sentence
+    assert "Kubernetes starts it once more" in first.hope
     state = {"waiting": {"reason": "CrashLoopBackOff"}}
     found = diagnose(pod(containerStatuses=[container(state, CRASHED)]), Surroundings())
     assert found.is_final

@@ -14,7 +14,7 @@ from hub.pods import NotStarted, PodSpawner
 from hub.profiles import NotOffered, Profile
 from hub.spawners import Kubernetes
 from tests.hub.hub_in_cluster import LIGHT
-from tests.pretended_cluster import NAMESPACE, PretendedCluster
+from tests.pretended_cluster import NAMESPACE, Image, PretendedCluster
 
 CPU = {"slug": "cpu", "title": "CPU", "image": "light:1", "cores": 1, "memory": "1G"}
 PROFILES = (Profile(**CPU), Profile(**CPU | {"slug": "gpu", "gpus": 1}))
@@ -76,6 +76,45 @@ def test_patience_ends_with_the_last_known_reason(cluster):
     assert "No GPU is free" in told
     assert "the cluster has none" in told
     assert "asks for fewer or none" in told
+    assert "It was given up after" in told
+
+
+def test_server_that_never_listens_is_given_up_in_true_words(cluster):
+    cluster.registry["light:1"] = Image(programs={"jupyterhub-singleuser": "#!/bin/sh\nsleep 60"})
+
+    async def scenario(spawner):
+        with pytest.raises(NotStarted) as refusal:
+            await spawner.start()
+        return refusal.value.jupyterhub_message
+
+    told = spawn(scenario, patience=3)
+    assert "has started and does not answer. It was given up after" in told
+    assert "Start again" in told
+
+
+def test_what_became_of_an_earlier_pod_is_not_the_end_of_the_next_start(cluster):
+    async def scenario(spawner):
+        await spawner.start()
+        cluster.evict(spawner.pod_name, "memory was short")
+        cluster.wait_for("pods", lambda pod: pod["status"].get("phase") == "Failed")
+        asked, look, seen = spawner._make_create_pod_request, spawner._look, []
+
+        async def looked():
+            seen.append(await look())
+            return seen[-1]
+
+        async def slowly(*request):
+            while len(seen) < 2:  # as when the API takes its time
+                await asyncio.sleep(0.05)
+            return await asked(*request)
+
+        spawner._look = looked
+
+        spawner._make_create_pod_request = slowly
+        await spawner.start()
+        return cluster.pod(spawner.pod_name)["status"]["phase"]
+
+    assert spawn(scenario) == "Running"
 
 
 @pytest.mark.parametrize("deed", ["get_options_form", "start"])

@@ -9,7 +9,8 @@ import sys
 
 import pytest
 
-from benchmarks.served import Served, free_port, stand_in_hub
+from benchmarks.served import Served, stand_in_hub
+from hub.machine import free_port
 from tests.wps_processes.test_jobs import job
 from wps_processes import databases
 from wps_processes.databases import LedgerRefused

@@ -12,7 +12,8 @@ import pytest
 import requests
 from werkzeug.serving import make_server
 
-from benchmarks.served import Client, free_port, serving, until
+from benchmarks.served import Client, serving, until
+from hub.machine import free_port
 from hub.processes import marked
 from landcover.operation import Resources
 from tests.pretended_cluster import Image, Node, PretendedCluster, not_found

@@ -14,7 +14,8 @@ import pytest
 import requests
 from werkzeug.wrappers import Response
 
-from benchmarks.served import Client, free_port, serving, until
+from benchmarks.served import Client, serving, until
+from hub.machine import free_port
 from tests.nextcloud.servers import Server, stood_in, token_service_of
 from tests.wps_processes.test_jobs import job
 from wps_processes.jobs import Ledger

@@ -4,6 +4,7 @@ All of it comes from the environment, and goes on to the children in the same va
 cluster the chart provides proxy, database and addresses, and only the folders are asked here.
 """
 
+import os
 import random
 import socket
 from collections.abc import Mapping
@@ -99,6 +100,12 @@ class Machine:
     def routes_file(self) -> Path:
         """Where the proxy finds its routes while a hub runs."""
         return self.state / "routes.toml"
+
+    def keep_private(self) -> None:
+        """Let what this process and its children write from now on be their owner's alone."""
+        os.umask(0o077)
+        self.state.mkdir(parents=True, exist_ok=True)
+        self.state.chmod(0o700)
 
     def configure(self, c: Config) -> None:
         """Set what a chart would provide: addresses, proxy and database, all on loopback."""

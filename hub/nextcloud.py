@@ -140,8 +140,7 @@ class NextcloudOAuthenticator(OAuthenticator):  # type: ignore[misc]  # untyped 
             return await self._admitted(user, state)
         except Refused as error:
             self.log.warning("The session of %s ends. %s", user.name, error.log_message)
-            await user.save_auth_state(None)
-            return False
+            return not await self._keep(user, state, None)
         except Unanswered as error:
             self.log.warning("The session of %s is kept. %s", user.name, error.log_message)
             self._silent_until = time.monotonic() + self.silence
@@ -152,8 +151,23 @@ class NextcloudOAuthenticator(OAuthenticator):  # type: ignore[misc]  # untyped 
         if not await self.check_allowed(user.name, model):
             raise Refused("no group of theirs is admitted")
         # kept here, before anybody else looks; the hub leaves it alone if it is not named
-        await user.save_auth_state(model.pop("auth_state"))
+        seen = model.pop("auth_state")
+        await self._keep(user, seen, seen)
         return model
+
+    async def _keep(self, user: User, asked: dict[str, Any], state: dict[str, Any] | None) -> bool:
+        """Keep a state, unless the user signed in anew since it was asked for; tell if it is kept.
+
+        Args:
+            user: whose state.
+            asked: with whose tokens Nextcloud was asked.
+            state: what is known now; None ends the session.
+        """
+        kept = await user.get_auth_state()
+        if kept and kept["refresh_token"] != asked["refresh_token"]:
+            return False
+        await user.save_auth_state(state)
+        return True
 
     async def _asked(self, user: User, state: dict[str, Any]) -> dict[str, Any]:
         """Ask who this is; with new tokens if the old ones end soon or are refused."""
@@ -163,11 +177,12 @@ class NextcloudOAuthenticator(OAuthenticator):  # type: ignore[misc]  # untyped 
             except Refused:
                 self.log.info("The access token of %s is refused, renewing it", user.name)
         request = self.build_refresh_token_request_params(state["refresh_token"])
-        renewed = state | await self.get_token_info(None, request)
+        renewed = await self.get_token_info(None, request)
         # the old ones are dead already, whatever comes next
-        await user.save_auth_state(renewed)
+        await self._keep(user, state, state | renewed)
+        state |= renewed
         # Nextcloud renews the tokens of a disabled user, and refuses them then
-        return await self._model(renewed)
+        return await self._model(state)
 
     async def _model(self, token_info: dict[str, Any]) -> dict[str, Any]:
         return dict(await self._token_to_auth_model(token_info))

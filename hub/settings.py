@@ -4,6 +4,7 @@
 stops the hub before it serves anyone, naming the path of the mistake.
 """
 
+import logging
 import os
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,6 +23,8 @@ from hub.profiles import Profile
 from hub.services import Wps
 from hub.spawners import Kubernetes, Local
 from hub.strict import Strict
+
+LOGGER = logging.getLogger(__name__)
 
 
 class Settings(Strict):
@@ -85,7 +88,16 @@ def load(path: Path) -> Settings:
 
 def configure(c: Config) -> None:
     """Configure the hub from the settings that this machine's environment names."""
-    load(Machine.from_environment(os.environ).settings).configure(c)
+    machine = Machine.from_environment(os.environ)
+    settings = load(machine.settings)
+    settings.configure(c)
+    if isinstance(settings.spawner, Local):
+        machine.keep_private()
+        if isinstance(settings.authenticator, Nextcloud):
+            LOGGER.warning(
+                "All servers run as the hub's own operating-system user: whoever may sign in can "
+                "read everybody's files and tokens. This is for people who trust one another."
+            )
 
 
 def _content(path: Path) -> Any:

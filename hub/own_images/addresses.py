@@ -52,7 +52,8 @@ def refuse_private(host: str, address: str) -> None:
         PrivateAddress: it is private, local to a link or machine, reserved or multicast.
     """
     for meant in _meant(ip_address(address.partition("%")[0])):
-        if not meant.is_global or meant.is_multicast or meant.is_reserved:
+        is_of_a_site = getattr(meant, "is_site_local", False)  # of IPv6, and global for Python
+        if not meant.is_global or meant.is_multicast or meant.is_reserved or is_of_a_site:
             raise PrivateAddress(f"{host} has the address {meant}, which is not a public one")
 
 

@@ -5,6 +5,7 @@ people: owner and recipients call the file as they like. What follows lies below
 """
 
 import errno
+import fcntl
 import hashlib
 import os
 import shutil
@@ -27,6 +28,7 @@ MOST_MIB = 20 << 10
 """So much is fetched for one name if nothing else is said."""
 
 _MOST_FILES = 10_000
+_LOCK = ".lock"
 _CACHE = Path(".cache") / "geoportal" / ROOT
 
 
@@ -125,16 +127,25 @@ def _cached(name: _Name, path: str, remote: "Remote", nextcloud: "Nextcloud") ->
     version = hashlib.sha256(f"{path} {remote.etag}".encode()).hexdigest()[:16]
     caches = Path.home() / _CACHE / hashlib.sha256(name.whole.encode()).hexdigest()[:16]
     cache = caches / version
-    # the parts of a shapefile change without it
-    if not cache.is_dir() or not remote.etag or _is_shapefile(remote):
-        caches.mkdir(parents=True, exist_ok=True)
-        with written_beside(cache) as beside:
-            beside.mkdir()
-            with _opened(beside) as folder:
-                _Fetching(nextcloud, folder, MOST_MIB << 20).fetch(path, remote)
-        for older in set(caches.iterdir()) - {cache}:
-            shutil.rmtree(older)
+    caches.mkdir(parents=True, exist_ok=True)
+    with _alone_in(caches):
+        # the parts of a shapefile change without it
+        if not cache.is_dir() or not remote.etag or _is_shapefile(remote):
+            with written_beside(cache) as beside:
+                beside.mkdir()
+                with _opened(beside) as folder:
+                    _Fetching(nextcloud, folder, MOST_MIB << 20).fetch(path, remote)
+            for older in set(caches.iterdir()) - {cache, caches / _LOCK}:
+                shutil.rmtree(older)
     return cache / remote.name
+
+
+@contextmanager
+def _alone_in(caches: Path) -> Iterator[None]:
+    """Let one of the user's kernels fetch at a time; the others find what it has fetched."""
+    with (caches / _LOCK).open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 class _Fetching:

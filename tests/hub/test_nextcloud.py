@@ -206,6 +206,20 @@ def test_no_of_nextcloud_ends_the_session_and_is_asked_for_once(cloud, authentic
     assert len(cloud.renewals) == asked
 
 
+def test_late_no_does_not_end_a_session_that_began_meanwhile(cloud, authenticator, eve):
+    person, again = eve(seconds=5), eve()
+    cloud.revoke("Eve")
+    fetch = authenticator.httpfetch
+
+    async def fetch_slowly(*request, **more):
+        person.state = again.state  # signed in anew, before the answer is here
+        return await fetch(*request, **more)
+
+    authenticator.httpfetch = fetch_slowly
+    assert look(authenticator, person) == [True]
+    assert person.state == again.state
+
+
 def test_disabled_user_with_time_left_is_out_at_the_next_look(cloud, authenticator, eve):
     person = eve()
     cloud.accounts["Eve"].enabled = False

@@ -22,6 +22,7 @@ from hub.machine import free_address
 from tests.nextcloud.oauth import ADMINISTRATOR, StandIn, served
 
 MEMBERS, ADMINISTRATORS = "remote-sensing", "hub-admins"
+REAL = "GEOPORTAL_TEST_NEXTCLOUD"
 _TIMEOUT_SECONDS = 30
 
 
@@ -68,6 +69,18 @@ class Cloud:
     def make_group(self, group: str) -> None:
         """Make a group if there is none of this name."""
         self._ocs("post", "groups", known=(400,), groupid=group)
+
+    def app_password(self, uid: str) -> str:
+        """Return a password of a user's own programs, which may stand for an access token."""
+        with local_session() as session:
+            answer = session.get(
+                f"{self.url}/ocs/v2.php/core/getapppassword?format=json",
+                auth=(uid, self.passwords[uid]),
+                headers={"OCS-APIRequest": "true"},
+                timeout=_TIMEOUT_SECONDS,
+            )
+        answer.raise_for_status()
+        return str(answer.json()["ocs"]["data"]["apppassword"])
 
     def give_up(self, access_token: str) -> None:
         """End the session of a token, as its user does on the page of devices and sessions."""
@@ -118,7 +131,7 @@ def cloud_for_tests() -> Iterator[Cloud]:
 
 @contextmanager
 def _some_cloud() -> Iterator[Cloud]:
-    real = os.environ.get("GEOPORTAL_TEST_NEXTCLOUD")
+    real = os.environ.get(REAL)
     if real:
         yield Cloud(**yaml.safe_load(Path(real).read_text(encoding="utf-8")))
         return

@@ -18,9 +18,9 @@ from hub import launcher, processes, tokens
 from hub.client import local_session
 from hub.machine import Machine
 from tests.conftest import STOP_SECONDS, clean_environment
-from tests.nextcloud.cloud import ADMINISTRATORS, MEMBERS, Cloud, cloud_for_tests
+from tests.nextcloud.cloud import ADMINISTRATORS, MEMBERS, REAL, Cloud, cloud_for_tests
 from tests.nextcloud.person import sign_in
-from tests.nextcloud.servers import Server, real_server, stood_in
+from tests.nextcloud.servers import Server, server_of, stood_in
 
 PATIENCE_SECONDS = 60
 _CONFIG = Path(launcher.__file__).with_name("jupyterhub_config.py")
@@ -180,10 +180,17 @@ def dav(tmp_path):
         yield Server(stand_in.url, users, "ice & snow", {}, stand_in)
 
 
-@pytest.fixture(params=["stand-in", "real"])
+@pytest.fixture(scope="session")
+def real_server(cloud: Cloud) -> Server:
+    if cloud.stand_in:
+        pytest.skip(f"{REAL} names no Nextcloud")
+    return server_of(cloud)
+
+
+@pytest.fixture(params=["dav", "real_server"], ids=["stand-in", "real"])
 def server(request):
     """The stand-in, and the real Nextcloud if there is one."""
-    return real_server() if request.param == "real" else request.getfixturevalue("dav")
+    return request.getfixturevalue(request.param)
 
 
 @pytest.fixture

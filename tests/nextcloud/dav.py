@@ -2,7 +2,8 @@
 
 WebDAV is wsgidav's; around it stands what was recorded from Nextcloud 34: Bearer tokens, chunked
 uploads, the shares of OCS with their mounts at the recipients, quota, maintenance and throttling.
-Sign-in is not here.
+Sign-in is not here (`oauth.py`), nor what nothing of ours asks for: capabilities, the search for
+sharees, the files behind public links, other properties than those of a listing.
 """
 
 import json

@@ -1,18 +1,13 @@
-"""The server that tests speak to: the stand-in, or a real Nextcloud that the environment names.
+"""The server that tests speak to: the stand-in, or the real Nextcloud of the test run."""
 
-NEXTCLOUD_TEST_URL is its address, NEXTCLOUD_TEST_USERS names two users that may be written to with
-an app password each, as anna:PASSWORD,boris:PASSWORD, NEXTCLOUD_TEST_GROUP is a group of both.
-"""
-
-import os
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import pytest
 from werkzeug.wrappers import Request
 
 from landcover.nextcloud import Access, Nextcloud, Patience
+from tests.nextcloud.cloud import MEMBERS
 from tests.nextcloud.dav import StandIn, served
 
 PAUSELESS = Patience(pause=lambda seconds: None)
@@ -41,14 +36,11 @@ class Server:
         return Nextcloud(self.access(uid), patience or Patience())
 
 
-def real_server():
-    url = os.environ.get("NEXTCLOUD_TEST_URL")
-    if not url:
-        pytest.skip("NEXTCLOUD_TEST_URL names no Nextcloud")
-    pairs = (pair.split(":", 1) for pair in os.environ["NEXTCLOUD_TEST_USERS"].split(","))
-    passwords = dict(pairs)
-    first, second = passwords
-    return Server(url.rstrip("/"), (first, second), os.environ["NEXTCLOUD_TEST_GROUP"], passwords)
+def server_of(cloud):
+    """Return a real Nextcloud with two users of one group, whose names are no plain ones."""
+    users = ("bob.smith", "Eve Smith@Lab.org")
+    passwords = {uid: cloud.app_password(uid) for uid in users}
+    return Server(cloud.url.rstrip("/"), users, MEMBERS, passwords)
 
 
 def stood_in(root):

@@ -26,7 +26,7 @@ MOST = 1 << 40
 
 
 @pytest.fixture
-def cloud(dav):
+def annas(dav):
     with dav.of("anna", PAUSELESS) as nextcloud:
         yield nextcloud
 
@@ -100,37 +100,37 @@ def test_what_is_not_there_is_said(folder, target):
 
 
 @pytest.mark.parametrize("path", ["../boris/a", "a/../b", "a//b", "/a", "a\0b", "."])
-def test_no_path_leaves_the_users_files(cloud, dav, path, target):
+def test_no_path_leaves_the_users_files(annas, dav, path, target):
     before = len(dav.stand_in.seen)
-    for ask in (cloud.files.stat, cloud.files.delete, cloud.files.make_folder):
+    for ask in (annas.files.stat, annas.files.delete, annas.files.make_folder):
         with pytest.raises(NameRefused):
             ask(path)
     with pytest.raises(NameRefused):
-        cloud.files.delete("")
+        annas.files.delete("")
     assert len(dav.stand_in.seen) == before
 
 
-def test_a_broken_download_goes_on_where_it_stopped(cloud, dav, target):
+def test_a_broken_download_goes_on_where_it_stopped(annas, dav, target):
     content = os.urandom(4 * MIB)
     (dav.stand_in.files("anna") / "map.tif").write_bytes(content)
     dav.stand_in.break_off("GET", 2 * MIB + 5)
     dav.stand_in.break_off("GET", 5, times=2)
-    cloud.files.download("map.tif", target, MOST)
+    annas.files.download("map.tif", target, MOST)
     assert content_of(target) == content
     asked = [s.headers.get("Range") for s in dav.stand_in.seen if s.method == "GET"]
     assert asked[0] is None
     assert set(asked[1:]) == {f"bytes={2 * MIB}-"}
 
 
-def test_a_download_that_never_gets_on_is_given_up(cloud, dav, target):
+def test_a_download_that_never_gets_on_is_given_up(annas, dav, target):
     (dav.stand_in.files("anna") / "map.tif").write_bytes(b"a map")
     dav.stand_in.break_off("GET", 2, times=99)
     with pytest.raises(Stalled, match="try again later"):
-        cloud.files.download("map.tif", target, MOST)
+        annas.files.download("map.tif", target, MOST)
     assert dav.stand_in.methods("map.tif").count("GET") == files.ATTEMPTS
 
 
-def test_a_file_that_changes_while_it_is_fetched_is_not_mixed(cloud, dav, target):
+def test_a_file_that_changes_while_it_is_fetched_is_not_mixed(annas, dav, target):
     path = dav.stand_in.files("anna") / "map.tif"
     path.write_bytes(b"1" * 3 * MIB)
 
@@ -140,51 +140,51 @@ def test_a_file_that_changes_while_it_is_fetched_is_not_mixed(cloud, dav, target
 
     dav.stand_in.break_off("GET", 2 * MIB)
     with progress_to(change), pytest.raises(InputError, match="was changed while it was fetched"):
-        cloud.files.download("map.tif", target, MOST)
+        annas.files.download("map.tif", target, MOST)
 
 
-def test_no_more_is_fetched_than_allowed(cloud, dav, target):
+def test_no_more_is_fetched_than_allowed(annas, dav, target):
     (dav.stand_in.files("anna") / "map.tif").write_bytes(b"1" * 3 * MIB)
     with pytest.raises(InputError, match=r"map\.tif has 3 MiB, no more than 2 are fetched"):
-        cloud.files.download("map.tif", target, 2 * MIB)
+        annas.files.download("map.tif", target, 2 * MIB)
     assert "GET" not in dav.stand_in.methods()
 
 
-def test_a_listener_ends_a_download(cloud, dav, target):
+def test_a_listener_ends_a_download(annas, dav, target):
     (dav.stand_in.files("anna") / "map.tif").write_bytes(b"1" * 3 * MIB)
 
     def stop(fraction, sentence):
         raise Stopped(sentence)
 
     with progress_to(stop), pytest.raises(Stopped, match=r"fetching map\.tif, 33 %"):
-        cloud.files.download("map.tif", target, MOST)
+        annas.files.download("map.tif", target, MOST)
 
 
 def test_an_interrupted_upload_sends_only_the_chunks_that_are_missing(
-    cloud, dav, local, monkeypatch
+    annas, dav, local, monkeypatch
 ):
-    monkeypatch.setattr(cloud.files, "_chunk", MIB)
+    monkeypatch.setattr(annas.files, "_chunk", MIB)
     content = os.urandom(4 * MIB)
     source = local(content)
     dav.stand_in.answer("PUT", 502, times=1, part="/00003")
     with pytest.raises(NextcloudError, match="failed with status 502"):
-        cloud.files.upload(source, "map.tif")
+        annas.files.upload(source, "map.tif")
     assert not (dav.stand_in.files("anna") / "map.tif").exists()
     dav.stand_in.seen.clear()
     dav.stand_in.break_off("PUT", 1000, times=2, part="/00003")
-    cloud.files.upload(source, "map.tif")
+    annas.files.upload(source, "map.tif")
     sent = [s.path[-5:] for s in dav.stand_in.seen if s.method == "PUT"]
     assert sent == ["00003", "00003", "00003", "00004"]
     assert (dav.stand_in.files("anna") / "map.tif").read_bytes() == content
 
 
 @pytest.mark.parametrize("size", [10, 3 * MIB])
-def test_a_source_that_changes_is_not_uploaded(cloud, dav, local, size, monkeypatch):
-    monkeypatch.setattr(cloud.files, "_chunk", MIB)
+def test_a_source_that_changes_is_not_uploaded(annas, dav, local, size, monkeypatch):
+    monkeypatch.setattr(annas.files, "_chunk", MIB)
     source = local(b"1" * size)
     dav.stand_in.on("PUT", lambda: os.utime(source.name, (0, 0)))
     with pytest.raises(InputError, match="was changed while it was uploaded"):
-        cloud.files.upload(source, "map.tif")
+        annas.files.upload(source, "map.tif")
     left = [p for p in dav.stand_in.root.rglob("*") if p.is_file()]
     assert left == []
 
@@ -202,42 +202,42 @@ def test_a_source_that_changes_is_not_uploaded(cloud, dav, local, size, monkeypa
     ],
 )
 def test_every_refusal_has_its_sentence_and_nothing_is_lost(
-    cloud, dav, local, status, error, sentence
+    annas, dav, local, status, error, sentence
 ):
     dav.stand_in.answer("PUT", status)
     with pytest.raises(error, match=sentence):
-        cloud.files.upload(local(), "map.tif")
+        annas.files.upload(local(), "map.tif")
     dav.stand_in.answer("PROPFIND", status)
     with pytest.raises(error):
-        cloud.files.stat("map.tif")
+        annas.files.stat("map.tif")
     assert list(dav.stand_in.files("anna").iterdir()) == []
 
 
-def test_a_full_quota_leaves_the_old_file(cloud, dav, local, monkeypatch):
+def test_a_full_quota_leaves_the_old_file(annas, dav, local, monkeypatch):
     (dav.stand_in.files("anna") / "map.tif").write_bytes(b"old")
     dav.stand_in.quota = 2 * MIB
-    monkeypatch.setattr(cloud.files, "_chunk", MIB)
+    monkeypatch.setattr(annas.files, "_chunk", MIB)
     for size in (MIB * 3, MIB - 1):
         dav.stand_in.quota = min(size, dav.stand_in.quota)
         with pytest.raises(QuotaFull, match=r"no room left for map\.tif, make some and try again"):
-            cloud.files.upload(local(b"1" * size), "map.tif", replace=True)
+            annas.files.upload(local(b"1" * size), "map.tif", replace=True)
     assert (dav.stand_in.files("anna") / "map.tif").read_bytes() == b"old"
 
 
-def test_an_overwriting_upload_that_breaks_off_leaves_the_old_file(cloud, dav, local):
+def test_an_overwriting_upload_that_breaks_off_leaves_the_old_file(annas, dav, local):
     (dav.stand_in.files("anna") / "map.tif").write_bytes(b"old")
     dav.stand_in.break_off("PUT", 3, times=99)
     with pytest.raises(Stalled):
-        cloud.files.upload(local(b"a newer map"), "map.tif", replace=True)
+        annas.files.upload(local(b"a newer map"), "map.tif", replace=True)
     assert (dav.stand_in.files("anna") / "map.tif").read_bytes() == b"old"
 
 
-def test_maintenance_is_said_everywhere(cloud, dav, local):
+def test_maintenance_is_said_everywhere(annas, dav, local):
     dav.stand_in.maintenance = True
     for ask in (
-        cloud.groups,
-        cloud.shares.received,
-        lambda: cloud.files.upload(local(), "map.tif"),
+        annas.groups,
+        annas.shares.received,
+        lambda: annas.files.upload(local(), "map.tif"),
     ):
         with pytest.raises(Maintenance):
             ask()
@@ -246,16 +246,16 @@ def test_maintenance_is_said_everywhere(cloud, dav, local):
 def test_a_pause_that_is_asked_for_is_made_if_it_is_short(dav, local):
     paused = []
     dav.stand_in.answer("PUT", 429, times=2, Retry_After="20")
-    with dav.of("anna", Patience(pause=paused.append)) as cloud:
-        cloud.files.upload(local(b"a map"), "map.tif")
+    with dav.of("anna", Patience(pause=paused.append)) as annas:
+        annas.files.upload(local(b"a map"), "map.tif")
         assert paused == [20, 20]
         assert (dav.stand_in.files("anna") / "map.tif").read_bytes() == b"a map"
         dav.stand_in.answer("PROPFIND", 429, Retry_After="600")
         with pytest.raises(Throttled, match="try again in 600 seconds"):
-            cloud.files.stat("map.tif")
+            annas.files.stat("map.tif")
         dav.stand_in.answer("PROPFIND", 429, times=9, Retry_After="25")
         with pytest.raises(Throttled, match="try again in 25 seconds"):
-            cloud.files.stat("map.tif")
+            annas.files.stat("map.tif")
     assert paused[2:] == [25, 25]
 
 
@@ -263,15 +263,15 @@ def test_a_token_that_is_replaced_meanwhile_is_asked_for_again(dav, local):
     tokens = [dav.stand_in.token("anna"), "expired", dav.stand_in.token("anna")]
     left = iter(tokens)
     last = tokens[-1]
-    with Nextcloud(lambda: Access(dav.url, "anna", next(left, last)), Patience()) as cloud:
-        cloud.files.stat("")
+    with Nextcloud(lambda: Access(dav.url, "anna", next(left, last)), Patience()) as annas:
+        annas.files.stat("")
     statuses = [seen.headers["Authorization"] for seen in dav.stand_in.seen]
     assert statuses == [f"Bearer {token}" for token in tokens[1:]]
 
 
 def test_an_expired_token_is_said_and_not_tried_twice(dav):
-    with Nextcloud(lambda: Access(dav.url, "anna", "expired"), Patience()) as cloud:
-        for ask in (cloud.groups, cloud.shares.received, lambda: cloud.files.stat("a")):
+    with Nextcloud(lambda: Access(dav.url, "anna", "expired"), Patience()) as annas:
+        for ask in (annas.groups, annas.shares.received, lambda: annas.files.stat("a")):
             dav.stand_in.seen.clear()
             with pytest.raises(NotSignedIn, match="sign out of the geoportal and in again"):
                 ask()
@@ -282,34 +282,34 @@ def test_an_expired_token_is_said_and_not_tried_twice(dav):
 def test_a_server_that_falls_silent_is_left(dav, target, after):
     (dav.stand_in.files("anna") / "map.tif").write_bytes(b"1" * 3 * MIB)
     dav.stand_in.stall("GET", after, times=99)
-    with dav.of("anna", IMPATIENT) as cloud:
+    with dav.of("anna", IMPATIENT) as annas:
         with pytest.raises(Stalled, match="does not answer or broke off"):
-            cloud.files.download("map.tif", target, MOST)
+            annas.files.download("map.tif", target, MOST)
         dav.stand_in.stall("PROPFIND")
         with pytest.raises(Stalled):
-            cloud.files.stat("map.tif")
+            annas.files.stat("map.tif")
 
 
 def test_a_server_that_is_not_there_is_said(dav):
     with dav.stand_in.serving():
         nowhere = dav.stand_in.url
     with (
-        Nextcloud(lambda: Access(nowhere, "anna", "x"), IMPATIENT) as cloud,
+        Nextcloud(lambda: Access(nowhere, "anna", "x"), IMPATIENT) as annas,
         pytest.raises(Stalled),
     ):
-        cloud.files.stat("a")
+        annas.files.stat("a")
 
 
-def test_no_other_server_gets_the_token(cloud, dav, tmp_path):
+def test_no_other_server_gets_the_token(annas, dav, tmp_path):
     other = type(dav.stand_in)(tmp_path / "other")
     with other.serving():
         for status in (301, 302, 307, 308):
             dav.stand_in.answer("GET", status, Location=f"{other.url}/x")
             dav.stand_in.answer("PROPFIND", status, Location=f"{other.url}/x")
             with pytest.raises(NextcloudError):
-                cloud.files.stat("a")
+                annas.files.stat("a")
             with pytest.raises(NextcloudError):
-                cloud.shares.received()
+                annas.shares.received()
     assert other.seen == []
 
 
@@ -319,26 +319,26 @@ def test_no_other_server_gets_the_token(cloud, dav, tmp_path):
      b'<?xml version="1.0"?><d:multistatus xmlns:d="DAV:"><d:response/></d:multistatus>',
      b'<?xml version="1.0"?><!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>'],
 )  # fmt: skip
-def test_an_answer_that_makes_no_sense_is_said(cloud, dav, body):
+def test_an_answer_that_makes_no_sense_is_said(annas, dav, body):
     for method, ask in (
-        ("PROPFIND", lambda: cloud.files.stat("a")),
-        ("GET", cloud.shares.received),
-        ("GET", cloud.groups),
-        ("POST", lambda: cloud.shares.with_user("a", "boris")),
+        ("PROPFIND", lambda: annas.files.stat("a")),
+        ("GET", annas.shares.received),
+        ("GET", annas.groups),
+        ("POST", lambda: annas.shares.with_user("a", "boris")),
     ):
         dav.stand_in.answer(method, 200, body=body)
         with pytest.raises(NextcloudError, match="makes no sense"):
             ask()
 
 
-def test_an_answer_that_never_ends_is_left(cloud, dav, monkeypatch):
+def test_an_answer_that_never_ends_is_left(annas, dav, monkeypatch):
     monkeypatch.setattr("landcover.nextcloud.connection._LARGEST_ANSWER", MIB)
     dav.stand_in.answer("PROPFIND", 207, body=b" " * 2 * MIB)
     with pytest.raises(NextcloudError, match="is longer than 1 MiB"):
-        cloud.files.stat("a")
+        annas.files.stat("a")
 
 
-def test_a_listing_names_no_other_folder(cloud, dav):
+def test_a_listing_names_no_other_folder(annas, dav):
     (dav.stand_in.files("anna") / "a").mkdir()
     entry = "<d:response><d:href>/remote.php/dav/files/anna/{}</d:href><d:propstat><d:prop>" \
         "<d:resourcetype/><d:getcontentlength>1</d:getcontentlength></d:prop>" \
@@ -348,17 +348,17 @@ def test_a_listing_names_no_other_folder(cloud, dav):
         body = f'<?xml version="1.0"?><d:multistatus xmlns:d="DAV:">{entries}'
         dav.stand_in.answer("PROPFIND", 207, body=f"{body}</d:multistatus>".encode())
         with pytest.raises(LandcoverError):
-            cloud.files.inside("a")
+            annas.files.inside("a")
 
 
-def test_a_large_file_never_lies_in_memory(cloud, dav, local, target):
+def test_a_large_file_never_lies_in_memory(annas, dav, local, target):
     size = 64 * MIB
     source = local(b"")
     os.truncate(source.name, size)
     source.seek(0)
     for move in (
-        lambda: cloud.files.upload(source, "map.tif"),
-        lambda: cloud.files.download("map.tif", target, MOST),
+        lambda: annas.files.upload(source, "map.tif"),
+        lambda: annas.files.download("map.tif", target, MOST),
     ):
         tracemalloc.start()
         move()
@@ -370,10 +370,10 @@ def test_a_large_file_never_lies_in_memory(cloud, dav, local, target):
 
 def test_addresses_with_a_path_do_not_change_those_of_others(dav, local):
     """nextcloud-api-wrapper keeps the path of the last address for all clients."""
-    with Nextcloud(lambda: Access(f"{dav.url}/cloud", "anna", "x"), Patience()) as other:
+    with Nextcloud(lambda: Access(f"{dav.url}/annas", "anna", "x"), Patience()) as other:
         with pytest.raises(LandcoverError):
             other.files.stat("a")
-        assert dav.stand_in.seen[-1].path == "/cloud/remote.php/dav/files/anna/a"
-        with dav.of("anna") as cloud:
-            cloud.files.upload(local(), "map.tif")
+        assert dav.stand_in.seen[-1].path == "/annas/remote.php/dav/files/anna/a"
+        with dav.of("anna") as annas:
+            annas.files.upload(local(), "map.tif")
     assert (dav.stand_in.files("anna") / "map.tif").exists()

@@ -1,6 +1,7 @@
 """What others shared, as a user's own server reads it."""
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -42,6 +43,15 @@ def test_a_file_is_fetched_once_and_again_after_a_change(eve, annas, dav):
     newer = storage.fetch(name)
     assert newer.read_bytes() == b"a newer map"
     assert not path.exists()
+
+
+def test_two_kernels_that_fetch_the_same_both_have_it(eve, annas, dav):
+    (annas / "map.tif").write_bytes(b"1" * 3_000_000)
+    name = f"received/{eve('map.tif')}/map.tif"
+    with ThreadPoolExecutor(4) as kernels:
+        (path,) = set(kernels.map(storage.fetch, [name] * 4))
+    assert path.stat().st_size == 3_000_000
+    assert dav.stand_in.methods().count("GET") - dav.stand_in.methods("shares").count("GET") == 1
 
 
 def test_a_shapefile_comes_with_its_parts_and_a_folder_with_all_in_it(eve, annas):
@@ -122,7 +132,7 @@ def test_nothing_is_left_of_a_fetch_that_failed(eve, annas, dav, tmp_path):
     dav.stand_in.answer("GET", 503, part="map.tif")
     with pytest.raises(LandcoverError, match="under maintenance"):
         storage.fetch(name)
-    assert [p for p in (tmp_path / "home").rglob("*") if p.is_file()] == []
+    assert [p for p in (tmp_path / "home").rglob("*") if p.is_file() and p.stat().st_size] == []
     assert storage.fetch(name).stat().st_size == 3_000_000
 
 

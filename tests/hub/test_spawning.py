@@ -78,7 +78,7 @@ def test_first_gets_the_gpu_and_the_second_is_told_since_when_it_waits(hub):
     hub.ask("carl", profile="gpu")
     none = hub.told_of("No GPU is free", "carl")
     assert "asks for 1 (nvidia.com/gpu)" in none
-    assert "choose a profile without a GPU" in none
+    assert "A profile without a GPU need not wait" in none
     hub.cluster.nodes[0].gpus = 1
     hub.ready("carl")
     hub.ask("dora", profile="gpu")

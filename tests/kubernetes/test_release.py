@@ -18,7 +18,9 @@ import requests
 import yaml
 from websocket import create_connection
 
+from landcover.operation import Resources
 from tests import scenes
+from tests.helm.test_job_policy import HOSTILE, made
 from tests.kubernetes.conftest import MINUTES, NAMESPACE, POLL_SECONDS, blocks
 
 pytestmark = pytest.mark.timeout(20 * 60)
@@ -306,30 +308,27 @@ def test_a_job_is_dismissed_with_its_pod(desk, kubectl, much):
     assert jobs_of(kubectl, number) == []
 
 
-def test_the_service_may_not_mount_a_secret(kubectl):
-    spec = {
-        "restartPolicy": "Never",
-        "containers": [
-            {
-                "name": "thief",
-                "image": "geoportal/wps:0.1.0",
-                "volumeMounts": [{"name": "s", "mountPath": "/s"}],
-            }
-        ],
-        "volumes": [{"name": "s", "secret": {"secretName": "hub"}}],
-    }
-    job = {
-        "apiVersion": "batch/v1",
-        "kind": "Job",
-        "metadata": {"name": "thief"},
-        "spec": {"template": {"spec": spec}},
-    }
-    done = kubectl(
-        "create", "--filename", "-", "--as", f"system:serviceaccount:{NAMESPACE}:geoportal-wps",
-        input=yaml.safe_dump(job), check=False,
-    )  # fmt: skip
-    assert done.returncode != 0
-    assert "no secret" in done.stderr
+def test_the_service_may_create_the_jobs_that_it_makes_and_no_others(kubectl):
+    def ask(*jobs):
+        return kubectl(
+            "create", "--dry-run=server", "--filename", "-",
+            "--as", f"system:serviceaccount:{NAMESPACE}:geoportal-wps",
+            input=yaml.safe_dump_all(jobs), check=False,
+        )  # fmt: skip
+
+    def job(number, change=lambda job: None):
+        job = made(Resources(cores=1, memory_mib=512))
+        job["metadata"] |= {"name": f"job-{number}", "namespace": NAMESPACE}
+        change(job)
+        return job
+
+    honest = ask(job(0))
+    assert "created (server dry run)" in honest.stdout, honest.stderr
+    hostile = ask(*(job(number, change) for number, change in enumerate(HOSTILE.values())))
+    assert hostile.stdout == ""
+    assert hostile.stderr.count("denied request") + hostile.stderr.count("is invalid") >= len(
+        HOSTILE
+    ), hostile.stderr
 
 
 def test_a_user_s_server_outlives_the_hub(release, desk, kernel, kubectl):

@@ -1633,7 +1633,7 @@ def test_a_folder_to_write_to_that_is_none_is_refused(desk, operation):
         "balance-samples": {"samples": some_samples(desk)},
         "assess-quality": {"map": a_map(desk), "reference": a_reference(desk)},
     }[operation]
-    for workdir in (desk.root / "absent", scene, desk.out / "a/b"):
+    for workdir in (scene, scene / "below"):
         said = desk.refuses(operation, **inputs, workdir=workdir)
         assert "folder" in said
 

@@ -122,9 +122,7 @@ def diagnose(pod: Pod | None, around: Surroundings) -> Finding:
             progress=80,
         )
     placed = f"Your server has a place{_on_node(pod)}"
-    return Finding(
-        "placed", f"{placed}.", in_vain=f"{placed}, and nothing of it runs.", progress=30
-    )
+    return Finding("placed", f"{placed}.", in_vain=f"{placed} and has not started.", progress=30)
 
 
 def refused(code: int, message: str) -> Finding:
@@ -151,8 +149,7 @@ def unanswered(reason: str) -> Finding:
     return Finding(
         "api",
         f"The cluster does not answer ({reason}).",
-        "It is asked again and again; running servers go on.",
-        "If it lasts, tell an administrator.",
+        "It is asked again and again; running servers go on. If it lasts, tell an administrator.",
         progress=5,
     )
 
@@ -183,7 +180,7 @@ def _ended(pod: Pod, around: Surroundings) -> Finding | None:
         return Finding(
             "evicted",
             f"The node put your server out: {_shortened(status.get('message', ''))}",
-            remedy="Start again; if it happens again choose more memory or tell an administrator.",
+            remedy="Start again, with more memory if you can; or tell an administrator.",
             is_final=True,
         )
     ended = _state(pod, _NOTEBOOK).get("state", {}).get("terminated")
@@ -232,7 +229,7 @@ def _unbound(pod: Pod, message: str, since: datetime | None) -> Finding:
         "volume",
         f"The storage is not ready: the volume claim {claims} {what}.",
         "It goes on by itself as soon as there is a volume.",
-        "Your files are not touched; if it lasts, tell an administrator.",
+        "Your files are not touched; tell an administrator.",
         since=since,
     )
 
@@ -265,7 +262,7 @@ def _without_room(
     return Finding(
         "room",
         f"No node fits your server: {reasons}.",
-        "It starts by itself when somebody stops a server." if is_short else "",
+        "It may start when somebody stops a server." if is_short else "",
         f"Choose {'a smaller' if is_short else 'another'} profile, or tell an administrator.",
         since=since,
     )
@@ -382,10 +379,10 @@ def _not_pulled(image: str, reason: str, message: str, around: Surroundings) -> 
             has_tried_twice,
         )
     else:
-        hope = "It is tried again by itself."
+        hope = "It is tried again by itself; if it lasts, tell an administrator."
         sentence, remedy, is_final = (
             f"The image {image} cannot be fetched ({_shortened(told) or reason}).",
-            "If it lasts, tell an administrator.",
+            "",
             False,
         )
     return Finding("image", sentence, hope, remedy, is_final=is_final)
@@ -417,7 +414,7 @@ def _creating(pod: Pod, around: Surroundings) -> Finding | None:
                 "pulling",
                 f"{image} is being fetched{_on_node(pod, 'to')}.",
                 "The first start with an image takes this long, later ones on this node do not.",
-                in_vain=f"{image} was not fetched in time{_on_node(pod, 'to')}.",
+                in_vain=f"{image} was not fetched{_on_node(pod, 'to')} in time.",
                 progress=40,
                 since=_time(pulling.get("lastTimestamp") or pulling.get("eventTime")),
             )
@@ -425,8 +422,7 @@ def _creating(pod: Pod, around: Surroundings) -> Finding | None:
             return Finding(
                 "volume",
                 f"The storage cannot be mounted: {_shortened(stuck['message'])}",
-                "It is tried again by itself.",
-                "If it lasts, tell an administrator.",
+                "It is tried again by itself; if it lasts, tell an administrator.",
             )
     return None
 

@@ -102,10 +102,20 @@ class Machine:
         return self.state / "routes.toml"
 
     def keep_private(self) -> None:
-        """Let what this process and its children write from now on be their owner's alone."""
+        """Let what this process and its children write from now on be their owner's alone.
+
+        Raises:
+            CannotStart: the state folder cannot be made, or is somebody else's.
+        """
         os.umask(0o077)
-        self.state.mkdir(parents=True, exist_ok=True)
-        self.state.chmod(0o700)
+        try:
+            self.state.mkdir(parents=True, exist_ok=True)
+            self.state.chmod(0o700)
+        except OSError as error:
+            raise CannotStart(
+                f"{self.state} (GEOPORTAL_STATE) cannot be a folder of this user's alone: "
+                f"{error.strerror}."
+            ) from error
 
     def configure(self, c: Config) -> None:
         """Set what a chart would provide: addresses, proxy and database, all on loopback."""

@@ -127,10 +127,12 @@ def _cached(name: _Name, path: str, remote: "Remote", nextcloud: "Nextcloud") ->
     version = hashlib.sha256(f"{path} {remote.etag}".encode()).hexdigest()[:16]
     caches = Path.home() / _CACHE / hashlib.sha256(name.whole.encode()).hexdigest()[:16]
     cache = caches / version
-    caches.mkdir(parents=True, exist_ok=True)
-    with _alone_in(caches):
-        # the parts of a shapefile change without it
-        if not cache.is_dir() or not remote.etag or _is_shapefile(remote):
+    # the parts of a shapefile change without it
+    is_kept = bool(remote.etag) and not _is_shapefile(remote)
+    if is_kept and cache.is_dir():
+        return cache / remote.name
+    with _room_for(remote.name), _alone_in(caches):
+        if not (is_kept and cache.is_dir()):
             with written_beside(cache) as beside:
                 beside.mkdir()
                 with _opened(beside) as folder:
@@ -142,7 +144,8 @@ def _cached(name: _Name, path: str, remote: "Remote", nextcloud: "Nextcloud") ->
 
 @contextmanager
 def _alone_in(caches: Path) -> Iterator[None]:
-    """Let one of the user's kernels fetch at a time; the others find what it has fetched."""
+    """Let one of the user's kernels fetch at a time, for the others may find what it fetched."""
+    caches.mkdir(parents=True, exist_ok=True)
     with (caches / _LOCK).open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

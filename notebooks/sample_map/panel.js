@@ -336,11 +336,9 @@ class Panel {
     if (!text) this.hint();
   }
 
-  /** Tiles come when they come: what they say never takes the place of an error. */
-  sayReading(isReading) {
-    const { kind } = this.message.dataset;
-    if (isReading && kind !== "error") this.say(this.t("The scene is being read ..."), "reading");
-    else if (!isReading && kind === "reading") this.say("");
+  /** Say what comes unasked, and never in the place of an error. */
+  tell(text, kind = "hint") {
+    if (this.message.dataset.kind !== "error") this.say(text, kind);
   }
 
   // ---- what the kernel says
@@ -370,7 +368,7 @@ class Panel {
       if (again) this.startEditing();
     }
     if (!mine && touched.length) {
-      this.say(this.t("Changed by others or in another tab: {count}", { count: touched.length }));
+      this.tell(this.t("Changed by others or in another tab: {count}", { count: touched.length }));
     }
     this.showAll();
     this.shapes.redraw();
@@ -766,11 +764,11 @@ class Panel {
     let slow = null;
     look.layer.on("loading", () => {
       clearTimeout(slow);
-      slow = setTimeout(() => this.sayReading(true), SLOW);
+      slow = setTimeout(() => this.tell(this.t("The scene is being read ..."), "reading"), SLOW);
     });
     look.layer.on("load remove", () => {
       clearTimeout(slow);
-      this.sayReading(false);
+      if (this.message.dataset.kind === "reading") this.say("");
     });
     look.layer.addTo(this.map);
   }

@@ -11,6 +11,9 @@ SINCE = "2026-11-21T14:05:00Z"
 PREEMPTION = "preemption: 0/3 nodes are available: 3 No preemption victims found for incoming pod."
 
 
+ANSWERS = [{"type": "ContainersReady", "status": "True"}]
+
+
 def pod(limits=None, volumes=(), node="", **status):
     container = {"name": "notebook", "resources": {"limits": limits or {}}}
     spec = {"containers": [container], "volumes": list(volumes)} | (
@@ -205,7 +208,12 @@ MISSING = 'failed to resolve reference "geo:1": geo:1: not found'
 def test_container_that_does_not_come_to_be(reason, message, sentence, is_final):
     found = diagnose(waiting(reason, message), Surroundings())
     assert sentence in found.sentence
-    assert found.remedy
+    assert found.hope or found.remedy
+    given_up = found.given_up(600)
+    assert given_up.is_final
+    assert given_up.remedy
+    assert given_up.sentence.endswith("It was given up after 10 min.")
+    assert "by itself" not in text(given_up)
     assert found.is_final == is_final
 
 
@@ -327,11 +335,18 @@ def test_pod_on_its_way_out_is_an_earlier_one():
     assert "earlier server" in diagnose(ending, Surroundings()).sentence
 
 
+@pytest.mark.parametrize("status", [None, {}, {"conditions": ANSWERS}])
+def test_what_was_waited_for_in_vain_is_not_said_to_come(status):
+    found = diagnose(status if status is None else pod(node="n1", **status), Surroundings())
+    told = text(found.given_up(600))
+    assert found.sentence not in told
+    assert "Start again" in told
+
+
 def test_running_server_is_about_to_answer():
-    conditions = [{"type": "ContainersReady", "status": "True"}]
     status = [container({"running": {}}) | {"ready": True}]
     found = diagnose(
-        pod(phase="Running", conditions=conditions, containerStatuses=status), Surroundings()
+        pod(phase="Running", conditions=ANSWERS, containerStatuses=status), Surroundings()
     )
     assert found.kind == "starting"
 

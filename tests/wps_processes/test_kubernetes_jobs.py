@@ -3,6 +3,7 @@
 import json
 import sys
 import threading
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -134,13 +135,21 @@ def serve(root, cluster, tmp_path):
     """A function that starts a service; all are stopped at the end."""
     stops, ports = ExitStack(), (free_port(), free_port())
 
-    def starter(patience=300.0, at_once=4, place=tmp_path / "jobs.sqlite", at=0, told=0, **chosen):
+    def starter(
+        patience=300.0,
+        upgrade=300.0,
+        at_once=4,
+        place=tmp_path / "jobs.sqlite",
+        at=0,
+        told=0,
+        **chosen,
+    ):
         port, url = ports[at], f"http://127.0.0.1:{ports[told]}/services/wps/runs"
         settings = ClusterSettings(
             image=IMAGE, claim=CLAIM, namespace="geoportal", report_url=url, **chosen
         )
         api, tokens = Cluster("geoportal"), RunTokens(KEY)
-        means = Means(root, api, Watching(api), settings, tokens, None, patience)
+        means = Means(root, api, Watching(api), settings, tokens, None, patience, upgrade)
         ledger, runner = Ledger(place), KubernetesRunner(means)
         dispatcher = Dispatcher(ledger, runner, at_once)
         runs = Runs(ledger, tokens, runner.orders, runner.told)
@@ -318,7 +327,7 @@ def test_a_quota_of_jobs_is_waited_for_too(serve, cluster):
 
 def test_a_job_that_is_not_admitted_fails_with_a_sentence(serve, cluster):
     cluster.admission = lambda resource, thing: "image is not on the list"
-    service = serve(patience=0.0)
+    service = serve(upgrade=0.0)
     over = service.over(service.submit())
     assert over.state == "failed"
     assert "does not admit" in over.error
@@ -326,9 +335,14 @@ def test_a_job_that_is_not_admitted_fails_with_a_sentence(serve, cluster):
 
 
 def test_a_job_that_is_not_admitted_during_an_upgrade_is_admitted_after_it(serve, cluster):
-    cluster.admission = lambda resource, thing: "image is not on the list"
-    service = serve()
+    words = "exceeded quota: geoportal, requested: count/jobs.batch=1"
+    cluster.admission = lambda resource, thing: words if resource == "jobs" else None
+    service = serve(upgrade=3.0)
     job = service.submit()
+    waits = time.monotonic() + 3.0
+    service.says(job, "waiting for room in the cluster's quota")
+    until(lambda: time.monotonic() > waits)  # which does not count
+    cluster.admission = lambda resource, thing: "image is not on the list"
     service.says(job, "does not admit the job yet")
     cluster.admission = lambda resource, thing: None
     assert service.over(job).state == "successful"

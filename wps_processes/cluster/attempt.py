@@ -41,6 +41,7 @@ _SECONDS_BETWEEN_LOOKS = 60.0  # if nothing is heard
 _SECONDS_FOR_THE_OTHER = 15.0  # Job and pod are watched by two, and one may be behind
 _SECONDS_TO_END = 60.0
 _GIVE_UP_SECONDS = 300.0
+_UPGRADE_SECONDS = 900.0  # new pods of the service may have to wait for their image
 Answer = TypeVar("Answer")
 
 
@@ -55,8 +56,8 @@ class Means:
         settings: how.
         tokens: by which pods report.
         fetcher: of what others shared, if there is anything.
-        patience: seconds after which a Job that is refused, or a pod that cannot start, is given
-            up.
+        patience: seconds after which a pod that cannot start is given up.
+        upgrade: seconds for which a Job that is refused is asked for again.
         stopping: set when the service ends.
     """
 
@@ -67,6 +68,7 @@ class Means:
     tokens: RunTokens
     fetcher: Fetcher | None = None
     patience: float = _GIVE_UP_SECONDS
+    upgrade: float = _UPGRADE_SECONDS
     stopping: threading.Event = field(default_factory=threading.Event)
 
 
@@ -109,7 +111,7 @@ class Attempt:
             if found is None and self._goes_on():
                 check_allowed(self._job, self._resources, self._means.settings)
                 self._prepare()
-                found = self._persistently(self._create, patience=self._means.patience)
+                found = self._persistently(self._create, patience=self._means.upgrade)
         except Refused as refusal:
             LOGGER.error("the cluster refuses a Job: %s", refusal, extra=self._who)
             return NOT_ADMITTED
@@ -206,17 +208,20 @@ class Attempt:
         Raises:
             Refused: it says no.
         """
-        pause, began = _FIRST_PAUSE, time.monotonic()
+        pause, refused = _FIRST_PAUSE, None  # since when
         while (goes_on or self._goes_on)() and not self._means.stopping.is_set():
             try:
                 return ask()
             except Unreachable as error:
                 LOGGER.warning("the API server does not answer: %s", error, extra=self._who)
                 self._say(NO_API)
+                refused = None
             except Refused as refusal:
+                now = time.monotonic()
                 if refusal.is_by_quota:  # others' jobs end, and this one was accepted
                     self._say(NO_QUOTA)
-                elif time.monotonic() - began < patience:
+                    refused = None
+                elif now - (refused := refused or now) < patience:
                     # during an upgrade the admission policy may know other images than we do
                     LOGGER.warning("the cluster refuses a Job: %s", refusal, extra=self._who)
                     self._say(NOT_YET_ADMITTED)

@@ -72,9 +72,9 @@ class Watching:
             with self._lock:
                 if self._followed.get(name) is woken:  # else a later one follows it
                     del self._followed[name]
-                pod = self._known["pod"].get(name)
-                if pod is not None and GONE in pod["metadata"]:
-                    del self._known["pod"][name]
+                    pod = self._known["pod"].get(name)
+                    if pod is not None and GONE in pod["metadata"]:
+                        del self._known["pod"][name]
 
     def sight(self, name: str) -> Sight:
         """Return what is known of a Job."""

@@ -34,7 +34,7 @@ class Settings(Strict):
     spawner: Annotated[Local | Kubernetes, Field(discriminator="kind")]
     profiles: tuple[Profile, ...] = ()
     own_images: OwnImages = OwnImages()
-    wps: Wps = Wps()
+    wps: Wps = Field(default_factory=Wps)  # its schema would show this machine's cores
     culler: Culler = Culler()
 
     @field_validator("profiles")

@@ -22,7 +22,7 @@ import requests
 from hub import processes
 from hub.client import fresh_token, local_session, sign_in
 from hub.errors import CannotStart
-from hub.machine import LOOPBACK, Machine, free_port
+from hub.machine import LOOPBACK, Machine, free_port, make_folder, make_private, unwritable
 
 DEMO_USER = "demo"
 _CONFIG = Path(__file__).with_name("jupyterhub_config.py")
@@ -49,7 +49,7 @@ def claimed(machine: Machine) -> Iterator[Machine]:
         # a killed hub leaves them, with a password for the proxy that the next one does not know
         machine.routes_file.unlink(missing_ok=True)
         try:
-            _make_folder(machine.storage / "shared", "GEOPORTAL_STORAGE")
+            make_folder(machine.storage / "shared", "GEOPORTAL_STORAGE")
             yield replace(machine, port=_open_port(machine.port))
         finally:
             machine.endpoint_file.unlink(missing_ok=True)
@@ -126,25 +126,11 @@ def _lock(state: Path) -> Iterator[None]:
 
 
 def _lock_file(state: Path) -> TextIO:
-    _make_folder(state, "GEOPORTAL_STATE")
+    make_private(state, "GEOPORTAL_STATE")
     try:
-        state.chmod(0o700)
         return (state / "lock").open("a")
     except OSError as error:
-        raise _unwritable(state, "GEOPORTAL_STATE", error) from error
-
-
-def _make_folder(folder: Path, variable: str) -> None:
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise _unwritable(folder, variable, error) from error
-
-
-def _unwritable(folder: Path, variable: str, error: OSError) -> CannotStart:
-    return CannotStart(
-        f"The folder {folder} cannot be written ({error.strerror}): name another with {variable}."
-    )
+        raise unwritable(state, "GEOPORTAL_STATE", error) from error
 
 
 def _open_port(port: int) -> int:

@@ -108,14 +108,7 @@ class Machine:
             CannotStart: the state folder cannot be made, or is somebody else's.
         """
         os.umask(0o077)
-        try:
-            self.state.mkdir(parents=True, exist_ok=True)
-            self.state.chmod(0o700)
-        except OSError as error:
-            raise CannotStart(
-                f"{self.state} (GEOPORTAL_STATE) cannot be a folder of this user's alone: "
-                f"{error.strerror}."
-            ) from error
+        make_private(self.state, "GEOPORTAL_STATE")
 
     def configure(self, c: Config) -> None:
         """Set what a chart would provide: addresses, proxy and database, all on loopback."""
@@ -142,6 +135,38 @@ _TRAEFIK = {
         }
     },
 }
+
+
+def make_folder(folder: Path, variable: str) -> None:
+    """Make a folder that a variable names, unless it is there.
+
+    Raises:
+        CannotStart: it cannot be made.
+    """
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise unwritable(folder, variable, error) from error
+
+
+def make_private(folder: Path, variable: str) -> None:
+    """Make a folder, or one that is there, its owner's alone.
+
+    Raises:
+        CannotStart: it cannot be made, or is somebody else's.
+    """
+    make_folder(folder, variable)
+    try:
+        folder.chmod(0o700)
+    except OSError as error:
+        raise unwritable(folder, variable, error) from error
+
+
+def unwritable(folder: Path, variable: str, error: OSError) -> CannotStart:
+    """Return what is said of a folder that cannot be written."""
+    return CannotStart(
+        f"The folder {folder} cannot be written ({error.strerror}): name another with {variable}."
+    )
 
 
 # others a system gives to connections that go out, maybe before anybody listens there

@@ -13,6 +13,7 @@ from hub.errors import SettingsError
 from hub.machine import Machine, free_address
 from hub.quotas import Quota, quota_variables
 from hub.strict import Secret, Strict
+from landcover.storage.received import MOST_MIB
 
 ACCESS = "access:services!service=wps"
 _DESCRIPTION = {"description": "Get the access token of a user for Nextcloud"}
@@ -37,7 +38,7 @@ class Wps(Strict):
     jobs_in_total: int = Field(default=10_000, gt=0, description="the same for all users together")
     jobs_kept_days: int = Field(default=30, gt=0, description="finished ones are then forgotten")
     received_mib: int = Field(
-        default=20_480, gt=0, description="the most that is fetched for one input, in MiB"
+        default=MOST_MIB, gt=0, description="the most that is fetched for one input, in MiB"
     )
 
     @property

@@ -17,6 +17,7 @@ from landcover.legend import MAX_CODE, Legend
 from landcover.spectra import MOST_CLUSTERS
 
 CARD_VERSION = 1
+_NOT_OURS = "the model's card is damaged or not ours: train it with train-classifier"
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 MAX_BANDS = 65_535
 """GDAL opens no more."""
@@ -41,7 +42,7 @@ def checked_card(text: str) -> dict[str, Any]:
     card = _parse(text)
     version = card.get("version")
     if type(version) is not int:
-        raise ModelError("the model's card is damaged or not ours: train it with train-classifier")
+        raise ModelError(_NOT_OURS)
     if version != CARD_VERSION:
         raise ModelError(f"the model's card has version {version}, needs {CARD_VERSION}")
     for key, check in _CHECKS.items():
@@ -74,11 +75,9 @@ def _parse(text: str) -> dict[str, Any]:
         # a lone surrogate, escaped, could be read but never written
         json.dumps(card, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
-        raise ModelError(
-            "the model's card is damaged or not ours: train it with train-classifier"
-        ) from error
+        raise ModelError(_NOT_OURS) from error
     if not isinstance(card, dict):
-        raise ModelError("the model's card is damaged or not ours: train it with train-classifier")
+        raise ModelError(_NOT_OURS)
     return card
 
 

@@ -169,9 +169,8 @@ def _folder_of(job: Job, root: Path) -> Iterator[int]:
 
 
 def _clear(folder: int) -> None:
-    with suppress(
-        FileNotFoundError, RecursionError
-    ):  # folders in a thousand others are its owner's
+    # what its owner nested in a thousand folders stays
+    with suppress(FileNotFoundError, RecursionError):
         found = os.stat(RECEIVED, dir_fd=folder, follow_symlinks=False)
         if stat.S_ISDIR(found.st_mode):
             shutil.rmtree(RECEIVED, dir_fd=folder)

@@ -12,7 +12,6 @@ import re
 import shutil
 import subprocess
 import threading
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,12 +19,12 @@ import pytest
 import requests
 import yaml
 
+from benchmarks.served import until
 from hub.client import fresh_token, local_session, sign_in
 
 ROOT = Path(__file__).parents[2]
 NAMESPACE = "geoportal"
 MINUTES = 60.0
-POLL_SECONDS = 0.5
 
 
 def pytest_collection_modifyitems(items):
@@ -118,11 +117,8 @@ class Release:
         self.close()
         self.forward = Forward(self.kubectl, "svc/proxy-public", "http")
         self.url = self.forward.url
-        deadline = time.monotonic() + MINUTES
-        while not (said := requests.get(f"{self.url}/hub/health", timeout=MINUTES)).ok:
-            # a network that enforces policies lets a new pod in after a moment
-            assert time.monotonic() < deadline, f"{said.status_code} {said.text}\n{self.state()}"
-            time.sleep(POLL_SECONDS)
+        # a network that enforces policies lets a new pod in after a moment
+        until(lambda: requests.get(f"{self.url}/hub/health", timeout=MINUTES).ok, MINUTES)
 
     def close(self):
         if self.forward:

@@ -7,7 +7,6 @@ import base64
 import json
 import sqlite3
 import subprocess
-import time
 from pathlib import Path
 from urllib.parse import urljoin
 from uuid import uuid4
@@ -18,10 +17,11 @@ import requests
 import yaml
 from websocket import create_connection
 
+from benchmarks.served import until
 from landcover.operation import Resources
 from tests import scenes
 from tests.helm.test_job_policy import HOSTILE, made
-from tests.kubernetes.conftest import MINUTES, NAMESPACE, POLL_SECONDS, blocks
+from tests.kubernetes.conftest import MINUTES, NAMESPACE, blocks
 
 pytestmark = pytest.mark.timeout(20 * 60)
 USER = "bob.smith"  # not a name that Kubernetes would take
@@ -126,11 +126,7 @@ class Desk:
         return answer.json()
 
     def end_of(self, number, seconds=5 * MINUTES):
-        deadline = time.monotonic() + seconds
-        while (job := self.job(number))["finished"] is None:
-            assert time.monotonic() < deadline, job
-            time.sleep(POLL_SECONDS)
-        return job
+        return until(lambda: (job := self.job(number))["finished"] and job, seconds)
 
 
 @pytest.fixture(scope="module")
@@ -228,13 +224,8 @@ def jobs_of(kubectl, number):
 
 def test_a_job_computes_as_a_job_of_the_cluster(desk, kubectl, drawn):
     number = desk.execute("extract-samples", **drawn)
-    deadline = time.monotonic() + MINUTES
-    while not (made := jobs_of(kubectl, number)):
-        job = desk.job(number)
-        assert not job["error"], job["error"]
-        assert time.monotonic() < deadline, job
-        time.sleep(POLL_SECONDS)
-    (container,) = made[0]["spec"]["template"]["spec"]["containers"]
+    (found,) = until(lambda: jobs_of(kubectl, number) or desk.job(number)["error"], MINUTES)
+    (container,) = found["spec"]["template"]["spec"]["containers"]
     mounted = [m.get("subPath") for m in container["volumeMounts"] if m["name"] == "storage"]
     assert sorted(path.split("---")[0] for path in mounted) == ["shared", "users/bob-smith"]
     ended = desk.end_of(number)
@@ -257,30 +248,29 @@ def much(desk, tmp_path_factory):
 
 def running(desk, kubectl, number):
     """Wait until a job's program runs; return the name of its pod."""
-    deadline = time.monotonic() + 2 * MINUTES
-    while True:
+
+    def name():
         pods = kubectl.get("pods", "--selector", f"geoportal/job={number}")["items"]
-        if [pod["status"]["phase"] for pod in pods] == ["Running"]:
-            return pods[0]["metadata"]["name"]
         job = desk.job(number)
         assert job["state"] in ("accepted", "running"), job
-        assert time.monotonic() < deadline, job
-        time.sleep(POLL_SECONDS)
+        return [p["metadata"]["name"] for p in pods if p["status"]["phase"] == "Running"]
+
+    (found,) = until(name, 2 * MINUTES)
+    return found
 
 
 def answer(desk, place):
     """Wait until the service is back, and return its answer."""
-    deadline, said = time.monotonic() + 5 * MINUTES, None
-    while time.monotonic() < deadline:
+
+    def said():
         try:
-            said = desk.session.get(urljoin(desk.wps, place), timeout=60)
+            answered = desk.session.get(urljoin(desk.wps, place), timeout=MINUTES)
         except requests.ConnectionError:  # a port-forward may end with what was asked through it
             desk.reopen()
-            continue
-        if said.ok:
-            return said.json()
-        time.sleep(POLL_SECONDS)
-    pytest.fail(f"{said.status_code} {said.text}")
+            return None
+        return answered.ok and answered
+
+    return until(said, 5 * MINUTES).json()
 
 
 def test_a_job_survives_the_service(desk, kubectl, much):

@@ -29,9 +29,12 @@ app.kubernetes.io/component: job
 {{- define "geoportal.job.taints" -}}
 {{- $keys := list }}
 {{- range concat (.Values.jobs.placement.cpu.tolerations | default list) (.Values.jobs.placement.cuda.tolerations | default list) }}
+{{- if not .key }}
+{{- fail "jobs.placement has a toleration without a key, which would let jobs onto every node: name the taint's key." }}
+{{- end }}
 {{- $keys = append $keys .key }}
 {{- end }}
-{{- compact $keys | uniq | toJson -}}
+{{- uniq $keys | toJson -}}
 {{- end }}
 
 {{/* The cluster's DNS: in kube-system, or at an address of the nodes. */}}
@@ -63,11 +66,6 @@ app.kubernetes.io/component: job
 {{- end }}
 {{- if and (gt (int .Values.wps.replicas) 1) (eq .Values.jobs.runIn "processes") }}
 {{- fail (printf "wps.replicas is %v, and jobs.runIn is processes: several pods are for jobs.runIn kubernetes." .Values.wps.replicas) }}
-{{- end }}
-{{- range concat (.Values.jobs.placement.cpu.tolerations | default list) (.Values.jobs.placement.cuda.tolerations | default list) }}
-{{- if not .key }}
-{{- fail "jobs.placement has a toleration without a key, which would let jobs onto every node: name the taint's key." }}
-{{- end }}
 {{- end }}
 {{- if ne ($hub.hub.baseUrl | default "/") "/" }}
 {{- fail (printf "jupyterhub.hub.baseUrl is %s, and the WPS is found at / only: give the geoportal a host name of its own." $hub.hub.baseUrl) }}

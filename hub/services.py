@@ -13,7 +13,7 @@ from hub.errors import SettingsError
 from hub.machine import Machine, free_address
 from hub.quotas import Quota, quota_variables
 from hub.strict import Secret, Strict
-from landcover.storage.received import MOST_MIB
+from landcover.storage.remote import MOST_MIB
 
 ACCESS = "access:services!service=wps"
 _DESCRIPTION = {"description": "Get the access token of a user for Nextcloud"}
@@ -37,7 +37,7 @@ class Wps(Strict):
     jobs_per_user: int = Field(default=1_000, gt=0, description="so many wait or run at a time")
     jobs_in_total: int = Field(default=10_000, gt=0, description="the same for all users together")
     jobs_kept_days: int = Field(default=30, gt=0, description="finished ones are then forgotten")
-    received_mib: int = Field(
+    fetched_mib: int = Field(
         default=MOST_MIB, gt=0, description="the most that is fetched for one input, in MiB"
     )
 
@@ -51,7 +51,7 @@ class Wps(Strict):
             "GEOPORTAL_JOBS_PER_USER": str(self.jobs_per_user),
             "GEOPORTAL_JOBS_IN_TOTAL": str(self.jobs_in_total),
             "GEOPORTAL_JOBS_KEPT_DAYS": str(self.jobs_kept_days),
-            "GEOPORTAL_RECEIVED_MIB": str(self.received_mib),
+            "GEOPORTAL_FETCHED_MIB": str(self.fetched_mib),
         }
 
 

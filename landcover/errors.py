@@ -3,6 +3,7 @@
     LandcoverError
     ├── InputError       something given to an operation does not do
     │   ├── NameRefused  a storage name that does not exist or that leaves the caller's folders
+    │   │   └── NotThere one of the caller's folders, where there is nothing of this name
     │   └── ModelError   a model file that is not one of ours, or is not safe to run
     ├── NextcloudError   Nextcloud did not do what it was asked for
     │   ├── NotSignedIn  the token has expired and there is no new one
@@ -38,6 +39,10 @@ class InputError(LandcoverError):
 
 class NameRefused(InputError):
     """A storage name does not exist or leaves the caller's folders."""
+
+
+class NotThere(NameRefused):
+    """A storage name is in order, and there is nothing in the folder that it leads to."""
 
 
 class ModelError(InputError):

@@ -17,7 +17,7 @@ from pythonjsonlogger.json import JsonFormatter
 
 from landcover.nextcloud import AskAccess
 from landcover.nextcloud.access import TOKEN_URL, TokenService
-from landcover.storage.received import MOST_MIB
+from landcover.storage.remote import MOST_MIB
 from wps_processes.cluster.api import Cluster
 from wps_processes.cluster.attempt import Means
 from wps_processes.cluster.runner import KubernetesRunner
@@ -75,7 +75,7 @@ def _application() -> Iterator[Application]:
     )
     ledger = _ledger(state)
     access = _access_of_users()
-    most = int(_setting("RECEIVED_MIB", MOST_MIB)) << 20
+    most = int(_setting("FETCHED_MIB", MOST_MIB)) << 20
     fetcher = None if access is None else Fetcher(places.storage, access, most)
     identity = HubIdentity(state, places.prefix)
     with _running_jobs(state, places.storage, ledger, fetcher) as (runner, runs):

@@ -1,4 +1,4 @@
-"""Fetch what others shared with a job's owner, before the job starts: it has no network itself.
+"""Fetch what a job's owner has at Nextcloud alone, before the job: it has no network itself.
 
 The files lie in the job's own folder while it runs. The owner's token comes from the hub, just
 before each request to Nextcloud; the job never sees it, and nobody writes it down.
@@ -17,16 +17,16 @@ from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from landcover.errors import InputError, LandcoverError, Stopped
+from landcover.errors import InputError, LandcoverError, NotThere, Stopped
 from landcover.nextcloud import AskAccess, Nextcloud
 from landcover.operations import by_identifier
 from landcover.progress import progress_to
 from landcover.storage import Storage
-from landcover.storage.received import MOST_MIB, fetch_into, is_received
+from landcover.storage.remote import MOST_MIB, fetch_into, is_received, is_remote
 from wps_processes.jobs import Job, Ledger
 
 LOGGER = logging.getLogger(__name__)
-RECEIVED = ".received"
+FETCHED = ".fetched"
 """The folder in the job's one."""
 
 _NAMES = "names.json"
@@ -52,7 +52,7 @@ class Fetcher:
 
     @contextmanager
     def fetched(self, job: Job, ledger: Ledger, is_over: IsOver) -> Iterator[Mapping[str, str]]:
-        """Lend the files and folders that a job's inputs name as received/..., until it ends.
+        """Lend the files and folders of a job's inputs that lie at Nextcloud, until it ends.
 
         Args:
             job: the job.
@@ -60,10 +60,10 @@ class Fetcher:
             is_over: tells whether the job was dismissed meanwhile.
 
         Yields:
-            Names in the job's folder by received/... names.
+            Names in the job's folder by the names of the inputs.
 
         Raises:
-            LandcoverError: one was not shared with the owner, or Nextcloud does not give it.
+            LandcoverError: there is no such file for the owner, or Nextcloud does not give it.
         """
         try:
             yield self.fetch(job, ledger, is_over)
@@ -72,11 +72,11 @@ class Fetcher:
 
     def fetch(self, job: Job, ledger: Ledger, is_over: IsOver) -> dict[str, str]:
         """Fetch them, and leave them there until `clear`; see `fetched`."""
-        names = _received_names(job)
+        self.clear(job)  # an earlier service may have died while it fetched
+        storage = self._storage_of(job)
+        names = [name for name in _names(job) if is_remote(name, storage)]
         if not names:
             return {}
-        self.clear(job)  # an earlier service may have died while it fetched
-        storage = Storage(self.root, job.folder, tuple(job.groups))
         with progress_to(_Listener(job, ledger, is_over)):
             fetched = self._fetch(job, names, storage)
         _note(fetched, storage.make_folder(_place(job)))
@@ -84,9 +84,12 @@ class Fetcher:
 
     def clear(self, job: Job) -> None:
         """Remove what was fetched for a job."""
-        if _received_names(job):
-            with suppress(LandcoverError, OSError), _folder_of(job, self.root) as folder:
+        with suppress(LandcoverError, OSError):
+            folder = self._storage_of(job).open(f"home/jobs/{job.id}")
+            try:
                 _clear(folder)
+            finally:
+                os.close(folder)
 
     def kept(self, job: Job) -> dict[str, str]:
         """Return what `fetch` has left for a job, perhaps that of an earlier service.
@@ -94,15 +97,21 @@ class Fetcher:
         Raises:
             LandcoverError: something is not there any more.
         """
-        if not _received_names(job):
+        try:
+            names = self._storage_of(job).open(f"{_place(job)}/{_NAMES}")
+        except NotThere:
+            if any(map(is_received, _names(job))):
+                raise
             return {}
-        storage = Storage(self.root, job.folder, tuple(job.groups))
-        with os.fdopen(storage.open(f"{_place(job)}/{_NAMES}"), "rb") as file:
+        with os.fdopen(names, "rb") as file:
             try:
                 kept = dict(json.loads(file.read(_LONGEST_NAMES)))
             except (ValueError, TypeError) as error:
                 raise InputError("what was fetched for the job was changed meanwhile") from error
         return {str(name): str(place) for name, place in kept.items()}
+
+    def _storage_of(self, job: Job) -> Storage:
+        return Storage(self.root, job.folder, tuple(job.groups))
 
     def _fetch(self, job: Job, names: list[str], storage: Storage) -> dict[str, str]:
         fetched = {}
@@ -138,15 +147,15 @@ class _Listener:
             self._ledger.progress(self._job, 0, sentence)
 
 
-def _received_names(job: Job) -> list[str]:
+def _names(job: Job) -> list[str]:
+    """Return the storage names among a job's inputs."""
     declared = by_identifier(job.operation).inputs
     files = {i.name for i in declared if i.kind in ("file", "folder")}
-    given = (str(value) for name, value in job.inputs.items() if name in files)
-    return sorted({value for value in given if is_received(value)})
+    return sorted({str(value) for name, value in job.inputs.items() if name in files})
 
 
 def _place(job: Job) -> str:
-    return f"home/jobs/{job.id}/{RECEIVED}"
+    return f"home/jobs/{job.id}/{FETCHED}"
 
 
 def _note(fetched: Mapping[str, str], folder: int) -> None:
@@ -159,23 +168,14 @@ def _note(fetched: Mapping[str, str], folder: int) -> None:
         os.close(folder)
 
 
-@contextmanager
-def _folder_of(job: Job, root: Path) -> Iterator[int]:
-    folder = Storage(root, job.folder, tuple(job.groups)).make_folder(f"home/jobs/{job.id}")
-    try:
-        yield folder
-    finally:
-        os.close(folder)
-
-
 def _clear(folder: int) -> None:
     # what its owner nested in a thousand folders stays
     with suppress(FileNotFoundError, RecursionError):
-        found = os.stat(RECEIVED, dir_fd=folder, follow_symlinks=False)
+        found = os.stat(FETCHED, dir_fd=folder, follow_symlinks=False)
         if stat.S_ISDIR(found.st_mode):
-            shutil.rmtree(RECEIVED, dir_fd=folder)
+            shutil.rmtree(FETCHED, dir_fd=folder)
         else:  # its owner has put something else there
-            os.unlink(RECEIVED, dir_fd=folder)
+            os.unlink(FETCHED, dir_fd=folder)
 
 
 def _say(what: str, job: Job, name: str, error: str | None = None) -> None:

@@ -193,7 +193,7 @@ class Pages:
         )  # fmt: skip
 
     def _share(self, request: Request, caller: Caller, job_id: str) -> Response:
-        """Share a file or folder that a job of the caller gave."""
+        """Share or store a file or folder that a job of the caller gave."""
         if not _is_post(request):
             raise MethodNotAllowed(["POST"])
         self._check_form(request, caller)
@@ -333,9 +333,11 @@ def _refreshes(request: Request, jobs: list[Job], sharings: Sequence[Sharing] = 
     return goes_on and "still" not in request.args and request.method != "POST"
 
 
-def _audience(typed: Mapping[str, str]) -> Audience:
-    """Return with whom a form shares."""
+def _audience(typed: Mapping[str, str]) -> Audience | None:
+    """Return with whom a form shares, None if with nobody but their owner's Nextcloud."""
     kind, whom = typed.get("with", ""), typed.get("whom", "").strip()
+    if kind == "nobody":
+        return None
     if kind == "link":
         return Audience.of(link=True, expires=typed.get("expires", ""))
     if not whom:

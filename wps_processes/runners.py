@@ -21,7 +21,7 @@ from landcover.errors import LandcoverError
 from landcover.operations import by_identifier
 from landcover.storage import Storage
 from landcover.writing import is_draft, is_unfinished
-from wps_processes.fetching import RECEIVED, Fetcher
+from wps_processes.fetching import FETCHED, Fetcher
 from wps_processes.forkserver import Forked, ForkServer, kill_group
 from wps_processes.job import open_log
 from wps_processes.jobs import DISMISSED, FAILED, Job, Ledger, Outcome
@@ -135,7 +135,7 @@ def orders_for(job: Job, root: Path, fetched: Mapping[str, str]) -> bytes:
     Args:
         job: the job.
         root: of the storage tree.
-        fetched: names in the job's folder by received/... names.
+        fetched: names in the job's folder by names of inputs.
     """
     orders = {
         "id": job.id,
@@ -220,7 +220,7 @@ def remove_drafts(job: Job, root: Path) -> None:
 def remove_outputs(job: Job, root: Path) -> None:
     """Remove all that a job without success has written, but for its log."""
     declared = by_identifier(job.operation).outputs
-    whole = {o.filename for o in declared if o.kind in ("file", "folder")} | {RECEIVED}
+    whole = {o.filename for o in declared if o.kind in ("file", "folder")} | {FETCHED}
     _remove(job, root, lambda name: is_unfinished(name) or name in whole)
 
 

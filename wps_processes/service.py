@@ -45,7 +45,7 @@ from landcover.errors import NameRefused
 from landcover.nextcloud import AskAccess
 from landcover.operation import Operation
 from landcover.storage import Storage
-from landcover.storage.received import check_name, is_received
+from landcover.storage.remote import is_remote
 from wps_processes.adapter import BODY, OperationProcess, OperationService, tame_pywps
 from wps_processes.dispatcher import Dispatcher
 from wps_processes.documents import (
@@ -427,10 +427,10 @@ class Application:
             if declared.kind in ("file", "folder") and declared.name in inputs:
                 name = inputs[declared.name]
                 try:
-                    if self.access is not None and is_received(name):
-                        check_name(name)  # Nextcloud is asked when the job begins
-                    else:
+                    if self.access is None:
                         os.close(storage.open(name))
+                    else:
+                        is_remote(name, storage)  # Nextcloud is asked when the job begins
                 except NameRefused as error:
                     raise _invalid(str(error), declared.name) from error
 

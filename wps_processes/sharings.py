@@ -1,4 +1,4 @@
-"""Share the results of jobs from their pages, in the background: an upload outlasts a request."""
+"""Share or store the results of jobs from their pages, in the background: an upload takes long."""
 
 import logging
 import threading
@@ -11,7 +11,7 @@ from landcover.errors import InputError, LandcoverError
 from landcover.nextcloud import AskAccess
 from landcover.progress import progress_to
 from landcover.storage import Audience, Storage
-from landcover.storage.sharing import share_from
+from landcover.storage.sharing import share_from, store_from
 from wps_processes.jobs import Job
 
 LOGGER = logging.getLogger(__name__)
@@ -20,7 +20,7 @@ OF_A_USER, OF_ALL = 2, 8
 
 _JOBS_REMEMBERED = 1_000
 _SECONDS_TO_SEE_THE_END = 2.0
-OUR_FAULT = "it could not be shared by our fault, an administrator finds more in the service's log"
+OUR_FAULT = "this failed by our fault, an administrator finds more in the service's log"
 
 
 @dataclass
@@ -30,6 +30,7 @@ class Sharing:
     Attributes:
         user: whose it is.
         name: storage name of what is shared.
+        audience: with whom; None if it is only stored at its owner's Nextcloud.
         sentence: how far it is, or what became of it.
         ended: set when it is over.
         failed: whether nothing was shared.
@@ -37,7 +38,8 @@ class Sharing:
 
     user: str
     name: str
-    sentence: str = "is being shared"
+    audience: Audience | None
+    sentence: str = ""
     ended: threading.Event = field(default_factory=threading.Event)
     failed: bool = False
 
@@ -67,48 +69,54 @@ class Sharings:
         with self._lock:
             return list(self._of_job.get(job_id, ()))
 
-    def start(self, job: Job, groups: tuple[str, ...], name: str, audience: Audience) -> Sharing:
-        """Share a result; on return it has ended, or goes on.
+    def start(
+        self, job: Job, groups: tuple[str, ...], name: str, audience: Audience | None
+    ) -> Sharing:
+        """Share or store a result; on return it has ended, or goes on.
 
         Args:
             job: a successful job.
             groups: of which its owner is a member now.
             name: one of the job's outputs.
-            audience: with whom.
+            audience: with whom; None to store it at its owner's Nextcloud.
 
         Raises:
             InputError: too many are being shared.
         """
-        sharing = Sharing(job.user, name)
+        sharing = Sharing(job.user, name, audience)
         with self._lock:
             running = [
                 s for of_job in self._of_job.values() for s in of_job if not s.ended.is_set()
             ]
             if sum(s.user == job.user for s in running) >= OF_A_USER or len(running) >= OF_ALL:
-                raise InputError("other files are being shared, wait until that is done")
+                raise InputError("other files are on their way, wait until they are there")
             self._of_job.setdefault(job.id, []).append(sharing)
             self._of_job.move_to_end(job.id)
             if len(self._of_job) > _JOBS_REMEMBERED:
                 self._of_job.popitem(last=False)
         storage = Storage(self._root, job.folder, groups)
         threading.Thread(
-            target=self._share, args=(sharing, storage, audience), name="sharing", daemon=True
+            target=self._share, args=(sharing, storage), name="sharing", daemon=True
         ).start()
         sharing.ended.wait(_SECONDS_TO_SEE_THE_END)
         return sharing
 
-    def _share(self, sharing: Sharing, storage: Storage, audience: Audience) -> None:
+    def _share(self, sharing: Sharing, storage: Storage) -> None:
         def hear(fraction: float, sentence: str) -> None:
             sharing.sentence = sentence
 
-        who = {"user": sharing.user, "file": sharing.name}
+        name, audience = sharing.name, sharing.audience
+        who = {"user": sharing.user, "file": name}
         try:
             access = None if self._access is None else self._access(sharing.user)
             with progress_to(hear):
-                sharing.sentence = str(share_from(storage, sharing.name, audience, access))
-            LOGGER.info(
-                "shared", extra=who | {"with": audience.user or audience.group or "a link"}
-            )
+                if audience is None:
+                    path = store_from(storage, name, access)
+                    sharing.sentence = f"your Nextcloud has {name} as {path}"
+                else:
+                    sharing.sentence = str(share_from(storage, name, audience, access))
+            whom = audience and (audience.user or audience.group or "a link")
+            LOGGER.info("shared" if audience else "stored", extra=who | {"with": whom})
         except LandcoverError as error:
             sharing.sentence, sharing.failed = str(error), True
         except Exception:

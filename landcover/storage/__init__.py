@@ -3,11 +3,11 @@
 tree.py      home/..., shared/..., team/GROUP/...: folders of this machine or its volume
 copies.py    a copy beside others, never over one
 sharing.py   with a user, a group, or by a link
-received.py  received/ID/NAME: fetched from Nextcloud when it is needed
+remote.py    what lies at Nextcloud alone: fetched when it is needed
 """
 
-from landcover.storage.received import fetch
-from landcover.storage.sharing import Audience, Share, share
+from landcover.storage.remote import fetch
+from landcover.storage.sharing import Audience, Share, share, store
 from landcover.storage.tree import (
     DEPTH,
     NAMES,
@@ -32,4 +32,5 @@ __all__ = [
     "name_at_home",
     "readable_at_home",
     "share",
+    "store",
 ]

@@ -2,8 +2,8 @@
 
 On a plain folder tree a group gets a copy in team/GROUP/, and there is nothing else. With
 Nextcloud the file is shared there: home/maps/ice.tif is Geoportal/home/maps/ice.tif in its owner's
-Nextcloud. If an administrator shows the tree there, it is that very file, and else it is uploaded
-first; recipients read it as received/ID/NAME.
+Nextcloud. If an administrator shows the tree there, it is that very file, and else it is stored
+there first; recipients read it as received/ID/NAME.
 """
 
 import os
@@ -15,7 +15,7 @@ from datetime import date
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Protocol
 
-from landcover.errors import InputError, NameRefused
+from landcover.errors import InputError, NameRefused, NotThere
 from landcover.storage.copies import copy_into, visible
 from landcover.storage.tree import home_path
 
@@ -152,12 +152,55 @@ def share_from(tree: Tree, name: str, audience: Audience, access: "AskAccess | N
         return _copied(tree, name, audience)
     from landcover.nextcloud import Nextcloud
 
-    with _descriptor(tree.open, name) as source, Nextcloud(access) as nextcloud:
-        path = f"{FOLDER}/{name}"
-        _bring(nextcloud.files, source, path)
-        sent = _shared(nextcloud, path, audience)
+    with Nextcloud(access) as nextcloud:
+        sent = _shared(nextcloud, _stored(nextcloud.files, tree, name), audience)
     received_as = "" if sent.url else f"received/{sent.id}/{PurePosixPath(name).name}"
     return Share(name, audience, received_as, sent.url)
+
+
+def store(name: str) -> str:
+    """Store a file or folder of one's home at one's Nextcloud too; run in a user's own server.
+
+    The same one is not sent twice. Its name leads there once it is no more here.
+
+    Args:
+        name: storage name, home/...
+
+    Returns:
+        Its path at Nextcloud.
+
+    Raises:
+        InputError: the file is not there or not yours, or there is no Nextcloud.
+        NextcloudError: Nextcloud does not do it.
+    """
+    from landcover.nextcloud.access import token_service
+
+    return store_from(OwnServer(), name, token_service())
+
+
+def store_from(tree: Tree, name: str, access: "AskAccess | None") -> str:
+    """Store a file or folder of a tree at its owner's Nextcloud.
+
+    Args:
+        tree: where the names of its owner lead to.
+        name: storage name, home/...
+        access: of the owner at Nextcloud; None if the tree is all there is.
+
+    Returns:
+        Its path at Nextcloud.
+
+    Raises:
+        InputError: as for `store`.
+        NextcloudError: as for `store`.
+    """
+    if not name.startswith("home/"):
+        raise NameRefused(f"{name} is not yours to store, needs home/...")
+    if access is None:
+        raise InputError("there is no Nextcloud to store in, this storage is a plain folder")
+    from landcover.nextcloud import Nextcloud
+
+    with Nextcloud(access) as nextcloud:
+        return _stored(nextcloud.files, tree, name)
 
 
 class OwnServer:
@@ -171,6 +214,8 @@ class OwnServer:
         """
         try:
             return os.open(home_path(name), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise NotThere(f"there is no {name}") from error
         except (OSError, ValueError) as error:
             raise NameRefused(f"there is no {name}") from error
 
@@ -209,6 +254,18 @@ def _shared(nextcloud: "Nextcloud", path: str, audience: Audience) -> "Sent":
         return nextcloud.shares.with_group(path, audience.group)
     assert audience.expires is not None  # by Audience.of
     return nextcloud.shares.by_link(path, audience.expires)
+
+
+def _stored(files: "Files", tree: Tree, name: str) -> str:
+    """Have at Nextcloud what a name means here; what lies there alone stays as it is."""
+    path = f"{FOLDER}/{name}"
+    try:
+        with _descriptor(tree.open, name) as source:
+            _bring(files, source, path)
+    except NotThere:
+        if not files.exists(path):
+            raise
+    return path
 
 
 def _bring(files: "Files", source: int, path: str) -> None:

@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
 from landcover.beneath import make_beneath, open_beneath
-from landcover.errors import NameRefused
+from landcover.errors import NameRefused, NotThere
 
 NAMES = "home/..., shared/..., team/GROUP/... or received/ID/NAME"
 SHAPEFILE_PARTS = (".dbf", ".shx", ".prj", ".cpg")
@@ -292,10 +292,10 @@ def _in_words(name: str) -> Iterator[None]:
     """Turn what the system says of a name into a sentence."""
     try:
         yield
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise NotThere(f"there is no {name}") from error
     except OSError as error:
         reasons = {
-            errno.ENOENT: f"there is no {name}",
-            errno.ENOTDIR: f"there is no {name}",
             errno.EXDEV: f"{name} leads out of your folders",
             errno.ELOOP: f"{name} leads out of your folders",
             errno.EACCES: f"{name} may not be read",

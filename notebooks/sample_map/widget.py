@@ -28,7 +28,7 @@ from landcover.errors import InputError, LandcoverError, NameRefused
 from landcover.legend import Legend
 from landcover.rasters import bands_of, open_raster
 from landcover.storage import fetch, name_at_home, readable_at_home
-from landcover.storage.received import is_received
+from landcover.storage.remote import is_received
 from sample_map.drawing import Drawing
 from sample_map.features import CRS, Sample, count_classes, sum_areas, to_frame
 from sample_map.legends import Source, legend_from
@@ -395,8 +395,9 @@ class Keeper:
 
 
 def _at_home(scene: str) -> str:
-    """Return the storage name of a scene; what others shared is fetched first."""
-    return name_at_home(str(fetch(scene)) if is_received(scene) else scene)
+    """Return the storage name of a scene; what lies at Nextcloud alone is fetched first."""
+    name = scene if is_received(scene) else name_at_home(scene)
+    return name_at_home(str(fetch(name)))
 
 
 def _map_of(scene: Scene) -> ipyleaflet.Map:

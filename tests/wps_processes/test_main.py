@@ -136,7 +136,7 @@ def test_a_service_that_is_killed_while_it_fetches_runs_the_job_later(with_nextc
     service.stop(signal.SIGKILL)
     service.start()
     until(lambda: anna.job(job)["state"] == "successful")
-    assert not (service.state / f"storage/users/anna/jobs/{job}/.received").exists()
+    assert not (service.state / f"storage/users/anna/jobs/{job}/.fetched").exists()
 
 
 def said(served, request):

@@ -12,7 +12,7 @@ from tests.nextcloud.servers import Server, stood_in
 from tests.wps_processes.conftest import ADMINISTRATOR
 from tests.wps_processes.test_jobs import job
 from tests.wps_processes.test_pages import EXTRACT, Browser
-from wps_processes.fetching import RECEIVED, Fetcher
+from wps_processes.fetching import FETCHED, Fetcher
 from wps_processes.runners import ProcessRunner
 
 TOMORROW = date.today() + timedelta(days=1)
@@ -52,8 +52,31 @@ def test_a_job_reads_what_was_shared_with_its_owner(shared):
     ended = extract(wps, name)
     assert (ended.state, ended.inputs["scene"]) == ("successful", name)
     folder = wps.root / f"users/anna/jobs/{ended.id}"
-    assert not (folder / RECEIVED).exists()
+    assert not (folder / FETCHED).exists()
     assert name in (folder / "job.log").read_text()
+
+
+def test_a_job_reads_what_its_owner_keeps_at_nextcloud_alone(shared, dav):
+    wps, _ = shared
+    there = dav.stand_in.files("anna") / "Geoportal/home/scenes"
+    there.mkdir(parents=True)
+    shutil.copy(wps.root / "shared/scene.tif", there / "scene.tif")
+    ended = extract(wps, "home/scenes/scene.tif")
+    assert (ended.state, ended.inputs["scene"]) == ("successful", "home/scenes/scene.tif")
+    assert not (wps.root / f"users/anna/jobs/{ended.id}" / FETCHED).exists()
+    assert not (wps.root / "users/anna/scenes").exists()
+    dav.stand_in.add_user("carla")
+    (wps.root / "users/carla").mkdir()
+    shutil.copy(wps.root / "users/anna/labels.gpkg", wps.root / "users/carla")
+    other = extract(wps, "home/scenes/scene.tif", "carla")
+    assert (other.state, other.error) == ("failed", "there is no home/scenes/scene.tif")
+
+
+def test_what_is_here_is_not_looked_for_at_nextcloud(shared, dav):
+    wps, _ = shared
+    dav.stand_in.seen.clear()
+    assert extract(wps, "shared/scene.tif").state == "successful"
+    assert dav.stand_in.seen == []
 
 
 def test_what_was_fetched_stays_for_a_pod_and_the_next_service_knows_it(shared, dav):
@@ -64,12 +87,13 @@ def test_what_was_fetched_stays_for_a_pod_and_the_next_service_knows_it(shared, 
     assert list(fetched) == [name]
     later = Fetcher(wps.root, dav.access)
     assert later.kept(each) == fetched
-    (wps.root / f"users/anna/jobs/{each.id}/{RECEIVED}/names.json").write_text("[1")
+    (wps.root / f"users/anna/jobs/{each.id}/{FETCHED}/names.json").write_text("[1")
     with pytest.raises(InputError, match="was changed meanwhile"):
         later.kept(each)
     later.clear(each)
     with pytest.raises(NameRefused):
         later.kept(each)
+    assert later.kept(job(inputs={"scene": "home/scene.tif"})) == {}
 
 
 def test_how_far_the_fetching_is_stands_in_the_ledger(shared, monkeypatch):
@@ -91,17 +115,17 @@ def test_what_an_interrupted_fetch_left_is_cleared_away(shared, dav, left, tmp_p
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere/kept").touch()
     if left == "folder":
-        (folder / RECEIVED / "1").mkdir(parents=True)
-        (folder / RECEIVED / "1/.0123abcd-new").touch()
+        (folder / FETCHED / "1").mkdir(parents=True)
+        (folder / FETCHED / "1/.0123abcd-new").touch()
     elif left == "link":
-        (folder / RECEIVED).symlink_to(tmp_path / "elsewhere")
+        (folder / FETCHED).symlink_to(tmp_path / "elsewhere")
     else:
-        (folder / RECEIVED).touch()
+        (folder / FETCHED).touch()
     waiting = job(id="1", inputs=EXTRACT | {"scene": name})
     fetcher = Fetcher(wps.root, dav.access)
     with fetcher.fetched(waiting, wps.ledger, lambda job, ledger: False) as fetched:
-        assert fetched == {name: f"home/jobs/1/{RECEIVED}/1/scene.tif"}
-        assert [p.name for p in (folder / RECEIVED / "1").iterdir()] == ["scene.tif"]
+        assert fetched == {name: f"home/jobs/1/{FETCHED}/1/scene.tif"}
+        assert [p.name for p in (folder / FETCHED / "1").iterdir()] == ["scene.tif"]
     assert list(folder.iterdir()) == []
     assert (tmp_path / "elsewhere/kept").exists()
 
@@ -148,7 +172,7 @@ def test_a_refusal_of_nextcloud_ends_the_job_in_a_sentence(shared, dav):
     assert (ended.state, ended.error) == (
         "failed", "Nextcloud is under maintenance, try again later",
     )  # fmt: skip
-    assert not (wps.root / f"users/anna/jobs/{ended.id}" / RECEIVED).exists()
+    assert not (wps.root / f"users/anna/jobs/{ended.id}" / FETCHED).exists()
 
 
 def test_too_large_a_file_is_not_fetched(shared, dav):
@@ -212,23 +236,31 @@ def said(browser):
 
 
 def test_a_result_is_shared_with_a_user_from_its_page(page, dav):
-    page.submit("Share", **{"with": "user", "whom": OTHER})
+    page.submit("Share or store", **{"with": "user", "whom": OTHER})
     (sentence,) = said(page)
     assert sentence.startswith(f"shared {OTHER} reads home/jobs/1/map.tif as received/")
     (made,) = dav.stand_in.shares.values()
     assert (made.owner, made.path) == ("anna", "/Geoportal/home/jobs/1/map.tif")
 
 
+def test_a_result_is_stored_in_its_owners_nextcloud_from_its_page(page, dav):
+    page.submit("Share or store", **{"with": "nobody"})
+    path = "Geoportal/home/jobs/1/map.tif"
+    assert said(page) == [f"stored your Nextcloud has home/jobs/1/map.tif as {path}"]
+    assert (dav.stand_in.files("anna") / path).read_bytes() == b"a map"
+    assert dav.stand_in.shares == {}
+
+
 def test_a_link_needs_a_day_and_has_an_address(page, dav):
-    page.submit("Share", 400, **{"with": "link", "expires": ""})
+    page.submit("Share or store", 400, **{"with": "link", "expires": ""})
     assert "a link needs a last day" in page.texts("//*[@role='alert']")[0]
-    page.submit("Share", **{"with": "link", "expires": TOMORROW.isoformat()})
+    page.submit("Share or store", **{"with": "link", "expires": TOMORROW.isoformat()})
     assert f"{dav.url}/s/" in said(page)[0]
 
 
 @pytest.mark.parametrize("whom", ["", "nobody"])
 def test_what_cannot_be_shared_is_said(page, dav, whom):
-    page.submit("Share", 303 if whom else 400, **{"with": "group", "whom": whom})
+    page.submit("Share or store", 303 if whom else 400, **{"with": "group", "whom": whom})
     expected = "Nextcloud knows no group nobody" if whom else "the name of the group is needed"
     assert expected in page.text
     assert dav.stand_in.shares == {}

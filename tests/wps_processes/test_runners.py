@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from wps_processes.fetching import RECEIVED
+from wps_processes.fetching import FETCHED
 from wps_processes.jobs import Job
 from wps_processes.runners import remove_outputs
 
@@ -20,9 +20,9 @@ def deep(tmp_path):
         operation="classify-scene", inputs={}, request="{}",
     )  # fmt: skip
     folder = tmp_path / "users" / "ann" / "jobs" / job.id
-    (folder / RECEIVED).mkdir(parents=True)
+    (folder / FETCHED).mkdir(parents=True)
     (folder / "map.tif").touch()
-    current = os.open(folder / RECEIVED, os.O_RDONLY)
+    current = os.open(folder / FETCHED, os.O_RDONLY)
     for _ in range(DEEP):
         os.mkdir("d", dir_fd=current)
         above, current = current, os.open("d", os.O_RDONLY, dir_fd=current)

@@ -1,7 +1,11 @@
-"""What others shared with the caller: received/ID/NAME, fetched before it is read.
+"""What lies at Nextcloud and not here, fetched before it is read.
+
+    received/ID/NAME  what others shared with the caller
+    home/...          what the caller keeps at Nextcloud alone, in the folder Geoportal/home
 
 ID is the number of the share, and only among the caller's own is it looked for. NAME is for
 people: owner and recipients call the file as they like. What follows lies below a shared folder.
+A file of home/ that is here comes before one of its name there.
 """
 
 import errno
@@ -15,66 +19,81 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from landcover.errors import InputError, NameRefused
+from landcover.errors import InputError, NameRefused, NotThere
 from landcover.storage.copies import new_file
-from landcover.storage.tree import DEPTH, SHAPEFILE_PARTS, home_path
+from landcover.storage.sharing import FOLDER, OwnServer, Tree
+from landcover.storage.tree import DEPTH, NAMES, SHAPEFILE_PARTS, home_path
 from landcover.writing import written_beside
 
 if TYPE_CHECKING:
     from landcover.nextcloud import Nextcloud, Remote
 
-ROOT = "received"
 MOST_MIB = 20 << 10
 """So much is fetched for one name if nothing else is said."""
 
 _MOST_FILES = 10_000
 _LOCK = ".lock"
-_CACHE = Path(".cache") / "geoportal" / ROOT
+_CACHE = Path(".cache") / "geoportal" / "nextcloud"
 
 
 def is_received(name: str) -> bool:
     """Tell whether a name is one of received/..."""
-    return name.split("/", 1)[0] == ROOT
+    return name.split("/", 1)[0] == "received"
 
 
-def check_name(name: str) -> None:
-    """Refuse a name that cannot be one of received/ID/NAME.
+def is_remote(name: str, tree: Tree) -> bool:
+    """Tell whether a name is to be looked for at Nextcloud, which is not asked here.
+
+    Args:
+        name: storage name.
+        tree: what its user has here.
 
     Raises:
-        NameRefused: it cannot.
+        NameRefused: it can mean nothing, here or there.
     """
+    if not is_received(name):
+        try:
+            os.close(tree.open(name))
+            return False
+        except NotThere:
+            if not name.startswith("home/"):
+                raise
     _Name.of(name)
+    return True
 
 
 def fetch(name: str) -> Path:
     """Return where a file or folder lies that a storage name means; run in a user's own server.
 
-    What was received is fetched from Nextcloud, and again only after it has changed.
+    What lies at Nextcloud alone is fetched, and again only after it has changed.
 
     Raises:
         NameRefused: there is no such file.
         InputError: it is too large.
         NextcloudError: Nextcloud does not give it.
     """
-    if not is_received(name):
-        return home_path(name)
     from landcover.nextcloud import Nextcloud
     from landcover.nextcloud.access import token_service
 
-    asked, access = _Name.of(name), token_service()
+    access = token_service()
     if access is None:
-        raise NameRefused(f"{name} needs Nextcloud, this storage is a plain folder")
+        if is_received(name):
+            raise NameRefused(f"{name} needs Nextcloud, this storage is a plain folder")
+        os.close(OwnServer().open(name))
+        return home_path(name)
+    if not is_remote(name, OwnServer()):
+        return home_path(name)
     with Nextcloud(access) as nextcloud:
-        path, remote = _found(nextcloud, asked)
-        return _cached(asked, path, remote, nextcloud)
+        path, remote = _found(nextcloud, _Name.of(name))
+        return _cached(name, path, remote, nextcloud)
 
 
 def fetch_into(folder: int, name: str, nextcloud: "Nextcloud", most: int) -> str:
-    """Fetch what was received into a folder.
+    """Fetch what lies at Nextcloud into a folder.
 
     Args:
         folder: descriptor of the folder.
-        name: received/ID/NAME.
+        name: storage name.
         nextcloud: of the caller.
         most: bytes that are fetched in all.
 
@@ -82,7 +101,7 @@ def fetch_into(folder: int, name: str, nextcloud: "Nextcloud", most: int) -> str
         The name that it got in the folder.
 
     Raises:
-        NameRefused: nothing of this name was shared with the caller.
+        NameRefused: the caller has nothing of this name there.
         InputError: it is too large.
         NextcloudError: Nextcloud does not give it.
     """
@@ -93,7 +112,13 @@ def fetch_into(folder: int, name: str, nextcloud: "Nextcloud", most: int) -> str
 
 @dataclass(frozen=True)
 class _Name:
-    """A name taken apart."""
+    """A name taken apart.
+
+    Attributes:
+        whole: the name.
+        share_id: number of a share; "" for a name of home/.
+        below: the folders and the file below what was shared, or below home/.
+    """
 
     whole: str
     share_id: str
@@ -102,18 +127,28 @@ class _Name:
     @staticmethod
     def of(name: str) -> "_Name":
         root, *parts = name.split("/")
-        if root != ROOT or len(parts) < 2 or any(part in ("", ".", "..") for part in parts):
-            raise NameRefused(f"{name} is no storage name, needs received/ID/NAME")
-        share_id, _, *below = parts
-        if not (share_id.isascii() and share_id.isdecimal()) or "\0" in name:
-            raise NameRefused(f"there is no {name}")
-        return _Name(name, share_id, tuple(below))
+        if "\0" in name or any(part in ("", ".", "..") for part in parts):
+            raise NameRefused(f"{name} is no storage name, needs {NAMES}")
+        match root, parts:
+            case "home", [_, *_]:
+                return _Name(name, "", tuple(parts))
+            case "received", [share_id, _, *below]:
+                if not (share_id.isascii() and share_id.isdecimal()):
+                    raise NameRefused(f"there is no {name}")
+                return _Name(name, share_id, tuple(below))
+        raise NameRefused(f"{name} is no storage name, needs {NAMES}")
+
+    def path(self, nextcloud: "Nextcloud") -> str:
+        """Return where it lies for its user."""
+        if not self.share_id:
+            return "/".join((FOLDER, "home", *self.below))
+        return "/".join((nextcloud.shares.find(self.share_id).path, *self.below))
 
 
 def _found(nextcloud: "Nextcloud", name: _Name) -> "tuple[str, Remote]":
     """Return path and description of what a name means."""
     try:
-        path = "/".join((nextcloud.shares.find(name.share_id).path, *name.below))
+        path = name.path(nextcloud)
         remote = nextcloud.files.stat(path)
     except NameRefused as error:
         raise NameRefused(f"there is no {name.whole}") from error
@@ -122,10 +157,10 @@ def _found(nextcloud: "Nextcloud", name: _Name) -> "tuple[str, Remote]":
     return path, remote
 
 
-def _cached(name: _Name, path: str, remote: "Remote", nextcloud: "Nextcloud") -> Path:
+def _cached(name: str, path: str, remote: "Remote", nextcloud: "Nextcloud") -> Path:
     """Return a copy of this version in the user's cache, where older ones make room for it."""
     version = hashlib.sha256(f"{path} {remote.etag}".encode()).hexdigest()[:16]
-    caches = Path.home() / _CACHE / hashlib.sha256(name.whole.encode()).hexdigest()[:16]
+    caches = Path.home() / _CACHE / hashlib.sha256(name.encode()).hexdigest()[:16]
     cache = caches / version
     # the parts of a shapefile change without it
     is_kept = bool(remote.etag) and not _is_shapefile(remote)

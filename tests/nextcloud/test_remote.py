@@ -1,4 +1,4 @@
-"""What others shared, as a user's own server reads it."""
+"""What lies at Nextcloud, as a user's own server reads it."""
 
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -8,7 +8,7 @@ import pytest
 from landcover import storage
 from landcover.errors import InputError, LandcoverError, NameRefused
 from landcover.nextcloud import access
-from landcover.storage import received
+from landcover.storage import remote
 
 EVE = "Eve Smith@Lab.org"
 
@@ -114,14 +114,14 @@ def test_too_much_is_not_fetched(eve, annas, dav, monkeypatch, tmp_path):
         folder = os.open(place, os.O_RDONLY)
         try:
             with dav.of(EVE) as nextcloud:
-                return received.fetch_into(folder, name, nextcloud, most)
+                return remote.fetch_into(folder, name, nextcloud, most)
         finally:
             os.close(folder)
 
     assert fetch_into(tmp_path / "all", 120) == "labels"
     with pytest.raises(InputError, match="are fetched"):
         fetch_into(tmp_path / "large", 100)
-    monkeypatch.setattr(received, "_MOST_FILES", 2)
+    monkeypatch.setattr(remote, "_MOST_FILES", 2)
     with pytest.raises(InputError, match="is among more than 2 files"):
         fetch_into(tmp_path / "many", 120)
 
@@ -134,6 +134,74 @@ def test_nothing_is_left_of_a_fetch_that_failed(eve, annas, dav, tmp_path):
         storage.fetch(name)
     assert [p for p in (tmp_path / "home").rglob("*") if p.is_file() and p.stat().st_size] == []
     assert storage.fetch(name).stat().st_size == 3_000_000
+
+
+@pytest.fixture
+def eves(dav):
+    """Her own files at Nextcloud, below which names of home/ are paths."""
+    folder = dav.stand_in.files(EVE) / "Geoportal/home"
+    folder.mkdir(parents=True)
+    return folder
+
+
+def test_what_of_home_lies_at_nextcloud_alone_is_fetched_by_the_same_name(eve, eves, dav):
+    (eves / "scenes").mkdir()
+    (eves / "scenes/ice #1.tif").write_bytes(b"a scene")
+    path = storage.fetch("home/scenes/ice #1.tif")
+    assert (path.name, path.read_bytes()) == ("ice #1.tif", b"a scene")
+    assert storage.fetch("home/scenes/ice #1.tif") == path
+    assert (storage.fetch("home/scenes") / "ice #1.tif").read_bytes() == b"a scene"
+
+
+def test_a_file_that_is_here_comes_before_one_of_its_name_there(eve, eves, dav, tmp_path):
+    (eves / "scene.tif").write_bytes(b"there")
+    (tmp_path / "home/scene.tif").write_bytes(b"here")
+    assert storage.fetch("home/scene.tif") == tmp_path / "home/scene.tif"
+    assert dav.stand_in.seen == []
+
+
+@pytest.mark.parametrize(
+    "name", ["home/none.tif", "home/../x.tif", "home//x.tif", "home/x\0.tif", "shared/none.tif",
+             "team/ice/none.tif", "elsewhere/x.tif", "/etc/none"],
+)  # fmt: skip
+def test_what_is_neither_here_nor_there_is_refused(eve, eves, name):
+    with pytest.raises(NameRefused):
+        storage.fetch(name)
+
+
+def test_what_was_stored_and_deleted_here_is_read_and_shared_by_its_name(eve, eves, dav, tmp_path):
+    maps = tmp_path / "home/maps"
+    maps.mkdir()
+    (maps / "ice.tif").write_bytes(b"a map")
+    assert storage.store("home/maps/ice.tif") == "Geoportal/home/maps/ice.tif"
+    assert storage.store("home/maps/ice.tif") == "Geoportal/home/maps/ice.tif"
+    assert dav.stand_in.methods().count("PUT") == 1
+    assert (eves / "maps/ice.tif").read_bytes() == b"a map"
+    (maps / "ice.tif").unlink()
+    assert storage.fetch("home/maps/ice.tif").read_bytes() == b"a map"
+    assert storage.store("home/maps/ice.tif") == "Geoportal/home/maps/ice.tif"
+    share = storage.share("home/maps/ice.tif", user="anna")
+    assert share.received_as.endswith("/ice.tif")
+    assert dav.stand_in.methods().count("PUT") == 1
+
+
+@pytest.mark.parametrize(
+    "name", ["home/none.tif", "shared/x.tif", "received/1/x.tif", "home/../x"]
+)
+def test_only_what_is_ones_own_is_stored(eve, dav, name):
+    with pytest.raises(NameRefused):
+        storage.store(name)
+    assert "PUT" not in dav.stand_in.methods()
+
+
+def test_without_nextcloud_there_is_nothing_to_store_in(eve, monkeypatch, tmp_path):
+    monkeypatch.setattr(access, "token_service", lambda: None)
+    (tmp_path / "home/map.tif").touch()
+    with pytest.raises(InputError, match="no Nextcloud to store in"):
+        storage.store("home/map.tif")
+    assert storage.fetch("home/map.tif") == tmp_path / "home/map.tif"
+    with pytest.raises(NameRefused, match="there is no home/none"):
+        storage.fetch("home/none.tif")
 
 
 def test_without_nextcloud_nothing_is_received(monkeypatch):

@@ -188,6 +188,7 @@ class Pages:
             refreshes=_refreshes(request, [job], sharings),
             sharings=sharings,
             by_nextcloud=self._sharings.by_nextcloud,
+            by_link=self._sharings.by_link,
             refused=refused,
             typed={name: request.form.get(name, "") for name in _SHARE_FIELDS},
         )  # fmt: skip

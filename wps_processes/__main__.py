@@ -29,6 +29,7 @@ from wps_processes.fetching import Fetcher
 from wps_processes.forkserver import ForkServer
 from wps_processes.identity import HubIdentity, kept_key
 from wps_processes.jobs import LEASE_SECONDS, Ledger, Limits
+from wps_processes.membership import groups_at_the_hub
 from wps_processes.runners import ProcessRunner
 from wps_processes.runs import Runs, RunTokens
 from wps_processes.sandbox import is_supported
@@ -88,6 +89,7 @@ def _application() -> Iterator[Application]:
                 in_total=int(_setting("JOBS_IN_TOTAL", Limits.in_total)),
             ),
             retention=timedelta(days=_setting("JOBS_KEPT_DAYS", 30)),
+            groups_now=groups_at_the_hub,
         )
         dispatcher.start()
         try:
@@ -134,7 +136,7 @@ def _in_the_cluster(
     runner = KubernetesRunner(
         Means(storage, cluster, Watching(cluster), settings, tokens, fetcher)
     )
-    return runner, Runs(ledger, tokens, runner.orders, runner.told)
+    return runner, Runs(ledger, tokens, runner.orders, runner.told, groups_at_the_hub)
 
 
 def _ledger(state: Path) -> Ledger:

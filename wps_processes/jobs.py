@@ -376,6 +376,10 @@ class Ledger:
         """Note which process computes a job; False if it no longer runs for its holder."""
         return self._change(job, (RUNNING,), pid=pid, process_started=process_started)
 
+    def narrow(self, job: Job, groups: Sequence[str]) -> bool:
+        """Leave a running job only these groups; False if it no longer runs for its holder."""
+        return self._change(job, (RUNNING,), groups=list(groups))
+
     def progress(self, job: Job, percent: int, message: str) -> bool:
         """Note how far a running job is; False if it no longer runs for its holder."""
         return self._change(job, (RUNNING,), progress=percent, message=message)

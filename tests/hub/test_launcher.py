@@ -71,6 +71,17 @@ def test_endpoint_file_lets_a_script_in(geoportal):
     assert "access:services!service=wps" in answer.json()["scopes"]
 
 
+def test_the_wps_may_ask_who_is_in_which_group_and_nothing_else(geoportal):
+    wps = next(p for p in geoportal.processes() if "wps_processes" in p.cmdline())
+    environment = wps.environ()
+    answer = requests.get(
+        f"{environment['JUPYTERHUB_API_URL']}/users/demo",
+        headers={"Authorization": f"token {environment['JUPYTERHUB_API_TOKEN']}"},
+        timeout=60,
+    )
+    assert answer.json() == {"kind": "user", "name": "demo", "groups": []}
+
+
 def test_older_tokens_of_the_same_note_are_withdrawn(geoportal):
     geoportal.login("frugal").close()
     who = f"{geoportal.url}/hub/api/user"

@@ -48,6 +48,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateColumn
 
 from wps_processes.databases import LedgerRefused, database_at, shown
+from wps_processes.words import storable
 
 ACCEPTED, RUNNING = "accepted", "running"
 SUCCESSFUL, FAILED, DISMISSED = "successful", "failed", "dismissed"
@@ -66,10 +67,8 @@ class Sentence(TypeDecorator[str]):
     cache_ok = True
 
     def process_bind_param(self, value: str | None, dialect: object) -> str | None:
-        """Replace what is no character, and NUL, which PostgreSQL refuses."""
-        if value is None:
-            return None
-        return value.encode(errors="replace").decode().replace("\0", "?")
+        """Replace what not all take."""
+        return None if value is None else storable(value)
 
 
 _tables = MetaData()

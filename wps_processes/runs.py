@@ -25,7 +25,7 @@ from landcover.errors import LandcoverError
 from wps_processes.identity import token_of
 from wps_processes.jobs import RUNNING, Job, Ledger
 from wps_processes.membership import GroupsNow, HubSilent, with_groups_of_now
-from wps_processes.runners import LONGEST_LINE, word_in
+from wps_processes.words import LONGEST_LINE, word_in
 
 PATH = "runs/"
 """Below the service's prefix."""

@@ -82,6 +82,7 @@ _WITH_ADDRESS = ("text/xml", "application/xml", "application/json")
 _REQUESTS = {f"{_WPS}{name}" for name in ("GetCapabilities", "DescribeProcess", "Execute")}
 _RETRY_SECONDS = 30
 _MOST_CACHED = 256
+_LONGEST_SHOWN = 20
 _HOST = re.compile(r"[A-Za-z0-9.\-]+(:\d{1,5})?|\[[0-9A-Fa-f:]+\](:\d{1,5})?")
 
 
@@ -536,8 +537,10 @@ def _accepts_html(request: Request) -> bool:
 
 def _number(request: Request, name: str, default: int, most: int) -> int:
     value = request.args.get(name, str(default))
-    if not value.isdecimal() or int(value) > most:
-        raise BadRequest(f"{name} is {value}, needs a whole number up to {most}")
+    # int() itself refuses thousands of digits
+    if not value.isdecimal() or len(value) > _LONGEST_SHOWN or int(value) > most:
+        shown = value if len(value) <= _LONGEST_SHOWN else f"{value[:_LONGEST_SHOWN]}..."
+        raise BadRequest(f"{name} is {shown}, needs a whole number up to {most}")
     return int(value)
 
 

@@ -1,3 +1,4 @@
+import json
 import os
 import signal
 import socket
@@ -5,13 +6,12 @@ import subprocess
 import sys
 import threading
 from contextlib import suppress
-from unittest.mock import patch
 
 import psutil
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from benchmarks.served import until
+from benchmarks.served import DEADLINE, until
 from wps_processes.dispatcher import Dispatcher
 from wps_processes.jobs import ATTEMPTS, Busy, Job, Limits
 from wps_processes.runners import ProcessRunner
@@ -483,29 +483,42 @@ NONSENSE = [
 ]  # fmt: skip
 
 
+class Turned:
+    """A fork server; what it forks says what a crafted file has made it say."""
+
+    def __init__(self, forks, said):
+        self._forks, self._said = forks, said
+
+    def fork(self, log):
+        forked = self._forks.fork(log)
+        forked.conversation.close()
+        forked.conversation, theirs = socket.socketpair()
+        threading.Thread(target=self._say, args=(theirs,)).start()
+        return forked
+
+    def _say(self, theirs):
+        with theirs, suppress(OSError):
+            theirs.sendall(self._said)
+
+
 @pytest.mark.parametrize("said", NONSENSE, ids=range(len(NONSENSE)))
 def test_a_job_that_talks_nonsense_fails_alone(start, said):
-    class Turned(ProcessRunner):
-        """Lets a job's process say what it should not."""
-
-        def _compute(self, job, ledger, fetched):
-            fork = self._forks.fork
-
-            def turned(log):
-                forked = fork(log)
-                forked.conversation.close()
-                forked.conversation, theirs = socket.socketpair()
-                threading.Thread(target=say, args=(theirs,)).start()
-                return forked
-
-            def say(theirs):
-                with theirs, suppress(OSError):
-                    theirs.sendall(said)
-
-            with patch.object(self._forks, "fork", turned):
-                return super()._compute(job, ledger, fetched)
-
-    wps = start(runner=Turned)
+    wps = start(runner=lambda root, forks: ProcessRunner(root, Turned(forks, said)))
     answer = wps.execute("extract-samples", **EXTRACT)
     assert "without a result" in answer.get_data(as_text=True)
     assert [each["state"] for each in wps.jobs()] == ["failed"]
+
+
+def test_outputs_that_are_no_text_are_shown_as_far_as_they_go(start):
+    outputs = {"samples": "half \ud800", "counts": "\0", "total": 1, "\udfff": "x"}
+    said = json.dumps({"outputs": outputs}).encode() + b"\n"
+    wps = start(runner=lambda root, forks: ProcessRunner(root, Turned(forks, said)))
+    wps.execute("extract-samples", asynchronous=True, **EXTRACT)
+    over = wps.dispatcher.wait(wps.jobs()[0]["id"], DEADLINE)
+    assert over.outputs == {"samples": "half ?", "counts": "?", "total": 1, "?": "x"}
+    assert wps.jobs()[0]["outputs"]["samples"]["value"] == "half ?"
+    assert wps.get(f"status/{over.id}.xml").status_code == 200
+    wps.client.set_cookie("session", "anna")
+    page = wps.client.get(f"/services/wps/jobs/{over.id}.html", headers={"Accept": "text/html"})
+    assert page.status_code == 200
+    assert "half ?" in page.get_data(as_text=True)

@@ -13,6 +13,7 @@ from landcover.storage import Storage
 from landcover.storage.tree import is_mountable
 from wps_processes.cluster.settings import ClusterSettings, Placement
 from wps_processes.jobs import Job
+from wps_processes.words import TOKEN_VARIABLE, URL_VARIABLE
 
 COMPONENT = {"app.kubernetes.io/name": "geoportal", "app.kubernetes.io/component": "job"}
 """Labels of all Jobs and pods made here."""
@@ -20,7 +21,6 @@ COMPONENT = {"app.kubernetes.io/name": "geoportal", "app.kubernetes.io/component
 JOB, ATTEMPT, USER = "geoportal/job", "geoportal/attempt", "geoportal/user"
 """Further labels."""
 
-URL_VARIABLE, TOKEN_VARIABLE = "GEOPORTAL_RUN_URL", "GEOPORTAL_RUN_TOKEN"
 MARGIN_MIB = 512
 """Given on top of what an operation needs: the interpreter with all libraries has 260 MiB."""
 

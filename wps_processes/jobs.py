@@ -114,16 +114,7 @@ _replicas = Table(
 
 
 class Busy(Exception):
-    """So many jobs are waiting that no more are taken.
-
-    Attributes:
-        sentence: whose limit is reached, and what it is.
-    """
-
-    def __init__(self, sentence: str) -> None:
-        """Say which limit is reached."""
-        super().__init__(sentence)
-        self.sentence = sentence
+    """No more is taken now; the sentence says whose limit is reached, and what it is."""
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ import logging
 import mimetypes
 import os
 import re
-import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -63,6 +62,7 @@ from wps_processes.pages import Pages
 from wps_processes.processes import PROCESSES
 from wps_processes.quota import Quota
 from wps_processes.runs import PATH, Runs
+from wps_processes.seats import Seats
 from wps_processes.sharings import Sharings
 
 LOGGER = logging.getLogger(__name__)
@@ -95,7 +95,8 @@ class Places:
         prefix: path under which it is reached, with a slash at both ends.
         public_url: address of the geoportal for people; "" takes it from each request.
         sync_seconds: a synchronous call waits so long.
-        sync_at_once: so many synchronous calls may wait; each takes a thread of the web server.
+        sync_at_once: so many synchronous calls may wait, half of them one user's; each takes a
+            thread of the web server.
         home_quota: bytes that the files of one user may take; None is no limit.
     """
 
@@ -149,7 +150,7 @@ class Application:
         pywps.configuration.CONFIG.set("metadata:main", "provider_url", BASE)
         self.service = OperationService(PROCESSES, self)
         self._quota = Quota(self.places.storage, self.places.home_quota)
-        self._may_wait = threading.Semaphore(self.places.sync_at_once)
+        self._seats = Seats(self.places.sync_at_once)
         self._descriptions: dict[Any, tuple[bytes, str]] = {}
         processes: Iterable[OperationProcess] = self.service.processes.values()
         self._pages = Pages(
@@ -213,7 +214,7 @@ class Application:
         try:
             self.dispatcher.submit(job)
         except Busy as error:
-            raise TooBusy(error.sentence) from error
+            raise TooBusy(str(error)) from error
         except SQLAlchemyError as error:
             LOGGER.exception("the ledger of jobs cannot be written")
             raise TooBusy("no job can be taken now by our fault, try again later") from error
@@ -252,17 +253,13 @@ class Application:
         self, operation: Operation, inputs: Mapping[str, Any], caller: Caller, form: Form
     ) -> Job:
         """Make a job and wait for it, as long as a synchronous call may take."""
-        if not self._may_wait.acquire(blocking=False):
-            raise TooBusy(
-                f"{self.places.sync_at_once} synchronous calls are being waited for, and no more "
-                "may: try again later, or call asynchronously"
-            )
+        seconds = self.places.sync_seconds
         try:
-            job = self.submit(operation, inputs, caller, form)
-            seconds = self.places.sync_seconds
-            known = self.dispatcher.wait(job.id, seconds) or job
-        finally:
-            self._may_wait.release()
+            with self._seats.taken(caller.name):
+                job = self.submit(operation, inputs, caller, form)
+                known = self.dispatcher.wait(job.id, seconds) or job
+        except Busy as error:
+            raise TooBusy(str(error)) from error
         if not known.is_over:
             self.dispatcher.dismiss(job.id, "dismissed, the synchronous call took too long")
             known = self.ledger.get(job.id) or known

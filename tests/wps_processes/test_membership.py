@@ -7,7 +7,7 @@ from threading import Event, Thread
 
 import pytest
 
-from benchmarks.served import until
+from benchmarks.served import DEADLINE, until
 from landcover.errors import InputError
 from wps_processes import dispatcher
 from wps_processes.membership import HubSilent, groups_at_the_hub
@@ -40,13 +40,13 @@ def accepted(start, monkeypatch):
 
 def test_a_member_reads_the_teams_files(accepted):
     wps, job = accepted(lambda user: {"carla": ("ice", "sea")}[user])
-    over = wps.dispatcher.wait(job.id, 60)
+    over = wps.dispatcher.wait(job.id, DEADLINE)
     assert (over.state, over.groups) == ("successful", ["ice"])
 
 
 def test_who_has_left_the_group_while_the_job_waited_does_not(accepted):
     wps, job = accepted(lambda user: ("sea",))
-    over = wps.dispatcher.wait(job.id, 60)
+    over = wps.dispatcher.wait(job.id, DEADLINE)
     assert (over.state, over.groups) == ("failed", [])
     assert "you are no member of ice" in over.error
 
@@ -56,7 +56,7 @@ def test_a_job_of_somebody_the_hub_knows_no_more_fails_in_words(accepted):
         raise InputError(f"the hub knows no {user} any more")
 
     wps, job = accepted(unknown)
-    over = wps.dispatcher.wait(job.id, 60)
+    over = wps.dispatcher.wait(job.id, DEADLINE)
     assert (over.state, over.error) == ("failed", "the hub knows no carla any more")
 
 
@@ -78,7 +78,7 @@ def test_a_job_waits_for_a_hub_that_is_away_and_is_not_lost(accepted):
     until(lambda: "waiting for the hub" in wps.ledger.get(job.id).message)
     assert wps.ledger.get(job.id).pid is None
     hub.back.set()
-    over = wps.dispatcher.wait(job.id, 60)
+    over = wps.dispatcher.wait(job.id, DEADLINE)
     assert (over.state, over.attempt) == ("successful", 1)
 
 

@@ -29,7 +29,7 @@ def sentence(answer):
 
 
 def wait(wps, job, user="anna"):
-    over = wps.dispatcher.wait(job, 60)
+    over = wps.dispatcher.wait(job, DEADLINE)
     assert over.is_over
     return wps.get(f"jobs/{job}", user).get_json()
 

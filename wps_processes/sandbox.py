@@ -52,7 +52,7 @@ def is_supported() -> bool:
 
 
 def confine(readable: Iterable[Path], writable: Iterable[Path]) -> None:
-    """Refuse this process all but these folders, for ever; it starts none of the machine's programs.
+    """Refuse this process all but these folders, and the machine's programs, for ever.
 
     Args:
         readable: besides Python's own and the system's; those that are not there are left out.

@@ -58,7 +58,8 @@ def test_a_watch_that_ends_goes_on_where_it_was(server, watched):
     jobs.put([("MODIFIED", thing("wps-a-1", 8)), ("BOOKMARK", thing("", 12))])
     jobs.put(Unreachable("restarted"))
     jobs.put([("DELETED", thing("wps-a-1", 13))])
-    assert [server.asked.get(timeout=DEADLINE) for _ in range(5)] == ["list", "7", "12", "12", "13"]
+    asked = [server.asked.get(timeout=DEADLINE) for _ in range(5)]
+    assert asked == ["list", "7", "12", "12", "13"]
     until(lambda: watched.sight("wps-a-1").job is None)
 
 

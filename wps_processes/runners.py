@@ -164,7 +164,7 @@ def remove_drafts(job: Job, root: Path) -> None:
 def remove_outputs(job: Job, root: Path) -> None:
     """Remove all that a job without success has written, but for its log."""
     declared = by_identifier(job.operation).outputs
-    whole = {o.filename for o in declared if o.kind in ("file", "folder")} | {FETCHED}
+    whole = {o.filename for o in declared if o.is_path} | {FETCHED}
     _remove(job, root, lambda name: is_unfinished(name) or name in whole)
 
 

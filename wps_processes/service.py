@@ -52,7 +52,8 @@ from wps_processes.documents import (
     BASE,
     MOST_EMBEDDED,
     VERSION,
-    Form,
+    WPS,
+    ResponseForm,
     as_text,
     execute_response,
 )
@@ -75,7 +76,7 @@ _OUTPUT_HEADERS = {
     "Cache-Control": "private, no-cache",
 }
 _SHOWN = (".html", ".png", ".json", ".csv")
-_WPS, _WPS_2 = "{http://www.opengis.net/wps/1.0.0}", "{http://www.opengis.net/wps/2.0}"
+_WPS, _WPS_2 = f"{{{WPS}}}", "{http://www.opengis.net/wps/2.0}"
 ONLY_ONE = f"only version {VERSION} is spoken here"
 _DESCRIPTIONS = ("getcapabilities", "describeprocess")
 _WITH_ADDRESS = ("text/xml", "application/xml", "application/json")
@@ -192,7 +193,7 @@ class Application:
         operation: Operation,
         inputs: Mapping[str, Any],
         caller: Caller,
-        form: Form = ALL_BY_REFERENCE,
+        form: ResponseForm = ALL_BY_REFERENCE,
     ) -> Job:
         """Make a job of a caller's inputs, whose types are checked; it is durable on return.
 
@@ -224,7 +225,7 @@ class Application:
         self,
         operation: Operation,
         inputs: Mapping[str, Any],
-        form: Form,
+        form: ResponseForm,
         request: Request,
         asynchronously: bool,
     ) -> Response:
@@ -239,7 +240,8 @@ class Application:
         self, operation: Operation, inputs: Mapping[str, Any], output: str, request: Request
     ) -> Response:
         """Make a job of a call, wait for its end, and answer with one output and nothing else."""
-        job = self._waited_for(operation, inputs, request.environ[CALLER], Form({output: False}))
+        form = ResponseForm({output: False})
+        job = self._waited_for(operation, inputs, request.environ[CALLER], form)
         if job.state != SUCCESSFUL:
             raise NoApplicableCode(job.error or job.message)
         value = (job.outputs or {})[output]
@@ -250,7 +252,7 @@ class Application:
         return self._sent(file, declared.filename, request)
 
     def _waited_for(
-        self, operation: Operation, inputs: Mapping[str, Any], caller: Caller, form: Form
+        self, operation: Operation, inputs: Mapping[str, Any], caller: Caller, form: ResponseForm
     ) -> Job:
         """Make a job and wait for it, as long as a synchronous call may take."""
         seconds = self.places.sync_seconds
@@ -278,7 +280,7 @@ class Application:
             job,
             process.operation,
             process.version,
-            Form(form["outputs"], form["lineage"]),
+            ResponseForm(form["outputs"], form["lineage"]),
             self.ledger.position(job),
             lambda name: self._embeddable(job, name),
         )
@@ -403,7 +405,7 @@ class Application:
 
     def _refusal(self, request: Request, error: HTTPException) -> Response:
         """Return an error: an OWS ExceptionReport where WPS is spoken, a page for people, JSON."""
-        if error.get_response is not HTTPException.get_response and "locator" in vars(error):
+        if isinstance(error, NoApplicableCode):
             return Response.from_app(error, request.environ)
         if _accepts_html(request):
             return self._pages.refused(request, error)
@@ -422,7 +424,7 @@ class Application:
         """Refuse a call whose files are not there before a job is made of it."""
         storage = self._storage(caller.folder, caller.groups, caller.administrator)
         for declared in operation.inputs:
-            if declared.kind in ("file", "folder") and declared.name in inputs:
+            if declared.is_path and declared.name in inputs:
                 name = inputs[declared.name]
                 try:
                     if self.access is None:

@@ -9,7 +9,6 @@ The service may be gone for a while: of what is to be told, only the newest prog
 the result until it has arrived or a night is over. Told that the job is over, both end.
 """
 
-import ctypes
 import json
 import os
 import random
@@ -24,6 +23,7 @@ from typing import TextIO
 
 import requests
 
+from wps_processes.parent import die_with
 from wps_processes.words import LONGEST_LINE, NO_ANSWER, TOKEN_VARIABLE, URL_VARIABLE
 
 SILENCE_SECONDS = 12 * 3_600.0
@@ -34,7 +34,6 @@ _TIMEOUT = (5.0, 30.0)  # seconds to connect, and for an answer
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 10.0
 _OVER = (401, 404, 409, 410)
 _NOT_UNDERSTOOD = (400, 411, 413, 415, 422)
-_PR_SET_PDEATHSIG = 1
 _TERMINATED = 128 + signal.SIGTERM
 
 
@@ -182,8 +181,7 @@ def _compute(conversation: socket.socket) -> int:
 
 def _report(conversation: socket.socket, route: Route, computing: int) -> int:
     """Speak with the service for the process that computes; return the exit status."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != computing:  # it had died before
+    if not die_with(computing):
         return 1
     with conversation, conversation.makefile("rw", encoding="utf-8", newline="\n") as stream:
         try:

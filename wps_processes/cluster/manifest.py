@@ -33,7 +33,17 @@ _THREADS = ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "LOKY_MAX_CPU_COUNT")
 
 def name_of(job: Job) -> str:
     """Return the name of the Job for this attempt."""
-    return f"wps-{job.id}-{job.attempt}"
+    return job_name(job.id, job.attempt)
+
+
+def job_name(job_id: str, attempt: int | str) -> str:
+    """Return the name of the Job for an attempt at a job."""
+    return f"{prefix_of(job_id)}{attempt}"
+
+
+def prefix_of(job_id: str) -> str:
+    """Return how the names of the Jobs for all attempts at a job begin."""
+    return f"wps-{job_id}-"
 
 
 def given(needed: Resources, settings: ClusterSettings) -> Resources:

@@ -38,7 +38,9 @@ from wps_processes.service import Application, Places
 LOGGER = logging.getLogger(__name__)
 THREADS = 32
 WAITING_THREADS = 16  # of these, so many synchronous calls may wait in
-MAX_BODY = 4 << 20
+LARGEST_REQUEST = 4 << 20
+"""Larger ones waitress leaves unread; those over `service.MAX_BODY` get a sentence of WPS."""
+
 CONNECTIONS = 1_000
 SLOW_SECONDS = 60
 """A connection on which nothing has moved for so long is closed."""
@@ -53,7 +55,7 @@ def main() -> int:
         with _application() as application:
             waitress.serve(
                 application, host=address.hostname, port=address.port, threads=THREADS,
-                max_request_body_size=MAX_BODY, connection_limit=CONNECTIONS,
+                max_request_body_size=LARGEST_REQUEST, connection_limit=CONNECTIONS,
                 channel_timeout=SLOW_SECONDS, ident=None, _quiet=True,
             )  # fmt: skip
     except LedgerRefused as error:

@@ -53,6 +53,7 @@ from wps_processes.words import storable
 ACCEPTED, RUNNING = "accepted", "running"
 SUCCESSFUL, FAILED, DISMISSED = "successful", "failed", "dismissed"
 STATES = (ACCEPTED, RUNNING, SUCCESSFUL, FAILED, DISMISSED)
+UNFINISHED = (ACCEPTED, RUNNING)
 ATTEMPTS = 3
 """A job whose process died with the service this often is not tried again."""
 
@@ -175,7 +176,7 @@ class Job:
     @property
     def is_over(self) -> bool:
         """Whether nothing can change any more."""
-        return self.state not in (ACCEPTED, RUNNING)
+        return self.state not in UNFINISHED
 
     def is_same_attempt(self, other: "Job") -> bool:
         """Tell whether two rows are of one job, one attempt and one holder."""
@@ -404,7 +405,7 @@ class Ledger:
         with self._database.writing() as connection:
             changed = connection.execute(
                 update(_jobs)
-                .where(_jobs.c.id == job_id, _jobs.c.state.in_((ACCEPTED, RUNNING)))
+                .where(_jobs.c.id == job_id, _jobs.c.state.in_(UNFINISHED))
                 .values(ending)
             )
         return bool(changed.rowcount)
@@ -429,7 +430,7 @@ class Ledger:
         Args:
             before: RFC 3339, UTC, as `now` writes it.
         """
-        over = _jobs.c.state.in_((SUCCESSFUL, FAILED, DISMISSED))
+        over = _jobs.c.state.not_in(UNFINISHED)
         with self._database.writing() as connection:
             gone = connection.execute(delete(_jobs).where(over, _jobs.c.finished < before))
         return int(gone.rowcount)
@@ -490,9 +491,13 @@ def _users_in_turn() -> Any:
     )
 
 
-def _insert_within_limits() -> Any:
-    """Return the statement that counts and writes in one, so that the last place is given once."""
-    busy = select(func.count()).where(_jobs.c.state.in_((ACCEPTED, RUNNING)))
+def _insert_within_limits() -> tuple[Any, Any]:
+    """Return the statement that adds a job within limits, and one that counts its user's jobs.
+
+    The first counts and writes in one, so that the last place is given once; the second says
+    afterwards which limit was reached.
+    """
+    busy = select(func.count()).where(_jobs.c.state.in_(UNFINISHED))
     of_user = busy.where(_jobs.c.user == bindparam("user"))
     allowed = select(*(bindparam(c.name, type_=c.type) for c in _jobs.c)).where(
         busy.scalar_subquery() < bindparam("most_in_total"),

@@ -1,6 +1,7 @@
 """Whoever has used up their room starts no more jobs: Nextcloud's quota does not bind here.
 
-A folder too large to be measured in time counts with what was seen of it.
+A folder too large to be measured in time counts with what was seen of it. While one call measures,
+others take the last figure, so that one user's calls do not hold the threads of the web server.
 """
 
 import time
@@ -48,12 +49,19 @@ class Quota:
             )
 
     def _used(self, folder: str) -> int:
-        with self._measuring[folder]:  # a large home holds up its owner alone
+        last, measuring = self._known.get(folder), self._measuring[folder]
+        if last is None:
+            measuring.acquire()  # the first figure is waited for
+        elif not measuring.acquire(blocking=False):
+            return last[1]
+        try:
             until, used = self._known.get(folder, (0.0, 0))
             if time.monotonic() >= until:
                 used = self._measure(folder).used
                 self._remember(folder, used)
             return used
+        finally:
+            measuring.release()
 
     def _measure(self, folder: str) -> Usage:
         try:
@@ -62,7 +70,7 @@ class Quota:
             return Usage(0, True, ())  # a user's first job may come before a server
 
     def _remember(self, folder: str, used: int) -> None:
-        if len(self._known) >= _MOST_KNOWN:
+        if folder not in self._known and len(self._known) >= _MOST_KNOWN:
             self._known.pop(next(iter(self._known)), None)
         self._known[folder] = (time.monotonic() + _KEPT_SECONDS, used)
 

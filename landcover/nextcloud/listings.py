@@ -77,7 +77,7 @@ def _entries_in(pieces: Iterable[bytes], most: int) -> list[Remote]:
         unread = 0 if responses.heard > heard else unread + len(piece)
         if unread > _LONGEST_TAG:
             raise ValueError("a tag without end, which the parser keeps as a whole")
-        if len(responses.found) >= most:
+        if len(responses.found) > most:
             return responses.found[:most]
     parser.close()
     return responses.found

@@ -2,13 +2,15 @@
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
 from landcover import storage
-from landcover.errors import InputError, LandcoverError, NameRefused
+from landcover.errors import InputError, LandcoverError, NameRefused, Stopped
 from landcover.nextcloud import access
+from landcover.progress import progress_to
 from landcover.storage import remote
 
 EVE = "Eve Smith@Lab.org"
@@ -122,9 +124,32 @@ def test_too_much_is_not_fetched(eve, annas, dav, monkeypatch, tmp_path):
     assert fetch_into(tmp_path / "all", 120) == "labels"
     with pytest.raises(InputError, match="are fetched"):
         fetch_into(tmp_path / "large", 100)
-    monkeypatch.setattr(remote, "_MOST_FILES", 2)
-    with pytest.raises(InputError, match="is among more than 2 files"):
+    monkeypatch.setattr(remote, "_MOST_ENTRIES", 4)
+    with pytest.raises(InputError, match="c is among more than 4 files and folders"):
         fetch_into(tmp_path / "many", 120)
+    monkeypatch.setattr(remote, "_MOST_ENTRIES", 2)
+    with pytest.raises(InputError, match="labels holds more than 2 files and folders"):
+        fetch_into(tmp_path / "wide", 120)
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, Path.touch])
+def test_whoever_waits_for_many_empty_folders_or_files_can_stop(eve, annas, dav, make):
+    (annas / "labels").mkdir()
+    for number in range(20):
+        make(annas / f"labels/{number:02}")
+    name = f"received/{eve('labels')}/labels"
+    said = []
+
+    def listen(fraction, sentence):
+        said.append(sentence)
+        if len(said) == 3:
+            dav.stand_in.seen.clear()
+            raise Stopped("dismissed")
+
+    with progress_to(listen), pytest.raises(Stopped):
+        storage.fetch(name)
+    assert said == ["fetching labels", "fetching 00", "fetching 01"]
+    assert dav.stand_in.seen == []
 
 
 def test_nothing_is_left_of_a_fetch_that_failed(eve, annas, dav, tmp_path):

@@ -8,7 +8,7 @@ import pytest
 from pywps.exceptions import NotEnoughStorage
 
 from benchmarks.served import DEADLINE
-from landcover.storage.usage import measure
+from landcover.storage import usage
 from wps_processes import quota
 from wps_processes.quota import Quota
 
@@ -78,7 +78,7 @@ def test_while_one_call_measures_others_take_the_last_figure(tmp_path, fill, mon
     def slowly(*given, **how):
         begun.set()
         assert go_on.wait(DEADLINE)
-        return measure(*given, **how)
+        return usage.measure(*given, **how)
 
     monkeypatch.setattr(quota, "measure", slowly)
     (tmp_path / "storage/users/anna/big.bin").rename(tmp_path / "storage/users/anna/bigger.bin")
@@ -96,3 +96,36 @@ def test_while_one_call_measures_others_take_the_last_figure(tmp_path, fill, mon
 
 def test_user_without_a_folder_has_used_nothing(tmp_path):
     Quota(tmp_path / "storage", 1).check("anna")
+
+
+def test_what_cannot_be_counted_is_full(tmp_path, fill, monkeypatch):
+    def measure_few(folder, **bounds):
+        return usage.measure(folder, most_entries=3, **bounds)
+
+    monkeypatch.setattr(quota, "measure", measure_few)
+    fill("anna", 1)
+    limited = Quota(tmp_path / "storage", 5 * MIB)
+    limited.check("anna")
+    for name in "abc":
+        (tmp_path / "storage/users/boris").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "storage/users/boris" / name).touch()
+    limited.check("boris")
+    fill("carla", 1)
+    for name in "abc":
+        (tmp_path / "storage/users/carla" / name).touch()
+    with pytest.raises(NotEnoughStorage) as refusal:
+        limited.check("carla")
+    assert "your files cannot be measured, needs no more than 500,000" in refusal.value.description
+
+
+def test_measurement_cut_short_counts_no_less_than_the_one_before(tmp_path, fill, monkeypatch):
+    moment = 100.0
+    monkeypatch.setattr(quota.time, "monotonic", lambda: moment)
+    fill("anna", 6)
+    limited = Quota(tmp_path / "storage", 5 * MIB)
+    with pytest.raises(NotEnoughStorage):
+        limited.check("anna")
+    moment += 61
+    monkeypatch.setattr(quota, "_LOOK_SECONDS", -1.0)
+    with pytest.raises(NotEnoughStorage):
+        limited.check("anna")

@@ -27,9 +27,11 @@ _PULL_FAILURES = (
 )
 _CREATION_FAILURES = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError")
 _DENIED = ("denied", "unauthorized", "authorization", "forbidden", "authentication required")
-_IN_THE_WAY = (
-    "A file of yours may lie where a folder is mounted: rename what is called shared or team in "
-    "your home directory, or ask an administrator to."
+# runc's words for a file, or a link that leads nowhere good, where a folder is to be mounted
+_IN_THE_WAY = re.compile(
+    r'error mounting .* at "(?P<folder>[^"]+)".*'
+    r"(not a directory|inside /proc|not of type proc|too many levels of symbolic links)",
+    re.DOTALL,
 )
 _LINES, _LETTERS = 8, 800
 
@@ -110,7 +112,14 @@ def diagnose(pod: Pod | None, around: Surroundings) -> Finding:
         return ASKED
     if pod["metadata"].get("deletionTimestamp"):
         return ENDING
-    for look in (_refused_at_entry, _ended, _unscheduled, _container_in_trouble, _creating):
+    for look in (
+        _in_the_way,
+        _refused_at_entry,
+        _ended,
+        _unscheduled,
+        _container_in_trouble,
+        _creating,
+    ):
         found = look(pod, around)
         if found:
             return found
@@ -152,6 +161,30 @@ def unanswered(reason: str) -> Finding:
         "It is asked again and again; running servers go on. If it lasts, tell an administrator.",
         progress=5,
     )
+
+
+def _in_the_way(pod: Pod, around: Surroundings) -> Finding | None:
+    """Tell of what no server can take away, because none starts while it is there."""
+    for status in _statuses(pod):
+        if found := _IN_THE_WAY.search(" ".join(_told_by_runtime(status))):
+            return Finding(
+                "in-the-way",
+                "The server cannot be started: something that is no folder lies where "
+                f"{_shortened(found['folder'])} belongs.",
+                remedy="Rename it where your home directory shows without a server, as in "
+                "Nextcloud; or ask an administrator to, on the volume.",
+                is_final=True,
+            )
+    return None
+
+
+def _told_by_runtime(status: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what was said of a container that did not come to be; not what a program said."""
+    yield (status.get("state", {}).get("waiting") or {}).get("message", "")
+    for which in ("state", "lastState"):
+        ended = status.get(which, {}).get("terminated") or {}
+        if ended.get("reason") in entry_check.NEVER_RAN:
+            yield ended.get("message", "")
 
 
 # --- an image that was looked into
@@ -320,7 +353,7 @@ def _container_in_trouble(pod: Pod, around: Surroundings) -> Finding | None:
             return Finding(
                 "container",
                 f"The server cannot be started: {_shortened(message)}",
-                remedy=_IN_THE_WAY if "not a directory" in message else "Tell an administrator.",
+                remedy="Tell an administrator.",
             )
         if now and now.get("exitCode"):
             return _crashed(pod, status["name"], now, is_final=False)

@@ -217,9 +217,43 @@ def test_container_that_does_not_come_to_be(reason, message, sentence, is_final)
     assert found.is_final == is_final
 
 
-def test_file_where_a_folder_is_mounted_is_named():
-    waits = waiting("RunContainerError", "error mounting /home/jovyan/team/lab: not a directory")
-    assert "called shared or team" in diagnose(waits, Surroundings()).remedy
+def in_the_way(reason):
+    """Words of runc 1.1.5."""
+    return (
+        "failed to create containerd task: error during container init: error mounting "
+        f'"/var/lib/volumes/teams" to rootfs at "/home/jovyan/team": {reason}: unknown'
+    )
+
+
+IN_THE_WAY = [
+    in_the_way("mount /var/lib/volumes/teams:/home/jovyan/team, flags: 0x5000: not a directory"),
+    in_the_way('"/rootfs/proc/lab" cannot be mounted because it is inside /proc'),
+    in_the_way('"/rootfs/proc" cannot be mounted because it is not of type proc'),
+    in_the_way("SecureJoin /rootfs/team/: too many levels of symbolic links"),
+]
+
+
+@pytest.mark.parametrize("words", IN_THE_WAY)
+@pytest.mark.parametrize("which", ["containerStatuses", "initContainerStatuses"])
+def test_what_lies_where_a_folder_is_mounted_is_named(words, which):
+    ended = {"exitCode": 128, "reason": "StartError", "message": words}
+    backs_off = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s"}}
+    for status in (
+        container({"waiting": {"reason": "RunContainerError", "message": words}}),
+        container({"terminated": ended}, name="entry-check"),
+        container(backs_off, ended, name="entry-check"),
+    ):
+        found = diagnose(pod(node="node-1", **{which: [status]}), Surroundings())
+        assert found.sentence.endswith("that is no folder lies where /home/jovyan/team belongs.")
+        assert "without a server, as in Nextcloud; or ask an administrator" in found.remedy
+        assert found.is_final
+
+
+def test_what_a_program_says_is_not_taken_for_the_runtimes_words():
+    crashed = {"exitCode": 1, "reason": "Error", "message": IN_THE_WAY[0]}
+    state = {"waiting": {"reason": "CrashLoopBackOff"}}
+    status = [container(state, crashed)]
+    assert diagnose(pod(containerStatuses=status), Surroundings()).kind == "crash"
 
 
 def test_older_clusters_tell_only_in_an_event_why_an_image_is_not_fetched():

@@ -235,6 +235,17 @@ def test_teams_are_mounted_to_be_written_in(pod):
         assert not mount.get("readOnly")
 
 
+@pytest.mark.parametrize("groups", [[], ["lab"]])
+def test_nothing_below_home_that_is_mounted_lies_in_a_folder_that_can_be_renamed(pod, groups):
+    """With another thing in its place, such as a file, no container would start again."""
+    shown = list(mounts(pod("cuda", groups)))
+    in_home = [path for path in shown if path.startswith("/home/jovyan/")]
+    assert "/home/jovyan/team" in in_home
+    for path in in_home:
+        parent = path.rpartition("/")[0]
+        assert parent in shown[: shown.index(path)]
+
+
 HOSTILE = ["", ".", "..", "../users", "a/b", "a\0b", "x" * 256, "ж" * 128, "a:b", "a\nb"]
 
 
@@ -242,7 +253,7 @@ def test_group_that_can_be_no_folder_is_left_out_with_a_word(pod, caplog):
     with caplog.at_level("WARNING"):
         shown = mounts(pod("cpu", [*HOSTILE, "lab"]))
     assert [path for path in shown if path.startswith("/home/")] == [
-        "/home/jovyan", "/home/jovyan/shared", "/home/jovyan/team/lab",
+        "/home/jovyan", "/home/jovyan/shared", "/home/jovyan/team", "/home/jovyan/team/lab",
     ]  # fmt: skip
     for name in HOSTILE:
         assert f"The group {name!r} of mock@name can be no folder" in caplog.text
@@ -259,6 +270,7 @@ def test_pod_keeps_what_it_needs_to_start_off_the_home_directory(pod):
     assert mounted["temporary"] == "/tmp"
     # in memory too much is an error of the program; on the node's disk it ends the pod
     assert {v["name"]: v["emptyDir"] for v in shown["spec"]["volumes"] if "emptyDir" in v} == {
+        "teams": {"medium": "Memory", "sizeLimit": "4Ki"},
         "runtime": {"medium": "Memory", "sizeLimit": "64Mi"},
         "temporary": {"sizeLimit": "20Gi"},
     }

@@ -8,7 +8,7 @@ What a container is, is done without privileges, so it differs from a real one:
 - to one with a GPU a library is given that says what CUDA's driver would, if there is a compiler;
 - its files are no mounts. A claim is a folder below `claims/`, and a mount's path is rewritten to
   the folder wherever it stands in the environment, the arguments and HOME. A mount inside another
-  mount is a link there. Read-only is not enforced.
+  mount is a link there, to what the last pod mounted. Read-only is not enforced.
 """
 
 import asyncio
@@ -349,7 +349,10 @@ class Machine:
         self, pod: Object, container: Object, running: Running, folder: Path, is_init: bool
     ) -> tuple[int, str, str]:
         """Run the program once; return exit code, reason and termination message."""
-        mounts = self._mounts(pod, container, folder)
+        try:
+            mounts = self._mounts(pod, container, folder)
+        except NotADirectoryError as error:
+            return 128, "StartError", f"failed to create containerd task: {error}: unknown"
         image = self.image(container["image"])
         command = [*(container.get("command") or image.entrypoint)]
         command += container.get("args") or (() if container.get("command") else image.arguments)
@@ -463,9 +466,8 @@ class Machine:
                 target.mkdir(parents=True)
             path = mount["mountPath"].rstrip("/")
             link = Path(_mapped(path, mounts))
-            if mounts and str(link) != path and not link.is_symlink() and not link.exists():
-                link.parent.mkdir(parents=True, exist_ok=True)
-                link.symlink_to(target)
+            if mounts and str(link) != path:
+                _link(link, target, path)
             mounts[path] = target
         return mounts
 
@@ -725,6 +727,20 @@ def _mapped(text: str, mounts: Mapping[str, Path], address: str = "0.0.0.0") -> 
 
 def _expanded(text: str, environment: Mapping[str, str]) -> str:
     return re.sub(r"\$\((\w+)\)", lambda m: environment.get(m[1], m[0]), text)
+
+
+def _link(link: Path, target: Path, path: str) -> None:
+    """Put a link where a real node mounts; in runc's words if there is no folder for it."""
+    if link.is_symlink():
+        link.unlink()  # an earlier pod's
+    elif link.is_file():
+        raise NotADirectoryError(
+            f'error mounting "{target}" to rootfs at "{path}": mount {target}:{path}: not a '
+            "directory"
+        )
+    if not link.exists():
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(target)
 
 
 def _made(folder: Path) -> Path:

@@ -12,10 +12,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from hub import entry_check
+from hub.quantities import GPU, memory, quantity, size
 
 Pod = Mapping[str, Any]
 
-GPU = "nvidia.com/gpu"
 _NOTEBOOK = "notebook"  # kubespawner's name of the container
 _PULL_FAILURES = (
     "ErrImagePull",
@@ -187,9 +187,6 @@ def _told_by_runtime(status: Mapping[str, Any]) -> Iterator[str]:
             yield ended.get("message", "")
 
 
-# --- an image that was looked into
-
-
 def _refused_at_entry(pod: Pod, around: Surroundings) -> Finding | None:
     verdict = entry_check.verdict(pod)
     if verdict is None or verdict.passed:
@@ -200,9 +197,6 @@ def _refused_at_entry(pod: Pod, around: Surroundings) -> Finding | None:
 def _told_at_entry(pod: Pod) -> str:
     verdict = entry_check.verdict(pod)
     return f"{verdict.sentence} " if verdict else ""
-
-
-# --- a pod that has ended
 
 
 def _ended(pod: Pod, around: Surroundings) -> Finding | None:
@@ -226,9 +220,6 @@ def _ended(pod: Pod, around: Surroundings) -> Finding | None:
         remedy="Start again; if it happens again, tell an administrator.",
         is_final=True,
     )
-
-
-# --- a pod without a node
 
 
 def _unscheduled(pod: Pod, around: Surroundings) -> Finding | None:
@@ -333,9 +324,6 @@ def _amount(resource: str, asked: float | None) -> tuple[str, str]:
         return names.get(resource, resource), ""
     shown = memory(asked) if resource in ("memory", "ephemeral-storage") else f"{asked:g}"
     return names.get(resource, resource), f", {shown} asked"
-
-
-# --- containers
 
 
 def _container_in_trouble(pod: Pod, around: Surroundings) -> Finding | None:
@@ -460,9 +448,6 @@ def _creating(pod: Pod, around: Surroundings) -> Finding | None:
     return None
 
 
-# --- reading a pod
-
-
 def asked_for(pod: Pod) -> dict[str, float]:
     """Return what the containers of a pod ask for, in cores, bytes and pieces."""
     total: dict[str, float] = {}
@@ -471,37 +456,14 @@ def asked_for(pod: Pod) -> dict[str, float]:
         for name, amount in (
             (resources.get("limits") or {}) | (resources.get("requests") or {})
         ).items():
-            total[name] = total.get(name, 0.0) + _quantity(str(amount))
+            total[name] = total.get(name, 0.0) + quantity(str(amount))
     return total
-
-
-def size(count: float) -> str:
-    """Return a number of bytes as people read the size of a file."""
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.3g} {unit}"
-        count /= 1000
-    return f"{count:.3g} TB"
-
-
-def memory(count: float) -> str:
-    """Return a number of bytes as people read a profile's memory."""
-    return f"{count / 2**30:.3g} GiB"
 
 
 def pulled_size(message: str) -> tuple[str, int] | None:
     """Return image and bytes from an event's message that tells of both."""
     match = re.search(r'pulled image "([^"]+)".*Image size: (\d+) bytes', message)
     return (match[1], int(match[2])) if match else None
-
-
-_UNITS = {"m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15}
-_UNITS |= {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40, "Pi": 2**50}
-
-
-def _quantity(text: str) -> float:
-    match = re.fullmatch(r"([0-9.]+(?:[eE][0-9]+)?)([A-Za-z]*)", text)
-    return float(match[1]) * _UNITS.get(match[2], 1.0) if match else 0.0
 
 
 def _condition(pod: Pod, kind: str) -> Mapping[str, Any]:
@@ -524,7 +486,7 @@ def _limit(pod: Pod, container: str, resource: str) -> float | None:
     for one in pod["spec"].get("containers") or ():
         limits = (one.get("resources") or {}).get("limits") or {}
         if one["name"] == container and resource in limits:
-            return _quantity(str(limits[resource]))
+            return quantity(str(limits[resource]))
     return None
 
 

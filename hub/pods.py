@@ -18,10 +18,11 @@ from tornado.web import HTTPError
 from traitlets import Instance, Integer, Unicode
 
 from hub import diagnosis, entry_check
-from hub.diagnosis import GPU, Finding, Surroundings
+from hub.diagnosis import Finding, Surroundings
 from hub.errors import ImageRefused
 from hub.own_images import OwnImages
 from hub.profiles import check_choice
+from hub.quantities import GPU
 from landcover.storage.tree import is_folder_name, is_mountable
 
 _GLANCE_SECONDS = 0.5
@@ -66,8 +67,6 @@ class PodSpawner(KubeSpawner):  # type: ignore[misc]  # untyped base
         self._notes: list[Finding] = []
         self._earlier = ""
 
-    # --- what is started
-
     async def prepare(self) -> None:
         """Look at what was chosen, or refuse it: image and resources are set, no pod is made yet.
 
@@ -87,13 +86,13 @@ class PodSpawner(KubeSpawner):  # type: ignore[misc]  # untyped base
             for sentence in image.sentences:
                 self.note(sentence)
 
-    def note(self, sentence: str, progress: int = 10) -> None:
+    def note(self, sentence: str) -> None:
         """Show a sentence on the page of the start, whatever comes next."""
-        self._notes.append(Finding("noted", sentence, progress=progress))
+        self._notes.append(Finding("noted", sentence, progress=10))
 
-    def say(self, sentence: str, remedy: str = "", progress: int = 5) -> None:
+    def say(self, sentence: str) -> None:
         """Show a sentence on the page of the start, until the pod has more to tell."""
-        self._found = Finding("preparing", sentence, remedy=remedy, progress=progress)
+        self._found = Finding("preparing", sentence, progress=5)
 
     async def load_user_options(self) -> None:
         """Apply the chosen profile, if it is one of the user's; then prepare."""
@@ -138,8 +137,6 @@ class PodSpawner(KubeSpawner):  # type: ignore[misc]  # untyped base
             )
             for name in mountable
         ]
-
-    # --- starting
 
     async def _start(self) -> str:
         """Start the pod and wait until its server listens; return the address."""
@@ -212,8 +209,6 @@ class PodSpawner(KubeSpawner):  # type: ignore[misc]  # untyped base
             self.log.warning("Pod %s not deleted yet: %s", self.pod_name, _reason(error))
             return False
 
-    # --- watching
-
     async def poll(self) -> int | None:
         """Return None while the pod runs; an API that is away ends nobody's server."""
         await self._watching()
@@ -255,8 +250,6 @@ class PodSpawner(KubeSpawner):  # type: ignore[misc]  # untyped base
             if has_ended:
                 self.reflectors[key] = old
             raise
-
-    # --- telling
 
     async def progress(self) -> AsyncIterator[dict[str, Any]]:
         """Yield what the start is doing or waiting for, whenever that changes."""

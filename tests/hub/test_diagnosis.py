@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from hub.diagnosis import Surroundings, asked_for, diagnose, pulled_size, refused, size, unanswered
+from hub.diagnosis import Surroundings, asked_for, diagnose, pulled_size, refused, unanswered
 
 NOW = datetime(2026, 11, 21, 14, 8, tzinfo=UTC)
 SINCE = "2026-11-21T14:05:00Z"
@@ -439,14 +439,6 @@ def test_time_waited_is_told_in_minutes(minutes, shown):
 def test_amounts_are_added_up_over_containers():
     asked = asked_for(pod({"cpu": "500m", "memory": "2Gi", "nvidia.com/gpu": "1"}))
     assert asked == {"cpu": 0.5, "memory": 2 * 2**30, "nvidia.com/gpu": 1.0}
-
-
-@pytest.mark.parametrize(
-    ("count", "shown"),
-    [(0, "0 bytes"), (999, "999 bytes"), (734_003_200, "734 MB"), (8e9, "8 GB"), (2e12, "2 TB")],
-)
-def test_sizes_are_shown_as_people_read_them(count, shown):
-    assert size(count) == shown
 
 
 def test_size_of_an_image_is_read_from_its_event():

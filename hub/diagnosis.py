@@ -82,13 +82,14 @@ class Surroundings:
     Attributes:
         events: the pod's events, oldest first.
         sizes: bytes of images that were fetched before, by name.
-        gpus: how many GPUs the cluster has; None if nobody may look.
+        nodes: what each node that takes pods has for them, in cores, bytes and pieces; None if
+            nobody may look.
         holders: GPUs that servers hold, by user; empty for readers who may not know.
     """
 
     events: Sequence[Mapping[str, Any]] = ()
     sizes: Mapping[str, int] = field(default_factory=dict)
-    gpus: int | None = None
+    nodes: Sequence[Mapping[str, float]] | None = None
     holders: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -236,9 +237,10 @@ def _unscheduled(pod: Pod, around: Surroundings) -> Finding | None:
         if name.startswith("Insufficient ")
     }
     total = int(match[1]) if (match := re.match(r"\d+/(\d+) nodes", message)) else 0
-    if GPU in short and (set(short) == {GPU} or short[GPU] == total):
+    is_about_gpus = GPU in short and (set(short) == {GPU} or short[GPU] == total)
+    if is_about_gpus and not _lacks_more(asked_for(pod), around.nodes or ()):
         return _without_gpu(pod, around, since)
-    return _without_room(pod, refusals, message, since)
+    return _without_room(pod, refusals, message, since, around)
 
 
 def _unbound(pod: Pod, message: str, since: datetime | None) -> Finding:
@@ -260,16 +262,24 @@ def _unbound(pod: Pod, message: str, since: datetime | None) -> Finding:
 
 def _without_gpu(pod: Pod, around: Surroundings, since: datetime | None) -> Finding:
     asked = int(asked_for(pod).get(GPU, 1))
-    sentence = f"No GPU is free: your server asks for {asked} ({GPU})"
-    hope = "It starts by itself when one is given back."
-    remedy = "A profile without a GPU need not wait for one."
-    if around.gpus is not None:
-        sentence += f", the cluster has {around.gpus or 'none'}"
-        if around.gpus < asked:
-            hope, remedy = (
-                "",
-                "Choose a profile that asks for fewer or none, or tell an administrator.",
-            )
+    if asked == 1:
+        sentence = f"No GPU is free: your server asks for 1 ({GPU})"
+        hope = "It starts by itself when one is given back."
+        remedy = "A profile without a GPU need not wait for one."
+    else:
+        sentence = f"Not enough GPUs are free: your server asks for {asked} ({GPU})"
+        hope = "It starts by itself when so many are free on one node."
+        remedy = "Fewer may be free at once, and a profile without a GPU need not wait for one."
+    if around.nodes is not None:
+        gpus = [int(node.get(GPU, 0)) for node in around.nodes]
+        total, most = sum(gpus), max(gpus, default=0)
+        sentence += f", the cluster has {total or 'none at present'}"
+        if not total:
+            # where nodes come and go with what is asked for, one may be on its way
+            hope = "It starts by itself if a node with GPUs is added."
+        elif asked > most:
+            sentence += f" and no node has more than {most}"
+            hope, remedy = "", f"Choose {most} or fewer, or tell an administrator."
     if around.holders:
         names = ", ".join(f"{name} ({count})" for name, count in sorted(around.holders.items()))
         sentence += f"; in use by {names}"
@@ -277,19 +287,46 @@ def _without_gpu(pod: Pod, around: Surroundings, since: datetime | None) -> Find
 
 
 def _without_room(
-    pod: Pod, refusals: Mapping[str, int], message: str, since: datetime | None
+    pod: Pod,
+    refusals: Mapping[str, int],
+    message: str,
+    since: datetime | None,
+    around: Surroundings,
 ) -> Finding:
     asked = asked_for(pod)
     words = [_refusal_words(reason, count, asked) for reason, count in sorted(refusals.items())]
-    reasons = "; ".join(words) or _shortened(message)
-    is_short = any(reason.startswith("Insufficient") for reason in refusals)
+    sentence = f"No node fits your server: {'; '.join(words) or _shortened(message)}."
+    if not any(reason.startswith("Insufficient") for reason in refusals):
+        remedy = "Choose another profile, or tell an administrator."
+        return Finding("room", sentence, remedy=remedy, since=since)
+    too_much = _too_much(asked, around.nodes or ())
     return Finding(
         "room",
-        f"No node fits your server: {reasons}.",
-        "It may start when somebody stops a server." if is_short else "",
-        f"Choose {'a smaller' if is_short else 'another'} profile, or tell an administrator.",
+        f"{sentence} {too_much}".rstrip(),
+        "" if too_much else "It may start when somebody stops a server.",
+        "Choose a smaller size or another profile, or tell an administrator.",
         since=since,
     )
+
+
+def _lacks_more(asked: Mapping[str, float], nodes: Sequence[Mapping[str, float]]) -> bool:
+    """Return whether nodes have GPUs enough, and none of them the rest."""
+    enough = [node for node in nodes if node.get(GPU, 0.0) >= asked.get(GPU, 1.0)]
+    return bool(enough) and not any(_holds(node, asked) for node in enough)
+
+
+def _too_much(asked: Mapping[str, float], nodes: Sequence[Mapping[str, float]]) -> str:
+    """Return what is more than any node has for pods; empty if one would do, or none is known."""
+    if not nodes or any(_holds(node, asked) for node in nodes):
+        return ""
+    most = {name: max(node.get(name, 0.0) for node in nodes) for name in asked}
+    beyond = [name for name, amount in asked.items() if amount > most[name]]
+    told = ", ".join(f"{_shown(name, most[name])} {_NAMES.get(name, name)}" for name in beyond)
+    return f"Not even idle a node has {f'more than {told}' if told else 'all of that'}."
+
+
+def _holds(node: Mapping[str, float], asked: Mapping[str, float]) -> bool:
+    return all(node.get(name, 0.0) >= amount for name, amount in asked.items())
 
 
 _REFUSAL = re.compile(
@@ -318,12 +355,16 @@ def _refusal_words(reason: str, count: int, asked: Mapping[str, float]) -> str:
     return f"{where}: {reason.removeprefix('node(s) ')}"
 
 
+_NAMES = {"cpu": "cores", "memory": "memory", "ephemeral-storage": "disk", GPU: f"GPUs ({GPU})"}
+
+
 def _amount(resource: str, asked: float | None) -> tuple[str, str]:
-    names = {"cpu": "cores", "memory": "memory", "ephemeral-storage": "disk", GPU: f"GPUs ({GPU})"}
-    if asked is None:
-        return names.get(resource, resource), ""
-    shown = memory(asked) if resource in ("memory", "ephemeral-storage") else f"{asked:g}"
-    return names.get(resource, resource), f", {shown} asked"
+    told = "" if asked is None else f", {_shown(resource, asked)} asked"
+    return _NAMES.get(resource, resource), told
+
+
+def _shown(resource: str, amount: float) -> str:
+    return memory(amount) if resource in ("memory", "ephemeral-storage") else f"{amount:g}"
 
 
 def _container_in_trouble(pod: Pod, around: Surroundings) -> Finding | None:

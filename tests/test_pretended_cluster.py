@@ -207,6 +207,7 @@ def test_second_gpu_is_waited_for_in_the_schedulers_words(cluster, core):
         ({"cores": 0.5}, {}, "1 Insufficient cpu."),
         ({"memory": 2**20}, {}, "1 Insufficient memory."),
         ({}, {"nodeSelector": {"gpu": "a100"}}, "1 node(s) didn't match Pod's node affinity"),
+        ({"cordoned": True}, {}, "1 node(s) were unschedulable."),
         (
             {"taints": [{"key": "gpu", "effect": "NoSchedule"}]},
             {},

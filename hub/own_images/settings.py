@@ -62,10 +62,12 @@ class OwnImage:
 
     Attributes:
         pinned: its name with the digest that was looked at.
+        size: what is to be downloaded, in bytes.
         sentences: what whoever starts it should know of it.
     """
 
     pinned: str
+    size: int
     sentences: tuple[str, ...]
 
 
@@ -98,7 +100,8 @@ class OwnImages(Strict):
         name = ImageName.read(text)
         found = await self._registry_of(name).client.find(name, self.platform)
         self._bounded(name, found.size)
-        return OwnImage(name.pinned(found.digest), tuple(_told(name, found, runs_as)))
+        told = tuple(_told(name, found, runs_as))
+        return OwnImage(name.pinned(found.digest), found.size, told)
 
     def _registry_of(self, name: ImageName) -> Registry:
         if not self.registries:

@@ -67,7 +67,8 @@ def test_pod_that_is_not_there_yet_is_asked_for():
             f"0/1 nodes are available: 1 Insufficient nvidia.com/gpu. {PREEMPTION}",
             {"nvidia.com/gpu": "2"},
             "gpu",
-            "No GPU is free: your server asks for 2 (nvidia.com/gpu). Since 14:05 UTC (3 min).",
+            "Not enough GPUs are free: your server asks for 2 (nvidia.com/gpu). Since 14:05 UTC "
+            "(3 min). It starts by itself when so many are free on one node. Fewer may be free",
         ),
         (  # the nodes without one do not matter
             "0/3 nodes are available: 1 Insufficient nvidia.com/gpu, 2 node(s) didn't match Pod's "
@@ -127,26 +128,82 @@ def test_pod_without_a_node(message, limits, kind, sentence):
     assert not found.is_final
 
 
+NO_GPU = "0/1 nodes are available: 1 Insufficient nvidia.com/gpu."
+
+
+def waits_for_gpus(asked, gpus_of_nodes, message=NO_GPU, limits=None, **around):
+    waits = unscheduled(message, limits={"nvidia.com/gpu": str(asked)} | (limits or {}))
+    nodes = [{"nvidia.com/gpu": float(gpus), "cpu": 16.0} for gpus in gpus_of_nodes]
+    return diagnose(waits, Surroundings(nodes=nodes, **around))
+
+
 def test_names_of_others_and_the_number_of_gpus_are_told_if_known():
-    waits = unscheduled(
-        "0/1 nodes are available: 1 Insufficient nvidia.com/gpu.", limits={"nvidia.com/gpu": "1"}
+    told = text(waits_for_gpus(1, [2, 1], holders={"boris": 1, "anna": 2}))
+    assert told.startswith(
+        "No GPU is free: your server asks for 1 (nvidia.com/gpu), the cluster has 3; in use by "
+        "anna (2), boris (1)."
     )
-    around = Surroundings(gpus=3, holders={"boris": 1, "anna": 2})
-    told = text(diagnose(waits, around))
-    assert "asks for 1 (nvidia.com/gpu), the cluster has 3; in use by anna (2), boris (1)." in told
     assert "starts by itself" in told
 
 
-@pytest.mark.parametrize(
-    ("gpus", "words"), [(0, "the cluster has none"), (1, "the cluster has 1")]
-)
-def test_more_gpus_than_there_are_will_never_be_free(gpus, words):
-    waits = unscheduled(
-        "0/1 nodes are available: 1 Insufficient nvidia.com/gpu.", limits={"nvidia.com/gpu": "2"}
+def test_more_gpus_than_a_node_has_are_not_waited_for():
+    found = waits_for_gpus(4, [2, 2, 2, 2])
+    assert found.sentence == (
+        "Not enough GPUs are free: your server asks for 4 (nvidia.com/gpu), the cluster has 8 and "
+        "no node has more than 2."
     )
-    told = text(diagnose(waits, Surroundings(gpus=gpus)))
-    assert words in told
-    assert "asks for fewer or none" in told
+    assert not found.hope
+    assert found.remedy.startswith("Choose 2 or fewer")
+
+
+def test_gpus_that_one_node_has_are_waited_for():
+    found = waits_for_gpus(2, [2, 1])
+    assert found.sentence.endswith("asks for 2 (nvidia.com/gpu), the cluster has 3.")
+    assert found.hope == "It starts by itself when so many are free on one node."
+
+
+@pytest.mark.parametrize("nodes", [[], [0, 0]])
+def test_node_with_gpus_that_may_yet_come_is_waited_for(nodes):
+    found = waits_for_gpus(1, nodes)
+    assert found.sentence.endswith("the cluster has none at present.")
+    assert "if a node with GPUs is added" in found.hope
+    assert "without a GPU" in found.remedy
+    assert not found.is_final
+
+
+def test_free_gpu_is_of_no_use_where_the_rest_does_not_fit():
+    both = "0/2 nodes are available: 1 Insufficient cpu, 2 Insufficient nvidia.com/gpu."
+    found = waits_for_gpus(1, [1, 0], both, {"cpu": "32"})
+    assert found.kind == "room"
+    assert not found.hope
+    assert found.sentence.endswith("Not even idle a node has more than 16 cores.")
+
+
+BIG = {"memory": "500Gi", "cpu": "8"}
+ROOM = {"cpu": 64.0, "memory": 256.0 * 2**30}
+
+
+@pytest.mark.parametrize(
+    ("nodes", "sentence", "hope"),
+    [
+        (None, "500 GiB asked.", "It may start"),
+        ([ROOM, ROOM | {"memory": 500.0 * 2**30}], "500 GiB asked.", "It may start"),
+        ([ROOM], "500 GiB asked. Not even idle a node has more than 256 GiB memory.", ""),
+        (
+            [ROOM, {"cpu": 4.0, "memory": 2.0**40}],
+            "500 GiB asked. Not even idle a node has all of that.",
+            "",
+        ),
+    ],
+)
+def test_more_than_an_idle_node_has_is_not_hoped_for(nodes, sentence, hope):
+    waits = unscheduled("0/1 nodes are available: 1 Insufficient memory.", limits=BIG)
+    found = diagnose(waits, Surroundings(nodes=nodes))
+    assert found.sentence.endswith(sentence)
+    assert found.hope.startswith(hope)
+    assert bool(found.hope) == bool(hope)
+    assert "Choose a smaller size" in found.remedy
+    assert not found.is_final
 
 
 @pytest.mark.parametrize(

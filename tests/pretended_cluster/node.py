@@ -91,11 +91,14 @@ class Node:
     cuda: tuple[int, int] = (12, 8)  # the version up to which the driver goes
     labels: dict[str, str] = field(default_factory=dict)
     taints: list[dict[str, str]] = field(default_factory=list)
+    cordoned: bool = False  # by an administrator: nothing more is placed there
     pulled: dict[str, int] = field(default_factory=dict)
 
     def why_not(self, pod: Object, taken: Mapping[str, float]) -> list[str]:
         """Return why a pod cannot run here, in the scheduler's words."""
         spec = pod["spec"]
+        if self.cordoned:
+            return ["node(s) were unschedulable"]
         untolerated = [t for t in self.taints if not _tolerates(spec.get("tolerations") or (), t)]
         if untolerated:
             taint = untolerated[0]
@@ -109,6 +112,10 @@ class Node:
             for name, amount in requests_of(pod).items()
             if amount > there.get(name, 0) - taken.get(name, 0.0)
         ]
+
+    @property
+    def spec(self) -> Object:
+        return {"unschedulable": True} if self.cordoned else {}
 
     @property
     def status(self) -> Object:
@@ -158,8 +165,8 @@ class Machine:
             kept = self.objects.get("nodes", "", node.name)
         except Refused:
             kept = self.objects.add("nodes", "", {"metadata": {"name": node.name}})
-        if kept.get("status") != node.status:
-            kept["status"] = node.status
+        if (kept.get("status"), kept.get("spec")) != (node.status, node.spec):
+            kept |= {"status": node.status, "spec": node.spec}
             kept["metadata"]["labels"] = dict(node.labels)
             self.objects.changed("nodes", kept)
 

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import kubernetes_validate
 import pytest
+from jupyterhub.spawner import LocalProcessSpawner
 from kubernetes_asyncio.client import ApiClient
 from kubernetes_asyncio.config import kube_config
 from kubespawner import clients
@@ -118,6 +119,19 @@ def test_home_links_to_what_is_shared_and_to_the_teams(tmp_path):
     assert (home / "team").resolve() == tmp_path / "team"
 
 
+def test_local_server_finds_a_folder_of_each_of_its_users_groups(tmp_path, monkeypatch):
+    async def started(spawner):
+        return (tmp_path / "storage" / "team" / "forest").is_dir()
+
+    monkeypatch.setattr(LocalProcessSpawner, "start", started)
+    spawner = EmbeddedSpawner(storage=str(tmp_path / "storage"), scratch=str(tmp_path / "scratch"))
+    groups = [SimpleNamespace(name=name) for name in ("forest", "..", "a/b", "x" * 256)]
+    spawner.user = SimpleNamespace(name="eve", groups=groups)
+    assert asyncio.run(spawner.start())
+    assert [path.name for path in (tmp_path / "storage" / "team").iterdir()] == ["forest"]
+    assert (spawner.home / "team" / "forest").is_dir()
+
+
 def test_folder_of_the_user_is_never_replaced_by_a_link(tmp_path):
     home = tmp_path / "users" / "eve"
     (home / "team").mkdir(parents=True)
@@ -225,6 +239,14 @@ def test_pod_mounts_its_users_folder_and_what_is_shared_read_only(pod):
 
 def test_another_image_finds_the_same_files(pod):
     assert mounts(pod("cpu", ["lab"])) == mounts(pod("cuda", ["lab"]))
+
+
+def test_server_begins_at_home_and_knows_where_the_wps_is(pod):
+    """An image that somebody brings says neither."""
+    (container,) = pod("cpu")["spec"]["containers"]
+    variables = {each["name"]: each.get("value") for each in container["env"]}
+    assert container["workingDir"] == variables["HOME"] == "/home/jovyan"
+    assert variables["GEOPORTAL_WPS_URL"] == "http://proxy-public/services/wps/"
 
 
 def test_teams_are_mounted_to_be_written_in(pod):

@@ -1,9 +1,8 @@
 """Whoever has used up their room starts no more jobs: Nextcloud's quota does not bind here.
 
 A folder that is not measured in time counts with what was seen of it, and no less than before. One
-that cannot be measured at all counts as full: anything could lie behind a million empty files. While
-one call measures, others take the last figure, so that one user's calls do not hold the threads of
-the web server.
+that cannot be measured at all is full: anything could lie behind a million empty files. While one
+call measures, others take the last figure, so that no user's calls hold all threads of the service.
 """
 
 import time

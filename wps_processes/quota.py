@@ -2,7 +2,7 @@
 
 A folder that is not measured in time counts with what was seen of it, and no less than before. One
 that cannot be measured at all is full: anything could lie behind a million empty files. While one
-call measures, others take the last figure, so that no user's calls hold all threads of the service.
+call measures, others take the last figure: no user's calls hold all threads of the service.
 """
 
 import time

@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import TypeAdapter, ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
 from landcover.errors import InputError, LandcoverError, NotThere, Stopped
@@ -31,6 +32,7 @@ FETCHED = ".fetched"
 
 _NAMES = "names.json"
 _LONGEST_NAMES = 1 << 20
+_KEPT = TypeAdapter(dict[str, str])
 
 SECONDS_BETWEEN_REPORTS = 0.5
 IsOver = Callable[[Job, Ledger], bool]
@@ -105,10 +107,9 @@ class Fetcher:
             return {}
         with os.fdopen(names, "rb") as file:
             try:
-                kept = dict(json.loads(file.read(_LONGEST_NAMES)))
-            except (ValueError, TypeError) as error:
+                return _KEPT.validate_json(file.read(_LONGEST_NAMES))
+            except ValidationError as error:
                 raise InputError("what was fetched for the job was changed meanwhile") from error
-        return {str(name): str(place) for name, place in kept.items()}
 
     def _storage_of(self, job: Job) -> Storage:
         return Storage(self.root, job.folder, tuple(job.groups))

@@ -12,6 +12,7 @@ from typing import BinaryIO
 from uuid import uuid4
 
 from landcover.errors import InputError
+from landcover.storage.tree import DEPTH
 
 _PIECE = 1 << 20
 _MOST_OF_A_NAME = 1_000
@@ -32,14 +33,14 @@ def copy_into(folder: int, source: int, name: str) -> str:
         name: of the copy, if it is free.
 
     Raises:
-        InputError: there is no room, or there are too many of this name.
+        InputError: there is no room, there are too many of this name, or folders lie too deep.
     """
     is_folder = stat.S_ISDIR(os.fstat(source).st_mode)
     beside = f".{uuid4().hex[:8]}-copy"
     try:
         if not is_folder and (same := _same_in(folder, source, name)):
             return same
-        _copy(source, folder, beside)
+        _copy(source, folder, beside, DEPTH)
         return _placed(folder, beside, name, is_folder)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -81,13 +82,24 @@ def visible(folder: int) -> Iterator[tuple[str, int]]:
                 os.close(descriptor)
 
 
-def _copy(source: int, folder: int, name: str) -> None:
+def check_depth(left: int) -> None:
+    """Return if so many more folders may lie within one another: each keeps descriptors open.
+
+    Raises:
+        InputError: none may.
+    """
+    if left == 0:
+        raise InputError(f"its folders lie more than {DEPTH} deep, needs fewer")
+
+
+def _copy(source: int, folder: int, name: str, depth: int) -> None:
     if stat.S_ISDIR(os.fstat(source).st_mode):
+        check_depth(depth)
         os.mkdir(name, 0o770, dir_fd=folder)
         inner = os.open(name, _READ | os.O_DIRECTORY, dir_fd=folder)
         try:
             for inside, descriptor in visible(source):
-                _copy(descriptor, inner, inside)
+                _copy(descriptor, inner, inside, depth - 1)
         finally:
             os.close(inner)
         return

@@ -16,8 +16,8 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Protocol
 
 from landcover.errors import InputError, NameRefused, NotThere
-from landcover.storage.copies import copy_into, visible
-from landcover.storage.tree import home_path
+from landcover.storage.copies import check_depth, copy_into, visible
+from landcover.storage.tree import DEPTH, home_path
 
 if TYPE_CHECKING:
     from landcover.nextcloud import AskAccess, Files, Nextcloud, Sent
@@ -266,20 +266,21 @@ def _stored(files: "Files", tree: Tree, name: str) -> str:
     path = f"{FOLDER}/{name}"
     try:
         with _descriptor(tree.open, name) as source:
-            _bring(files, source, path)
+            _bring(files, source, path, DEPTH)
     except NotThere:
         if not files.exists(path):
             raise
     return path
 
 
-def _bring(files: "Files", source: int, path: str) -> None:
+def _bring(files: "Files", source: int, path: str, depth: int) -> None:
     """Have at Nextcloud what is here; no file is sent twice, and none is deleted there."""
     here = os.fstat(source)
     if stat.S_ISDIR(here.st_mode):
+        check_depth(depth)
         files.make_folder(path)
         for name, descriptor in visible(source):
-            _bring(files, descriptor, f"{path}/{name}")
+            _bring(files, descriptor, f"{path}/{name}", depth - 1)
         return
     try:
         there = files.stat(path)

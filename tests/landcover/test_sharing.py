@@ -90,6 +90,13 @@ def test_the_service_copies_for_members_only_and_makes_their_folder(home, tmp_pa
         share_from(member, "home/maps/map.tif", Audience.of(group="forest"), None)
 
 
+def test_folders_that_lie_too_deep_are_not_copied(home):
+    (home / "maps" / "/".join("d" * 20)).mkdir(parents=True)
+    with pytest.raises(InputError, match="its folders lie more than 8 deep, needs fewer"):
+        share("home/maps", group="forest")
+    assert names(home / "team/forest") == []
+
+
 def test_two_copies_at_once_get_two_names(home, monkeypatch):
     """Another copy may take the name between the look and the placing."""
     placed = copies._placed

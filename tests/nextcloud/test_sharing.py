@@ -61,6 +61,14 @@ def test_a_folder_is_shared_with_what_is_visible_in_it(home, dav):
     ]  # fmt: skip
 
 
+def test_folders_that_lie_too_deep_are_not_sent(home, dav):
+    (home / "maps" / "/".join("d" * 8)).mkdir(parents=True)
+    with pytest.raises(InputError, match="its folders lie more than 8 deep, needs fewer"):
+        storage.share("home/maps", user=EVE)
+    (home / "maps" / "/".join("d" * 8)).rmdir()
+    assert storage.share("home/maps", user=EVE).received_as.endswith("/maps")
+
+
 def test_a_link_has_an_address_and_a_last_day(home, dav):
     share = storage.share("home/maps/ice #1.tif", link=True, expires=TOMORROW.isoformat())
     assert share.url.startswith(f"{dav.url}/s/")

@@ -77,7 +77,7 @@ def test_patience_ends_with_the_last_known_reason(cluster):
             await spawner.start()
         return refusal.value.jupyterhub_message
 
-    told = spawn(scenario, "gpu", patience=2)
+    told = spawn(scenario, "gpu", patience=15)
     assert "No GPU is free" in told
     assert "the cluster has none at present" in told
     assert "A profile without a GPU need not wait" in told
@@ -132,7 +132,7 @@ def test_server_that_never_listens_is_given_up_in_true_words(cluster):
             await spawner.start()
         return refusal.value.jupyterhub_message
 
-    told = spawn(scenario, patience=3)
+    told = spawn(scenario, patience=20)
     assert "has started and does not answer. It was given up after" in told
     assert "Start again" in told
 

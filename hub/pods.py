@@ -18,9 +18,10 @@ from tornado.web import HTTPError
 from traitlets import Instance, Integer, Unicode
 
 from hub import diagnosis, entry_check
-from hub.diagnosis import Finding, Surroundings
 from hub.errors import ImageRefused
+from hub.findings import Finding, Surroundings
 from hub.own_images import OwnImages
+from hub.pod_facts import asked_for
 from hub.profiles import check_choice
 from hub.quantities import GPU, quantity
 from landcover.storage.tree import is_folder_name, is_mountable
@@ -305,7 +306,7 @@ class PodSpawner(KubeSpawner):  # type: ignore[misc]  # untyped base
         holders: Counter[str] = Counter()
         for pod in self._pods().values():
             if pod["spec"].get("nodeName") and pod["status"]["phase"] in ("Pending", "Running"):
-                count = int(diagnosis.asked_for(pod).get(GPU, 0))
+                count = int(asked_for(pod).get(GPU, 0))
                 name = (pod["metadata"].get("annotations") or {}).get(_USER, "?")
                 holders += Counter({name: count})
         return holders

@@ -65,6 +65,7 @@ class Jobs(Camel):
     cuda_image: str
     most_cores: int = Field(ge=1)
     most_memory_mib: int = Field(ge=512)
+    most_gpus: int = Field(ge=1)
     longest_seconds: int = Field(ge=60)
     placement: Placements
 

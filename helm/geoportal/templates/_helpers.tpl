@@ -20,15 +20,32 @@ app.kubernetes.io/name: geoportal
 app.kubernetes.io/component: job
 {{- end }}
 
-{{/* The images that a job may run, as a list in JSON. */}}
-{{- define "geoportal.job.images" -}}
-{{- compact (list (.Values.jobs.image | default .Values.wps.image) .Values.jobs.cudaImage) | toJson -}}
+{{/* An image of ours, and without a tag that of this version; called with (list $ IMAGE). */}}
+{{- define "geoportal.image" -}}
+{{- $image := last . }}
+{{- if or (not $image) (regexMatch "(:[^/]+|@[^/]+)$" $image) }}{{ $image }}{{ else }}{{ $image }}:{{ (first .).Chart.AppVersion }}{{ end }}
 {{- end }}
 
-{{/* The keys of the taints that a job may tolerate, as a list in JSON. */}}
+{{/* The images of the WPS, of its jobs, and of those on GPUs. */}}
+{{- define "geoportal.wps.image" -}}
+{{- include "geoportal.image" (list . .Values.wps.image) -}}
+{{- end }}
+{{- define "geoportal.job.image" -}}
+{{- include "geoportal.image" (list . (.Values.jobs.image | default .Values.wps.image)) -}}
+{{- end }}
+{{- define "geoportal.job.cudaImage" -}}
+{{- include "geoportal.image" (list . .Values.jobs.cudaImage) -}}
+{{- end }}
+
+{{/* The images that a job may run, as a list in JSON. */}}
+{{- define "geoportal.job.images" -}}
+{{- compact (list (include "geoportal.job.image" .) (include "geoportal.job.cudaImage" .)) | toJson -}}
+{{- end }}
+
+{{/* The keys of the taints that jobs of one placement may tolerate, as a list in JSON. */}}
 {{- define "geoportal.job.taints" -}}
 {{- $keys := list }}
-{{- range concat (.Values.jobs.placement.cpu.tolerations | default list) (.Values.jobs.placement.cuda.tolerations | default list) }}
+{{- range .tolerations | default list }}
 {{- if not .key }}
 {{- fail "jobs.placement has a toleration without a key, which would let jobs onto every node: name the taint's key." }}
 {{- end }}

@@ -18,7 +18,7 @@ _CRYPT_KEY = re.compile(r"[0-9a-fA-F]{64}")
 
 
 def _encrypted(address: str) -> str:
-    """Refuse plain http, on which whoever is on the way reads tokens; within a machine nobody is."""
+    """Refuse plain http, where tokens can be read on the way, except within one machine."""
     parts = urlsplit(address)
     if parts.scheme == "https" or _is_loopback(parts.hostname or ""):
         return address

@@ -72,8 +72,8 @@ app.kubernetes.io/component: job
 {{/* What no single value can say; a sentence for each, with its remedy. */}}
 {{- define "geoportal.check" -}}
 {{- $hub := .Values.jupyterhub }}
-{{- if not $hub.hub.cookieSecret }}
-{{- fail "jupyterhub.hub.cookieSecret is not set: give it what `openssl rand -hex 32` prints, and keep it. A new one signs everybody out." }}
+{{- if not (or $hub.hub.cookieSecret $hub.hub.existingSecret) }}
+{{- fail "jupyterhub.hub.cookieSecret is not set: give it what `openssl rand -hex 32` prints, and keep it. A new one signs everybody out. Or name in jupyterhub.hub.existingSecret a Secret with the key hub.config.JupyterHub.cookie_secret." }}
 {{- end }}
 {{- if not $hub.proxy.secretToken }}
 {{- fail "jupyterhub.proxy.secretToken is not set: give it what `openssl rand -hex 32` prints, and keep it. Without it an upgrade or a rollback may restart the proxy and cut everybody off." }}
@@ -86,6 +86,17 @@ app.kubernetes.io/component: job
 {{- end }}
 {{- if ne ($hub.hub.baseUrl | default "/") "/" }}
 {{- fail (printf "jupyterhub.hub.baseUrl is %s, and the WPS is found at / only: give the geoportal a host name of its own." $hub.hub.baseUrl) }}
+{{- end }}
+{{- $cloud := $hub.custom.geoportal.authenticator }}
+{{- if eq $cloud.kind "nextcloud" }}
+{{- range $name, $example := dict "url" "https://cloud.example.org" "callback_url" "https://geo.example.org/hub/oauth_callback" }}
+{{- $address := index $cloud $name | default "" }}
+{{- if not $address }}
+{{- fail (printf "jupyterhub.custom.geoportal.authenticator.%s is not set: give an address such as %s, or kind: shared-password for a trial." $name $example) }}
+{{- else if not (hasPrefix "https://" $address) }}
+{{- fail (printf "jupyterhub.custom.geoportal.authenticator.%s is %s, on which tokens could be read on the way: give an address such as %s." $name $address $example) }}
+{{- end }}
+{{- end }}
 {{- end }}
 {{- if ne .Values.jupyterhub.custom.geoportal.spawner.kind "kubernetes" }}
 {{- fail "jupyterhub.custom.geoportal.spawner.kind must be kubernetes in a cluster." }}

@@ -2,6 +2,8 @@
 
 import json
 import re
+import shutil
+import subprocess
 from collections.abc import Iterator
 
 import kubernetes_validate
@@ -162,12 +164,37 @@ def shown(section):
 
 
 def test_the_page_s_own_site_is_one(helm):
-    site, _of_nextcloud_s_chart = shown("Install")
+    site, *_ = shown("Install")
     manifests = helm.manifests(site)
     (container,) = of_kind(manifests, "Deployment")["spec"]["template"]["spec"]["containers"]
-    assert container["image"] == site["wps"]["image"]
+    assert container["image"] == f"{site['wps']['image']}:0.1.0"
     written = of_kind(manifests, "ConfigMap")["data"]["settings.yaml"]
-    assert Settings.model_validate(yaml.safe_load(written)).wps.public_url
+    settings = Settings.model_validate(yaml.safe_load(written))
+    assert settings.wps.public_url
+    assert settings.authenticator.admin_groups
+
+
+def test_the_page_s_own_authority_keeps_what_the_chart_mounts(helm):
+    _site, authority, _of_nextcloud_s_chart = shown("Install")
+    (pod,) = pods(helm.manifests(authority))
+    (mount,) = authority["wps"]["extraVolumeMounts"]
+    assert mount in pod["containers"][0]["volumeMounts"]
+    ours = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))["jupyterhub"]["hub"]
+    for name in ("extraVolumes", "extraVolumeMounts"):
+        assert authority["jupyterhub"]["hub"][name][:-1] == ours[name]
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="the page makes secrets by openssl")
+def test_the_page_s_own_secrets_are_made_once_and_for_nobody_else(tmp_path):
+    text = PAGE.read_text(encoding="utf-8").split("\n## A trial on one node\n")[1]
+    block = "helm() { :; }\n" + re.search(r"```sh\n(.*?)```", text, re.DOTALL)[1]
+    subprocess.run(["bash", "-euc", block], cwd=tmp_path, check=True)
+    secrets = tmp_path / "secrets.yaml"
+    made = secrets.read_text()
+    assert len(yaml.safe_load(made)["jupyterhub"]["hub"]["cookieSecret"]) == 64
+    assert secrets.stat().st_mode & 0o077 == 0
+    subprocess.run(["bash", "-euc", block], cwd=tmp_path, check=True)
+    assert secrets.read_text() == made
 
 
 def test_the_page_s_own_profile_is_one():

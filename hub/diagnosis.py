@@ -12,10 +12,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from hub import entry_check
+from hub.quantities import GPU, memory, quantity, size
 
 Pod = Mapping[str, Any]
 
-GPU = "nvidia.com/gpu"
 _NOTEBOOK = "notebook"  # kubespawner's name of the container
 _PULL_FAILURES = (
     "ErrImagePull",
@@ -27,9 +27,11 @@ _PULL_FAILURES = (
 )
 _CREATION_FAILURES = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError")
 _DENIED = ("denied", "unauthorized", "authorization", "forbidden", "authentication required")
-_IN_THE_WAY = (
-    "A file of yours may lie where a folder is mounted: rename what is called shared or team in "
-    "your home directory, or ask an administrator to."
+# runc's words for a file, or a link that leads nowhere good, where a folder is to be mounted
+_IN_THE_WAY = re.compile(
+    r'error mounting .* at "(?P<folder>[^"]+)".*'
+    r"(not a directory|inside /proc|not of type proc|too many levels of symbolic links)",
+    re.DOTALL,
 )
 _LINES, _LETTERS = 8, 800
 
@@ -80,13 +82,14 @@ class Surroundings:
     Attributes:
         events: the pod's events, oldest first.
         sizes: bytes of images that were fetched before, by name.
-        gpus: how many GPUs the cluster has; None if nobody may look.
+        nodes: what each node that takes pods has for them, in cores, bytes and pieces; None if
+            nobody may look.
         holders: GPUs that servers hold, by user; empty for readers who may not know.
     """
 
     events: Sequence[Mapping[str, Any]] = ()
     sizes: Mapping[str, int] = field(default_factory=dict)
-    gpus: int | None = None
+    nodes: Sequence[Mapping[str, float]] | None = None
     holders: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -110,7 +113,14 @@ def diagnose(pod: Pod | None, around: Surroundings) -> Finding:
         return ASKED
     if pod["metadata"].get("deletionTimestamp"):
         return ENDING
-    for look in (_refused_at_entry, _ended, _unscheduled, _container_in_trouble, _creating):
+    for look in (
+        _in_the_way,
+        _refused_at_entry,
+        _ended,
+        _unscheduled,
+        _container_in_trouble,
+        _creating,
+    ):
         found = look(pod, around)
         if found:
             return found
@@ -154,7 +164,28 @@ def unanswered(reason: str) -> Finding:
     )
 
 
-# --- an image that was looked into
+def _in_the_way(pod: Pod, around: Surroundings) -> Finding | None:
+    """Tell of what no server can take away, because none starts while it is there."""
+    for status in _statuses(pod):
+        if found := _IN_THE_WAY.search(" ".join(_told_by_runtime(status))):
+            return Finding(
+                "in-the-way",
+                "The server cannot be started: something that is no folder lies where "
+                f"{_shortened(found['folder'])} belongs.",
+                remedy="Rename it where your home directory shows without a server, as in "
+                "Nextcloud; or ask an administrator to, on the volume.",
+                is_final=True,
+            )
+    return None
+
+
+def _told_by_runtime(status: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what was said of a container that did not come to be; not what a program said."""
+    yield (status.get("state", {}).get("waiting") or {}).get("message", "")
+    for which in ("state", "lastState"):
+        ended = status.get(which, {}).get("terminated") or {}
+        if ended.get("reason") in entry_check.NEVER_RAN:
+            yield ended.get("message", "")
 
 
 def _refused_at_entry(pod: Pod, around: Surroundings) -> Finding | None:
@@ -167,9 +198,6 @@ def _refused_at_entry(pod: Pod, around: Surroundings) -> Finding | None:
 def _told_at_entry(pod: Pod) -> str:
     verdict = entry_check.verdict(pod)
     return f"{verdict.sentence} " if verdict else ""
-
-
-# --- a pod that has ended
 
 
 def _ended(pod: Pod, around: Surroundings) -> Finding | None:
@@ -195,9 +223,6 @@ def _ended(pod: Pod, around: Surroundings) -> Finding | None:
     )
 
 
-# --- a pod without a node
-
-
 def _unscheduled(pod: Pod, around: Surroundings) -> Finding | None:
     condition = _condition(pod, "PodScheduled")
     if condition.get("status") != "False":
@@ -212,9 +237,10 @@ def _unscheduled(pod: Pod, around: Surroundings) -> Finding | None:
         if name.startswith("Insufficient ")
     }
     total = int(match[1]) if (match := re.match(r"\d+/(\d+) nodes", message)) else 0
-    if GPU in short and (set(short) == {GPU} or short[GPU] == total):
+    is_about_gpus = GPU in short and (set(short) == {GPU} or short[GPU] == total)
+    if is_about_gpus and not _lacks_more(asked_for(pod), around.nodes or ()):
         return _without_gpu(pod, around, since)
-    return _without_room(pod, refusals, message, since)
+    return _without_room(pod, refusals, message, since, around)
 
 
 def _unbound(pod: Pod, message: str, since: datetime | None) -> Finding:
@@ -236,16 +262,24 @@ def _unbound(pod: Pod, message: str, since: datetime | None) -> Finding:
 
 def _without_gpu(pod: Pod, around: Surroundings, since: datetime | None) -> Finding:
     asked = int(asked_for(pod).get(GPU, 1))
-    sentence = f"No GPU is free: your server asks for {asked} ({GPU})"
-    hope = "It starts by itself when one is given back."
-    remedy = "A profile without a GPU need not wait for one."
-    if around.gpus is not None:
-        sentence += f", the cluster has {around.gpus or 'none'}"
-        if around.gpus < asked:
-            hope, remedy = (
-                "",
-                "Choose a profile that asks for fewer or none, or tell an administrator.",
-            )
+    if asked == 1:
+        sentence = f"No GPU is free: your server asks for 1 ({GPU})"
+        hope = "It starts by itself when one is given back."
+        remedy = "A profile without a GPU need not wait for one."
+    else:
+        sentence = f"Not enough GPUs are free: your server asks for {asked} ({GPU})"
+        hope = "It starts by itself when so many are free on one node."
+        remedy = "Fewer may be free at once, and a profile without a GPU need not wait for one."
+    if around.nodes is not None:
+        gpus = [int(node.get(GPU, 0)) for node in around.nodes]
+        total, most = sum(gpus), max(gpus, default=0)
+        sentence += f", the cluster has {total or 'none at present'}"
+        if not total:
+            # where nodes come and go with what is asked for, one may be on its way
+            hope = "It starts by itself if a node with GPUs is added."
+        elif asked > most:
+            sentence += f" and no node has more than {most}"
+            hope, remedy = "", f"Choose {most} or fewer, or tell an administrator."
     if around.holders:
         names = ", ".join(f"{name} ({count})" for name, count in sorted(around.holders.items()))
         sentence += f"; in use by {names}"
@@ -253,19 +287,46 @@ def _without_gpu(pod: Pod, around: Surroundings, since: datetime | None) -> Find
 
 
 def _without_room(
-    pod: Pod, refusals: Mapping[str, int], message: str, since: datetime | None
+    pod: Pod,
+    refusals: Mapping[str, int],
+    message: str,
+    since: datetime | None,
+    around: Surroundings,
 ) -> Finding:
     asked = asked_for(pod)
     words = [_refusal_words(reason, count, asked) for reason, count in sorted(refusals.items())]
-    reasons = "; ".join(words) or _shortened(message)
-    is_short = any(reason.startswith("Insufficient") for reason in refusals)
+    sentence = f"No node fits your server: {'; '.join(words) or _shortened(message)}."
+    if not any(reason.startswith("Insufficient") for reason in refusals):
+        remedy = "Choose another profile, or tell an administrator."
+        return Finding("room", sentence, remedy=remedy, since=since)
+    too_much = _too_much(asked, around.nodes or ())
     return Finding(
         "room",
-        f"No node fits your server: {reasons}.",
-        "It may start when somebody stops a server." if is_short else "",
-        f"Choose {'a smaller' if is_short else 'another'} profile, or tell an administrator.",
+        f"{sentence} {too_much}".rstrip(),
+        "" if too_much else "It may start when somebody stops a server.",
+        "Choose a smaller size or another profile, or tell an administrator.",
         since=since,
     )
+
+
+def _lacks_more(asked: Mapping[str, float], nodes: Sequence[Mapping[str, float]]) -> bool:
+    """Return whether nodes have GPUs enough, and none of them the rest."""
+    enough = [node for node in nodes if node.get(GPU, 0.0) >= asked.get(GPU, 1.0)]
+    return bool(enough) and not any(_holds(node, asked) for node in enough)
+
+
+def _too_much(asked: Mapping[str, float], nodes: Sequence[Mapping[str, float]]) -> str:
+    """Return what is more than any node has for pods; empty if one would do, or none is known."""
+    if not nodes or any(_holds(node, asked) for node in nodes):
+        return ""
+    most = {name: max(node.get(name, 0.0) for node in nodes) for name in asked}
+    beyond = [name for name, amount in asked.items() if amount > most[name]]
+    told = ", ".join(f"{_shown(name, most[name])} {_NAMES.get(name, name)}" for name in beyond)
+    return f"Not even idle a node has {f'more than {told}' if told else 'all of that'}."
+
+
+def _holds(node: Mapping[str, float], asked: Mapping[str, float]) -> bool:
+    return all(node.get(name, 0.0) >= amount for name, amount in asked.items())
 
 
 _REFUSAL = re.compile(
@@ -294,15 +355,16 @@ def _refusal_words(reason: str, count: int, asked: Mapping[str, float]) -> str:
     return f"{where}: {reason.removeprefix('node(s) ')}"
 
 
+_NAMES = {"cpu": "cores", "memory": "memory", "ephemeral-storage": "disk", GPU: f"GPUs ({GPU})"}
+
+
 def _amount(resource: str, asked: float | None) -> tuple[str, str]:
-    names = {"cpu": "cores", "memory": "memory", "ephemeral-storage": "disk", GPU: f"GPUs ({GPU})"}
-    if asked is None:
-        return names.get(resource, resource), ""
-    shown = memory(asked) if resource in ("memory", "ephemeral-storage") else f"{asked:g}"
-    return names.get(resource, resource), f", {shown} asked"
+    told = "" if asked is None else f", {_shown(resource, asked)} asked"
+    return _NAMES.get(resource, resource), told
 
 
-# --- containers
+def _shown(resource: str, amount: float) -> str:
+    return memory(amount) if resource in ("memory", "ephemeral-storage") else f"{amount:g}"
 
 
 def _container_in_trouble(pod: Pod, around: Surroundings) -> Finding | None:
@@ -320,7 +382,7 @@ def _container_in_trouble(pod: Pod, around: Surroundings) -> Finding | None:
             return Finding(
                 "container",
                 f"The server cannot be started: {_shortened(message)}",
-                remedy=_IN_THE_WAY if "not a directory" in message else "Tell an administrator.",
+                remedy="Tell an administrator.",
             )
         if now and now.get("exitCode"):
             return _crashed(pod, status["name"], now, is_final=False)
@@ -427,9 +489,6 @@ def _creating(pod: Pod, around: Surroundings) -> Finding | None:
     return None
 
 
-# --- reading a pod
-
-
 def asked_for(pod: Pod) -> dict[str, float]:
     """Return what the containers of a pod ask for, in cores, bytes and pieces."""
     total: dict[str, float] = {}
@@ -438,37 +497,14 @@ def asked_for(pod: Pod) -> dict[str, float]:
         for name, amount in (
             (resources.get("limits") or {}) | (resources.get("requests") or {})
         ).items():
-            total[name] = total.get(name, 0.0) + _quantity(str(amount))
+            total[name] = total.get(name, 0.0) + quantity(str(amount))
     return total
-
-
-def size(count: float) -> str:
-    """Return a number of bytes as people read the size of a file."""
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.3g} {unit}"
-        count /= 1000
-    return f"{count:.3g} TB"
-
-
-def memory(count: float) -> str:
-    """Return a number of bytes as people read a profile's memory."""
-    return f"{count / 2**30:.3g} GiB"
 
 
 def pulled_size(message: str) -> tuple[str, int] | None:
     """Return image and bytes from an event's message that tells of both."""
     match = re.search(r'pulled image "([^"]+)".*Image size: (\d+) bytes', message)
     return (match[1], int(match[2])) if match else None
-
-
-_UNITS = {"m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15}
-_UNITS |= {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40, "Pi": 2**50}
-
-
-def _quantity(text: str) -> float:
-    match = re.fullmatch(r"([0-9.]+(?:[eE][0-9]+)?)([A-Za-z]*)", text)
-    return float(match[1]) * _UNITS.get(match[2], 1.0) if match else 0.0
 
 
 def _condition(pod: Pod, kind: str) -> Mapping[str, Any]:
@@ -491,7 +527,7 @@ def _limit(pod: Pod, container: str, resource: str) -> float | None:
     for one in pod["spec"].get("containers") or ():
         limits = (one.get("resources") or {}).get("limits") or {}
         if one["name"] == container and resource in limits:
-            return _quantity(str(limits[resource]))
+            return quantity(str(limits[resource]))
     return None
 
 

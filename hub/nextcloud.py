@@ -3,7 +3,7 @@
 Nextcloud changes both tokens at a renewal, and of several renewals with one token exactly one
 wins; so there is one look at a time for each user, and whoever asks meanwhile gets its result.
 What ends a session is Nextcloud saying no (400, 401, no admitting group). A Nextcloud that is
-down, busy or talks nonsense ends nothing, and is left alone for a while.
+down, busy or talks nonsense ends nothing; one that is down or busy is left alone for a while.
 """
 
 import asyncio
@@ -23,6 +23,7 @@ from traitlets import Bool, Integer, Unicode, default
 from hub import tokens
 
 _NO = (400, 401)
+_BUSY = 429
 
 
 class Refused(HTTPError):
@@ -34,11 +35,17 @@ class Refused(HTTPError):
 
 
 class Unanswered(HTTPError):
-    """Nextcloud gave no answer that means yes or no."""
+    """Nextcloud gave no answer that means yes or no.
 
-    def __init__(self, reason: str) -> None:
+    Attributes:
+        for_all: whether nobody else would get one either. What cannot be read may be said of one
+            user alone, who could keep the others' sessions by it.
+    """
+
+    def __init__(self, reason: str, for_all: bool = False) -> None:
         """Answer 503 where a person is signing in."""
         super().__init__(503, f"Nextcloud does not answer ({reason}), try again later.")
+        self.for_all = for_all
 
 
 class _Grant(BaseModel):
@@ -143,7 +150,8 @@ class NextcloudOAuthenticator(OAuthenticator):  # type: ignore[misc]  # untyped 
             return not await self._keep(user, state, None)
         except Unanswered as error:
             self.log.warning("The session of %s is kept. %s", user.name, error.log_message)
-            self._silent_until = time.monotonic() + self.silence
+            if error.for_all:
+                self._silent_until = time.monotonic() + self.silence
             return True
 
     async def _admitted(self, user: User, state: dict[str, Any]) -> dict[str, Any]:
@@ -180,7 +188,7 @@ class NextcloudOAuthenticator(OAuthenticator):  # type: ignore[misc]  # untyped 
         renewed = await self.get_token_info(None, request)
         # the old ones are dead already, whatever comes next
         await self._keep(user, state, state | renewed)
-        state |= renewed
+        state |= renewed  # in place: if these are refused, it is their session that `_look` ends
         # Nextcloud renews the tokens of a disabled user, and refuses them then
         return await self._model(state)
 
@@ -243,7 +251,12 @@ class NextcloudOAuthenticator(OAuthenticator):  # type: ignore[misc]  # untyped 
         try:
             return await super().httpfetch(url, label, **request)
         except HTTPClientError as error:
-            kind = Refused if error.code in _NO else Unanswered
-            raise kind(f"{error.code} {error.message}") from error
-        except (OSError, ValueError) as error:
+            reason = f"{error.code} {error.message}"
+            if error.code in _NO:
+                raise Refused(reason) from error
+            # 599 is tornado's for no connection and no answer in time
+            raise Unanswered(reason, for_all=error.code == _BUSY or error.code >= 500) from error
+        except OSError as error:
+            raise Unanswered(type(error).__name__, for_all=True) from error
+        except ValueError as error:
             raise Unanswered(type(error).__name__) from error

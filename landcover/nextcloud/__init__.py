@@ -2,17 +2,20 @@
 
     access.py       who the caller is there, asked for just before each use
     connection.py   one request: its token, its time limits, and what a refusal means
+    listings.py     what is in a folder
     files.py        folders, and files that stream in and out
     shares.py       shares with users, groups and links, and what was shared with the caller
 
 nextcloud-api-wrapper speaks to the server wherever it does so rightly. Version 0.2.3 cuts names at
-# and ?, takes an overwriting upload for a failure, reads whole files into memory, waits for ever,
-and mixes up the headers of its interfaces; that is mended here, and nowhere else is it imported.
+# and ?, takes an overwriting upload for a failure, reads whole files and listings into memory,
+waits for ever, and mixes up the headers of its interfaces; that is mended here, and it is imported
+nowhere else.
 """
 
 from landcover.nextcloud.access import Access, AskAccess, token_service
 from landcover.nextcloud.connection import Connection, Patience
-from landcover.nextcloud.files import Files, Remote
+from landcover.nextcloud.files import Files
+from landcover.nextcloud.listings import Remote
 from landcover.nextcloud.shares import Received, Sent, Shares
 
 __all__ = [
@@ -46,10 +49,6 @@ class Nextcloud:
         self._connection = Connection(access, patience or Patience.from_environment())
         self.files = Files(self._connection)
         self.shares = Shares(self._connection)
-
-    def groups(self) -> tuple[str, ...]:
-        """Return the groups that the user is a member of."""
-        return self.shares.groups()
 
     def close(self) -> None:
         """Let go of the connections."""

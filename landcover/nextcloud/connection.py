@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
@@ -27,10 +27,11 @@ from landcover.errors import (
 )
 from landcover.nextcloud.access import SIGN_IN_AGAIN, AskAccess
 
-_LARGEST_ANSWER = 64 << 20
-"""So many bytes an answer may have that is no file: a listing of some 100,000 names."""
+PIECE = 1 << 20
+"""So many bytes are in memory at a time."""
 
-_PIECE = 1 << 16
+_LARGEST_ANSWER = 8 << 20
+"""So many bytes an answer may have that is no file: a listing of 10,000 long names."""
 
 
 @dataclass(frozen=True)
@@ -39,14 +40,18 @@ class Patience:
 
     Attributes:
         connect: for a connection.
-        silence: until the next byte.
+        silence: until the next byte; and for a file that creeps.
+        answer: until the whole of an answer is there that is no file.
         throttled: in all, where the server asks for a pause.
+        rate: bytes per second; what brings less over a time of silence creeps.
         pause: what waits.
     """
 
     connect: float = 5.0
     silence: float = 60.0
+    answer: float = 120.0
     throttled: float = 60.0
+    rate: float = 8 << 10
     pause: Callable[[float], None] = time.sleep
 
     @staticmethod
@@ -85,7 +90,7 @@ class Connection:
         """Speak for the user whom `access` names."""
         known = access()
         self.url, self.uid = known.url, known.uid
-        self.session = _Session(access, patience)
+        self.session = Session(access, patience)
         origin = urlsplit(known.url)
         # a path in the address would change it for all clients of this process
         self.client: Any = NextCloud(
@@ -119,10 +124,11 @@ class _Token(AuthBase):
         return used != f"Bearer {self._access().token}"
 
 
-class _Session(requests.Session):
+class Session(requests.Session):
     """What nextcloud-api-wrapper sends by, and we."""
 
     def __init__(self, access: AskAccess, patience: Patience) -> None:
+        """Send for the user whom `access` names."""
         super().__init__()
         self._token, self._patience = _Token(access), patience
         # on every request: the wrapper keeps headers by method, whatever the interface
@@ -153,6 +159,45 @@ class _Session(requests.Session):
             if hasattr(options.get("data"), "seek"):
                 options["data"].seek(0)
 
+    def arriving(self, answer: requests.Response) -> Iterator[bytes]:
+        """Come by what an answer brings as soon as it is there, at most `PIECE` bytes at a time.
+
+        Raises:
+            Stalled: it creeps.
+        """
+        waited, came = 0.0, 0
+        while True:
+            asked = time.monotonic()
+            piece: bytes = answer.raw.read1(PIECE, decode_content=False)
+            if not piece:
+                return
+            # what is done with a piece takes its time too, and is not the server's
+            waited, came = waited + time.monotonic() - asked, came + len(piece)
+            if waited > self._patience.silence:
+                if came < self._patience.rate * waited:
+                    raise Stalled("Nextcloud sends next to nothing, try again later")
+                waited, came = 0.0, 0
+            yield piece
+
+    def small(self, answer: requests.Response) -> Iterator[bytes]:
+        """Come by what an answer brings that is no file, and has to be there soon.
+
+        Raises:
+            NextcloudError: it is too long.
+            Stalled: it takes too long.
+        """
+        deadline, size = time.monotonic() + self._patience.answer, 0
+        for piece in self.arriving(answer):
+            size += len(piece)
+            if size > _LARGEST_ANSWER:
+                raise NextcloudError(
+                    f"Nextcloud's answer is longer than {_LARGEST_ANSWER >> 20} MiB, "
+                    "a folder needs fewer files or shorter names"
+                )
+            if time.monotonic() > deadline:
+                raise Stalled("Nextcloud takes too long to answer, try again later")
+            yield piece
+
     def _sent(self, method: str, url: str, options: dict[str, Any]) -> requests.Response:
         whole = not options.get("stream")
         fixed = {
@@ -167,7 +212,9 @@ class _Session(requests.Session):
                 answer.close()
                 raise NextcloudError("Nextcloud compresses its answer, it was asked not to")
             if whole:
-                _read(answer)
+                with closing(answer.raw):
+                    content = b"".join(self.small(answer))
+                answer.raw = BytesIO(content)
         return answer
 
 
@@ -193,8 +240,11 @@ def in_words(what: str) -> Iterator[None]:
         yield
     except Refusal as refusal:
         raise _error(refusal, what) from refusal
-    except (AttributeError, LookupError, NameError, TypeError, ValueError, SyntaxError) as error:
-        # so the wrapper ends when it takes apart what is no answer
+    except (
+        ArithmeticError, AttributeError, LookupError, NameError, RecursionError, SyntaxError,
+        TypeError, ValueError,
+    ) as error:  # fmt: skip
+        # so the wrapper, JSON and dates end when they take apart what is no answer
         raise NextcloudError(f"Nextcloud's answer about {what} makes no sense") from error
 
 
@@ -221,17 +271,3 @@ def _error(refusal: Refusal, what: str) -> LandcoverError:
 def _pause_asked_for(answer: requests.Response) -> float:
     said = answer.headers.get("Retry-After", "")
     return float(said) if said.isascii() and said.isdecimal() and len(said) < 10 else 0.0
-
-
-def _read(answer: requests.Response) -> None:
-    """Read the whole body, if it is not too large, for `content` to be there."""
-    content = bytearray()
-    while piece := answer.raw.read(_PIECE, decode_content=False):
-        content += piece
-        if len(content) > _LARGEST_ANSWER:
-            answer.close()
-            raise NextcloudError(
-                f"Nextcloud's answer is longer than {_LARGEST_ANSWER >> 20} MiB, "
-                "nobody can read it"
-            )
-    answer.raw = BytesIO(content)

@@ -10,23 +10,16 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO
 from urllib.parse import quote
 from uuid import uuid4
-from xml.etree import ElementTree
-
-import requests
 
 from landcover.errors import InputError, LandcoverError, NameRefused, NextcloudError, Stalled
-from landcover.nextcloud.connection import Connection, Refusal, in_words, reading
+from landcover.nextcloud.connection import PIECE, Connection, Refusal, in_words, reading
+from landcover.nextcloud.listings import Remote, listing
 from landcover.progress import Pace
-
-PIECE = 1 << 20
-"""So many bytes are in memory at a time."""
 
 CHUNK = 16 << 20
 """An upload in chunks has chunks of at least so many bytes; Nextcloud takes 5 MiB to 5 GiB."""
@@ -35,26 +28,6 @@ ATTEMPTS = 5
 """So often in a row may a transfer break off within one piece."""
 
 _MOST_CHUNKS = 10_000
-_FIELDS = ["resource_type", "content_length", "etag", "last_modified"]
-
-
-@dataclass(frozen=True)
-class Remote:
-    """A file or folder at Nextcloud.
-
-    Attributes:
-        name: its own name.
-        is_folder: whether it is a folder.
-        size: of a file, in bytes.
-        etag: another one whenever the content changes, and of a folder what is in it.
-        modified: when, in seconds since 1970.
-    """
-
-    name: str
-    is_folder: bool
-    size: int
-    etag: str
-    modified: float
 
 
 class Files:
@@ -71,7 +44,8 @@ class Files:
             NameRefused: there is none.
             NextcloudError: Nextcloud does not answer as it should.
         """
-        return self._propfind(path, 0)[0]
+        with in_words(path):
+            return listing(self._connection.session, self._address(path), 0, 1)[0]
 
     def exists(self, path: str) -> bool:
         """Tell whether there is such a file or folder."""
@@ -79,14 +53,23 @@ class Files:
             return bool(self.stat(path))
         return False
 
-    def inside(self, path: str) -> list[Remote]:
+    def inside(self, path: str, most: int) -> list[Remote]:
         """Describe what is in a folder, by name.
+
+        Args:
+            path: where it is.
+            most: so many files and folders it may hold.
 
         Raises:
             NameRefused: there is no such folder.
+            InputError: it holds more.
             NextcloudError: Nextcloud does not answer as it should.
         """
-        _itself, *entries = self._propfind(path, 1)
+        with in_words(path):
+            session, address = self._connection.session, self._address(path)
+            _itself, *entries = listing(session, address, 1, most + 2)
+        if len(entries) > most:
+            raise InputError(f"{path} holds more than {most:,} files and folders, needs fewer")
         for entry in entries:
             _components(entry.name)  # it becomes a name of this machine
         return sorted(entries, key=lambda entry: entry.name)
@@ -131,8 +114,7 @@ class Files:
         pace = Pace(f"fetching {known.name}", max(known.size, 1), known.size)
         tries = _Tries()
         while file.tell() < known.size:
-            began = file.tell()
-            with tries.counting(lambda began=began: file.tell() - began):  # type: ignore[misc]
+            with tries.counting(file):
                 self._receive(path, known, file, pace)
         return known
 
@@ -169,14 +151,6 @@ class Files:
         parts = _components(path)
         return self._connection.address("remote.php", "dav", "files", self._connection.uid, *parts)
 
-    def _propfind(self, path: str, depth: int) -> list[Remote]:
-        with in_words(path):
-            found = self._client.list_folders(_quoted(path), depth=depth, fields=_FIELDS)
-            entries = [_remote(item) for item in found.data]
-            if not entries:
-                raise ValueError("an empty listing names not even the folder itself")
-            return entries
-
     def _receive(self, path: str, known: Remote, file: BinaryIO, pace: Pace) -> None:
         """Append what is missing, as far as it comes."""
         start = file.tell()
@@ -193,7 +167,7 @@ class Files:
                 file.truncate()
             elif not answer.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
                 raise NextcloudError(f"Nextcloud sends another part of {path} than was asked for")
-            for piece in answer.iter_content(PIECE):
+            for piece in self._connection.session.arriving(answer):
                 if file.tell() + len(piece) > known.size:
                     raise NextcloudError(f"Nextcloud sends more of {path} than there is")
                 file.write(piece)
@@ -235,7 +209,7 @@ class Files:
             part = _Part(file, start, min(length, status.st_size - start))
             if there.get(f"{number:05}") != len(part):
                 with in_words(path):
-                    _again_if_broken(lambda n=number, p=part: folder.put(n, p))  # type: ignore[misc]
+                    _again_if_broken(folder.put, number, part)
             pace.advance(len(part))
             pace.report()
         try:
@@ -258,13 +232,13 @@ class _Chunks:
     def sizes(self) -> dict[str, int]:
         """Return the sizes of the chunks that are there; begin if nothing is."""
         try:
-            found = self._session.request("PROPFIND", self._address(), headers={"Depth": "1"})
+            found = listing(self._session, self._address(), 1, _MOST_CHUNKS + 2)
         except Refusal as refusal:
             if refusal.status != HTTPStatus.NOT_FOUND:
                 raise
             self._session.request("MKCOL", self._address(), headers={"Destination": self._target})
             return {}
-        return dict(_sizes_in(found))
+        return {chunk.name: chunk.size for chunk in found}
 
     def put(self, number: int, part: "_Part") -> None:
         part.seek(0)
@@ -329,21 +303,22 @@ class _Tries:
         self._fruitless = 0
 
     @contextmanager
-    def counting(self, gained: Callable[[], int]) -> Iterator[None]:
+    def counting(self, file: BinaryIO) -> Iterator[None]:
+        began = file.tell()
         try:
             yield
         except Stalled:
-            self._fruitless = 0 if gained() >= PIECE else self._fruitless + 1
+            self._fruitless = 0 if file.tell() - began >= PIECE else self._fruitless + 1
             if self._fruitless >= ATTEMPTS:
                 raise
 
 
-def _again_if_broken(send: Callable[[], object]) -> None:
+def _again_if_broken(send: Callable[..., object], *arguments: object) -> None:
     for _ in range(ATTEMPTS - 1):
         with suppress(Stalled):
-            send()
+            send(*arguments)
             return
-    send()
+    send(*arguments)
 
 
 def _unless(status: int, ask: Callable[..., object], *arguments: object) -> None:
@@ -389,24 +364,3 @@ def _components(path: str) -> list[str]:
 def _quoted(path: str) -> str:
     """Quote a path as the wrapper does not: it would cut it at # and ?, and read %41 as A."""
     return quote("/".join(_components(path)))
-
-
-def _remote(item: Any) -> Remote:
-    is_folder = item.isdir()
-    modified = parsedate_to_datetime(item.last_modified).timestamp() if item.last_modified else 0.0
-    return Remote(
-        name=item.href.rstrip("/").rpartition("/")[2],
-        is_folder=is_folder,
-        size=0 if is_folder else int(item.content_length),
-        etag=item.etag or "",
-        modified=modified,
-    )
-
-
-def _sizes_in(answer: requests.Response) -> Iterator[tuple[str, int]]:
-    """Come by names and sizes of a listing."""
-    for response in ElementTree.fromstring(answer.content).iter("{DAV:}response"):
-        name = (response.findtext("{DAV:}href") or "").rpartition("/")[2]
-        size = response.findtext(".//{DAV:}getcontentlength")
-        if size is not None:
-            yield name, int(size)

@@ -39,12 +39,10 @@ class Received:
     Attributes:
         id: its number.
         path: where the user sees it at the moment.
-        owner: who shared it.
     """
 
     id: str
     path: str
-    owner: str
 
 
 class Shares:
@@ -124,11 +122,6 @@ class Shares:
                 return share
         raise NameRefused(f"nobody shares received/{share_id} with you")
 
-    def groups(self) -> tuple[str, ...]:
-        """Return the groups that the user is a member of."""
-        with in_words("your groups"):
-            return tuple(map(str, self._connection.client.get_user().data["groups"]))
-
     def _with(self, path: str, kind: int, whom: str, unknown: str) -> Sent:
         with in_words(path):
             try:
@@ -146,8 +139,7 @@ class Shares:
 
 
 def _received(known: Mapping[str, Any]) -> Received:
-    path = str(known["file_target"]).strip("/")
-    return Received(str(known["id"]), path, str(known["uid_owner"]))
+    return Received(str(known["id"]), str(known["file_target"]).strip("/"))
 
 
 def _day(said: object) -> date | None:

@@ -20,6 +20,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from landcover.errors import InputError, NameRefused, NotThere
+from landcover.progress import report_progress
 from landcover.storage.copies import new_file
 from landcover.storage.sharing import FOLDER, OwnServer, Tree
 from landcover.storage.tree import DEPTH, NAMES, SHAPEFILE_PARTS, home_path
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 MOST_MIB = 20 << 10
 """So much is fetched for one name if nothing else is said."""
 
-_MOST_FILES = 10_000
+_MOST_ENTRIES = 10_000  # files and folders
 _LOCK = ".lock"
 _CACHE = Path(".cache") / "geoportal" / "nextcloud"
 
@@ -191,7 +192,8 @@ class _Fetching:
 
     def __init__(self, nextcloud: "Nextcloud", folder: int, most: int) -> None:
         self._files, self._folder = nextcloud.files, folder
-        self._left, self._files_left = most, _MOST_FILES
+        self._left = most
+        self._entries_left = 1 + _MOST_ENTRIES  # the one that is asked for, and what is in it
 
     def fetch(self, path: str, remote: "Remote") -> None:
         with _room_for(remote.name):
@@ -200,12 +202,16 @@ class _Fetching:
                 self._fetch_parts(path)
 
     def _fetch(self, path: str, remote: "Remote", folder: int, depth: int) -> None:
+        self._entries_left -= 1
+        if self._entries_left < 0:
+            raise InputError(
+                f"{path} is among more than {_MOST_ENTRIES:,} files and folders, fewer are needed"
+            )
+        # whoever waits may stop it here: of folders and empty files no byte is fetched
+        report_progress(0.0, f"fetching {remote.name}")
         if remote.is_folder:
             self._fetch_folder(path, remote, folder, depth)
             return
-        self._files_left -= 1
-        if self._files_left < 0:
-            raise InputError(f"{path} is among more than {_MOST_FILES} files, fewer are needed")
         with new_file(folder, remote.name) as file:
             self._left -= self._files.download(path, file, self._left).size
 
@@ -214,14 +220,14 @@ class _Fetching:
             raise InputError(f"{path} lies more than {DEPTH} folders deep, needs fewer")
         os.mkdir(remote.name, 0o700, dir_fd=folder)
         with _opened(remote.name, folder) as inner:
-            for entry in self._files.inside(path):
+            for entry in self._files.inside(path, _MOST_ENTRIES):
                 self._fetch(f"{path}/{entry.name}", entry, inner, depth - 1)
 
     def _fetch_parts(self, path: str) -> None:
         shapefile = PurePosixPath(path)
         wanted = {shapefile.with_suffix(ending).name.lower() for ending in SHAPEFILE_PARTS}
         parent = str(shapefile.parent)
-        for entry in self._files.inside("" if parent == "." else parent):
+        for entry in self._files.inside("" if parent == "." else parent, _MOST_ENTRIES):
             if entry.name.lower() in wanted and not entry.is_folder:
                 self._fetch(str(shapefile.with_name(entry.name)), entry, self._folder, DEPTH)
 

@@ -18,7 +18,7 @@ from landcover.beneath import walk_beneath
 
 MOST_ENTRIES = 500_000
 MOST_SECONDS = 20.0
-_DEEPEST = 64
+DEEPEST = 64
 _BLOCK = 512  # bytes, the unit of st_blocks whatever the file system (man 2 stat)
 
 Parts = tuple[str, ...]
@@ -47,11 +47,14 @@ class Usage:
         used: bytes on the disk; of a measurement that is not whole, at least so many.
         is_whole: whether all was counted within the bounds.
         biggest: places that hold most, none inside another, the biggest first.
+        is_countable: whether more time would do. If not, there are too many files and folders, or
+            folders too deep in one another, and any amount may lie behind them.
     """
 
     used: int
     is_whole: bool
     biggest: tuple[Place, ...]
+    is_countable: bool = True
 
 
 def measure(
@@ -90,8 +93,8 @@ class _Walk:
     entries_left: int
     deadline: float
     places: int
-    is_cut: bool = False
-    is_too_deep: bool = False
+    is_late: bool = False
+    is_too_much: bool = False
     folders: dict[Parts, int] = field(default_factory=dict)
     files: list[tuple[int, Parts]] = field(default_factory=list)  # a heap of the biggest
     linked: set[tuple[int, int]] = field(default_factory=set)
@@ -108,20 +111,21 @@ class _Walk:
                     continue
                 if not stat.S_ISDIR(known.st_mode):
                     self._add(parts, name, known)
-                elif len(parts) < _DEEPEST:
+                elif len(parts) < DEEPEST:
                     waiting.append((*parts, name))
                 else:
-                    self.is_too_deep = True
+                    self.is_too_much = True
 
     def usage(self, places: int) -> Usage:
         totals = dict(self.folders)
         for parts in sorted(totals, key=len, reverse=True):
             if parts:
                 totals[parts[:-1]] += totals[parts]
-        is_whole = not (self.is_cut or self.is_too_deep)
+        is_whole = not (self.is_late or self.is_too_much)
         sizes = {parts: (size, False) for size, parts in self.files}
         sizes |= {parts: (size, True) for parts, size in totals.items()}
-        return Usage(totals[()], is_whole, tuple(_biggest(sizes, places)))
+        biggest = tuple(_biggest(sizes, places))
+        return Usage(totals[()], is_whole, biggest, is_countable=not self.is_too_much)
 
     def _entries(self, top: int, parts: Parts) -> Iterator[tuple[str, os.stat_result]]:
         # a folder may be closed to us, be gone, or have become a link since its parent was read
@@ -137,9 +141,9 @@ class _Walk:
 
     def _is_over(self) -> bool:
         self.entries_left -= 1
-        if self.entries_left < 0 or time.monotonic() > self.deadline:
-            self.is_cut = True
-        return self.is_cut
+        self.is_too_much |= self.entries_left < 0
+        self.is_late = time.monotonic() > self.deadline
+        return self.entries_left < 0 or self.is_late
 
     def _add(self, parts: Parts, name: str, known: os.stat_result) -> None:
         if known.st_nlink > 1:

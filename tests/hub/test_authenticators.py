@@ -66,6 +66,12 @@ def test_nextcloud_decides_by_its_groups(cloud):
     assert authenticator.enable_auth_state is True
 
 
+def test_nextcloud_is_asked_before_a_server_starts_and_every_five_minutes(cloud):
+    authenticator = NextcloudOAuthenticator(config=cloud)
+    assert authenticator.refresh_pre_spawn is True
+    assert authenticator.auth_refresh_age == 300
+
+
 def test_tokens_never_follow_a_redirect_nor_wait_for_ever(cloud):
     authenticator = NextcloudOAuthenticator(config=cloud)
     assert authenticator.http_request_kwargs["follow_redirects"] is False

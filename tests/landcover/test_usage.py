@@ -87,12 +87,14 @@ def test_names_that_are_left_out_do_not_count(home, fill):
     assert measure(home, leave_out=("shared",)).used == used
 
 
-@pytest.mark.parametrize("bound", [{"most_entries": 3}, {"most_seconds": 0.0}])
-def test_measurement_ends_at_its_bounds_and_says_so(home, fill, bound):
+@pytest.mark.parametrize(
+    ("bound", "is_countable"), [({"most_entries": 3}, False), ({"most_seconds": 0.0}, True)]
+)
+def test_measurement_ends_at_its_bounds_and_says_so(home, fill, bound, is_countable):
     for i in range(10):
         fill(f"{i}.tif", 1)
     usage = measure(home, **bound)
-    assert not usage.is_whole
+    assert (usage.is_whole, usage.is_countable) == (False, is_countable)
     assert usage.used <= 4 * MIB
 
 
@@ -104,7 +106,8 @@ def test_very_deep_folders_end_the_walk(home):
         os.close(deep)
         deep = deeper
     os.close(deep)
-    assert not measure(home).is_whole
+    usage = measure(home)
+    assert (usage.is_whole, usage.is_countable) == (False, False)
 
 
 def test_folder_that_may_not_be_read_is_passed_over(home, fill):

@@ -30,6 +30,7 @@ from wsgidav.wsgidav_app import WsgiDAVApp
 
 FILES, UPLOADS = "/remote.php/dav/files", "/remote.php/dav/uploads"
 _SHARES = "/apps/files_sharing/api/v1/shares"
+_CREEP_SECONDS = 0.02
 _WRITING = ("PUT", "MKCOL", "DELETE", "MOVE", "COPY", "PROPPATCH")
 _EXCEPTIONS = {401: "NotAuthenticated", 403: "Forbidden", 404: "NotFound",
                429: "TooManyRequests", 503: "ServerMaintenanceMode",
@@ -154,6 +155,15 @@ class StandIn:
     def stall(self, method: str, after: int = 0, times: int = 1, part: str = ""):
         """Say nothing more after so many bytes, until the server is closed."""
         self._faults.append(Fault(method, self._cut(after, self._released.wait), times, part))
+
+    def creep(self, method: str, times: int = 1, part: str = ""):
+        """Answer a byte at a time, as long as somebody listens and the server is not closed."""
+
+        def act(environ, start_response):
+            sent = (bytes([byte]) for byte in b"".join(self._answered(environ, start_response)))
+            return (byte for byte in sent if not self._released.wait(_CREEP_SECONDS))
+
+        self._faults.append(Fault(method, act, times, part))
 
     def methods(self, part: str = "") -> list[str]:
         return [seen.method for seen in self.seen if part in seen.path]
@@ -315,10 +325,7 @@ class StandIn:
     def _ocs(self, environ, start_response, path, uid):
         if uid is None:
             return self._said(start_response, 401, [], "Current user is not logged in", 997)
-        version, _, route = path.removeprefix("/ocs/").partition(".php")
-        if route == f"/cloud/users/{uid}" and version == "v1":
-            groups = sorted(group for group, members in self.groups.items() if uid in members)
-            return self._said(start_response, 200, {"id": uid, "groups": groups}, code=100)
+        route = path.partition(".php")[2]
         if route == _SHARES:
             act = {"GET": self._listed, "POST": self._shared}[environ["REQUEST_METHOD"]]
             return act(environ, start_response, uid)

@@ -40,6 +40,16 @@ def folder(server):
         nextcloud.files.delete(name)
 
 
+def listing_of(*names, size="1", modified="", more=""):
+    """What a server says of files, the first of which is asked for."""
+    entry = "<d:response><d:href>/remote.php/dav/files/anna/{}</d:href><d:propstat><d:prop>" \
+        f"<d:resourcetype/><d:getcontentlength>{size}</d:getcontentlength>" \
+        f"<d:getlastmodified>{modified}</d:getlastmodified></d:prop>" \
+        "<d:status>HTTP/1.1 200 OK</d:status></d:propstat></d:response>"  # fmt: skip
+    entries = "".join(map(entry.format, names))
+    return f'<d:multistatus xmlns:d="DAV:">{entries}{more}</d:multistatus>'.encode()
+
+
 def content_of(target):
     target.seek(0)
     return target.read()
@@ -51,7 +61,7 @@ def content_of(target):
 def test_a_file_goes_there_and_back_whatever_its_name(folder, local, target, name):
     remote, top = folder
     remote.upload(local(b"a map"), f"{top}/{name}")
-    assert [entry.name for entry in remote.inside(top)] == [name]
+    assert [entry.name for entry in remote.inside(top, 9)] == [name]
     assert remote.download(f"{top}/{name}", target, MOST).size == 5
     assert content_of(target) == b"a map"
 
@@ -68,7 +78,7 @@ def test_a_file_of_any_size_is_the_same_afterwards(folder, local, target, size, 
     assert (known.size, known.modified, known.is_folder) == (size, 1_700_000_000, False)
     remote.download(f"{top}/deep/er/map.tif", target, MOST)
     assert content_of(target) == content
-    assert [entry.name for entry in remote.inside(f"{top}/deep/er")] == ["map.tif"]
+    assert [entry.name for entry in remote.inside(f"{top}/deep/er", 9)] == ["map.tif"]
 
 
 @pytest.mark.parametrize("size", [0, 10, 6 * MIB])
@@ -84,14 +94,18 @@ def test_a_file_that_is_there_is_overwritten_only_when_asked(
     remote.upload(local(b"n" * size), f"{top}/map.tif", replace=True)
     remote.download(f"{top}/map.tif", target, MOST)
     assert content_of(target) == b"n" * size
-    assert len(remote.inside(top)) == 1
+    assert len(remote.inside(top, 9)) == 1
 
 
 def test_what_is_not_there_is_said(folder, target):
     remote, top = folder
     remote.make_folder(top)
     remote.make_folder(top)
-    for ask in (remote.stat, remote.inside, lambda path: remote.download(path, target, MOST)):
+    for ask in (
+        remote.stat,
+        lambda path: remote.inside(path, 9),
+        lambda path: remote.download(path, target, MOST),
+    ):
         with pytest.raises(NameRefused, match="there is no"):
             ask(f"{top}/nothing")
     with pytest.raises(InputError, match="is a folder, needs a file"):
@@ -118,12 +132,11 @@ def test_a_broken_download_goes_on_where_it_stopped(annas, dav, target):
     annas.files.download("map.tif", target, MOST)
     assert content_of(target) == content
     asked = [s.headers.get("Range") for s in dav.stand_in.seen if s.method == "GET"]
-    assert asked[0] is None
-    assert set(asked[1:]) == {f"bytes={2 * MIB}-"}
+    assert asked == [None, *(f"bytes={2 * MIB + more}-" for more in (5, 10, 15))]
 
 
 def test_a_download_that_never_gets_on_is_given_up(annas, dav, target):
-    (dav.stand_in.files("anna") / "map.tif").write_bytes(b"a map")
+    (dav.stand_in.files("anna") / "map.tif").write_bytes(b"a larger map")
     dav.stand_in.break_off("GET", 2, times=99)
     with pytest.raises(Stalled, match="try again later"):
         annas.files.download("map.tif", target, MOST)
@@ -156,7 +169,7 @@ def test_a_listener_ends_a_download(annas, dav, target):
     def stop(fraction, sentence):
         raise Stopped(sentence)
 
-    with progress_to(stop), pytest.raises(Stopped, match=r"fetching map\.tif, 33 %"):
+    with progress_to(stop), pytest.raises(Stopped, match=r"fetching map\.tif, \d+ %"):
         annas.files.download("map.tif", target, MOST)
 
 
@@ -235,8 +248,8 @@ def test_an_overwriting_upload_that_breaks_off_leaves_the_old_file(annas, dav, l
 def test_maintenance_is_said_everywhere(annas, dav, local):
     dav.stand_in.maintenance = True
     for ask in (
-        annas.groups,
         annas.shares.received,
+        lambda: annas.files.stat("map.tif"),
         lambda: annas.files.upload(local(), "map.tif"),
     ):
         with pytest.raises(Maintenance):
@@ -271,7 +284,7 @@ def test_a_token_that_is_replaced_meanwhile_is_asked_for_again(dav, local):
 
 def test_an_expired_token_is_said_and_not_tried_twice(dav):
     with Nextcloud(lambda: Access(dav.url, "anna", "expired"), Patience()) as annas:
-        for ask in (annas.groups, annas.shares.received, lambda: annas.files.stat("a")):
+        for ask in (annas.shares.received, lambda: annas.files.stat("a")):
             dav.stand_in.seen.clear()
             with pytest.raises(NotSignedIn, match="sign out of the geoportal and in again"):
                 ask()
@@ -288,6 +301,44 @@ def test_a_server_that_falls_silent_is_left(dav, target, after):
         dav.stand_in.stall("PROPFIND")
         with pytest.raises(Stalled):
             annas.files.stat("map.tif")
+
+
+def test_an_answer_that_creeps_is_left(dav, target):
+    (dav.stand_in.files("anna") / "map.tif").write_bytes(b"1" * 500)
+    dav.stand_in.creep("GET", times=99)
+    with dav.of("anna", IMPATIENT) as annas:
+        with pytest.raises(Stalled, match="sends next to nothing"):
+            annas.files.download("map.tif", target, MOST)
+        assert dav.stand_in.methods("map.tif").count("GET") == files.ATTEMPTS
+        dav.stand_in.creep("PROPFIND")
+        with pytest.raises(Stalled, match="sends next to nothing"):
+            annas.files.stat("map.tif")
+
+
+def test_an_answer_that_is_no_file_has_to_be_there_in_time(dav):
+    with dav.of("anna", Patience(answer=0.1, rate=0)) as annas:
+        for method, ask in (
+            ("PROPFIND", lambda: annas.files.stat("")),
+            ("GET", annas.shares.received),
+        ):
+            dav.stand_in.creep(method)
+            with pytest.raises(Stalled, match="takes too long to answer"):
+                ask()
+
+
+def test_a_listener_is_heard_while_a_file_creeps(dav, target):
+    (dav.stand_in.files("anna") / "map.tif").write_bytes(b"1" * 500)
+    dav.stand_in.creep("GET")
+
+    def stop(fraction, sentence):
+        raise Stopped(sentence)
+
+    with (
+        dav.of("anna", Patience(rate=0)) as annas,
+        progress_to(stop),
+        pytest.raises(Stopped, match=r"fetching map\.tif, \d %"),
+    ):
+        annas.files.download("map.tif", target, MOST)
 
 
 def test_a_server_that_is_not_there_is_said(dav):
@@ -317,13 +368,16 @@ def test_no_other_server_gets_the_token(annas, dav, tmp_path):
     "body",
     [b"", b"<html>", b"{}", b'{"ocs": 3}', b'{"ocs": {"meta": {}, "data": 5}}', b"\xff\xfe",
      b'<?xml version="1.0"?><d:multistatus xmlns:d="DAV:"><d:response/></d:multistatus>',
-     b'<?xml version="1.0"?><!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>'],
+     b'<?xml version="1.0"?><!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>',
+     b'<!DOCTYPE a [<!ENTITY b "9">]>' + listing_of("a", size="&b;"),
+     listing_of("a", size="-9"), listing_of("a", size="many"), listing_of("a", modified="soon"),
+     listing_of("a", modified=f"Sun, 01 Jan {10**20} 00:00:00 GMT"), b"[" * 100_000,
+     listing_of("a").replace(b"<d:prop>", b"<d:prop>" + b"<a>" * 40 + b"</a>" * 40)],
 )  # fmt: skip
 def test_an_answer_that_makes_no_sense_is_said(annas, dav, body):
     for method, ask in (
         ("PROPFIND", lambda: annas.files.stat("a")),
         ("GET", annas.shares.received),
-        ("GET", annas.groups),
         ("POST", lambda: annas.shares.with_user("a", "boris")),
     ):
         dav.stand_in.answer(method, 200, body=body)
@@ -340,15 +394,38 @@ def test_an_answer_that_never_ends_is_left(annas, dav, monkeypatch):
 
 def test_a_listing_names_no_other_folder(annas, dav):
     (dav.stand_in.files("anna") / "a").mkdir()
-    entry = "<d:response><d:href>/remote.php/dav/files/anna/{}</d:href><d:propstat><d:prop>" \
-        "<d:resourcetype/><d:getcontentlength>1</d:getcontentlength></d:prop>" \
-        "<d:status>HTTP/1.1 200 OK</d:status></d:propstat></d:response>"  # fmt: skip
     for name in ("a/..", "a/%2e%2e", "a/x%00y"):
-        entries = entry.format("a") + entry.format(name)
-        body = f'<?xml version="1.0"?><d:multistatus xmlns:d="DAV:">{entries}'
-        dav.stand_in.answer("PROPFIND", 207, body=f"{body}</d:multistatus>".encode())
+        dav.stand_in.answer("PROPFIND", 207, body=listing_of("a", name))
         with pytest.raises(LandcoverError):
-            annas.files.inside("a")
+            annas.files.inside("a", 9)
+
+
+def test_a_listing_is_never_a_tree_in_memory(annas, dav):
+    dav.stand_in.answer("PROPFIND", 207, body=listing_of("a", "a/b", more="<a/>" * (MIB // 2)))
+    tracemalloc.start()
+    assert [entry.name for entry in annas.files.inside("a", 1)] == ["b"]
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 10 * MIB  # five times the answer; a tree of it has fifty
+
+
+def test_a_tag_that_does_not_end_is_left(annas, dav):
+    tag = b"<a " + b" ".join(b"a%d=''" % number for number in range(MIB // 4)) + b"/>"
+    dav.stand_in.answer("PROPFIND", 207, body=listing_of("a").replace(b"</d:prop>", tag))
+    tracemalloc.start()
+    with pytest.raises(NextcloudError, match="makes no sense"):
+        annas.files.stat("a")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 20 * MIB
+
+
+def test_a_folder_may_hold_so_much_and_no_more(annas, dav):
+    names = [f"a/{number}" for number in range(3)]
+    dav.stand_in.answer("PROPFIND", 207, times=2, body=listing_of("a", *names))
+    assert len(annas.files.inside("a", 3)) == 3
+    with pytest.raises(InputError, match="a holds more than 2 files and folders, needs fewer"):
+        annas.files.inside("a", 2)
 
 
 def test_a_large_file_never_lies_in_memory(annas, dav, local, target):

@@ -2,12 +2,15 @@
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
 from landcover import storage
-from landcover.errors import InputError, LandcoverError, NameRefused
+from landcover.errors import InputError, LandcoverError, NameRefused, Stopped
 from landcover.nextcloud import access
+from landcover.progress import progress_to
 from landcover.storage import remote
 
 EVE = "Eve Smith@Lab.org"
@@ -121,9 +124,32 @@ def test_too_much_is_not_fetched(eve, annas, dav, monkeypatch, tmp_path):
     assert fetch_into(tmp_path / "all", 120) == "labels"
     with pytest.raises(InputError, match="are fetched"):
         fetch_into(tmp_path / "large", 100)
-    monkeypatch.setattr(remote, "_MOST_FILES", 2)
-    with pytest.raises(InputError, match="is among more than 2 files"):
+    monkeypatch.setattr(remote, "_MOST_ENTRIES", 4)
+    with pytest.raises(InputError, match="c is among more than 4 files and folders"):
         fetch_into(tmp_path / "many", 120)
+    monkeypatch.setattr(remote, "_MOST_ENTRIES", 2)
+    with pytest.raises(InputError, match="labels holds more than 2 files and folders"):
+        fetch_into(tmp_path / "wide", 120)
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, Path.touch])
+def test_whoever_waits_for_many_empty_folders_or_files_can_stop(eve, annas, dav, make):
+    (annas / "labels").mkdir()
+    for number in range(20):
+        make(annas / f"labels/{number:02}")
+    name = f"received/{eve('labels')}/labels"
+    said = []
+
+    def listen(fraction, sentence):
+        said.append(sentence)
+        if len(said) == 3:
+            dav.stand_in.seen.clear()
+            raise Stopped("dismissed")
+
+    with progress_to(listen), pytest.raises(Stopped):
+        storage.fetch(name)
+    assert said == ["fetching labels", "fetching 00", "fetching 01"]
+    assert dav.stand_in.seen == []
 
 
 def test_nothing_is_left_of_a_fetch_that_failed(eve, annas, dav, tmp_path):
@@ -183,6 +209,30 @@ def test_what_was_stored_and_deleted_here_is_read_and_shared_by_its_name(eve, ev
     share = storage.share("home/maps/ice.tif", user="anna")
     assert share.received_as.endswith("/ice.tif")
     assert dav.stand_in.methods().count("PUT") == 1
+
+
+def test_a_server_stores_shares_and_gives_back_by_the_same_name(server, monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    owner, other = server.users
+    folder = f"test {uuid4().hex[:8]}"
+    (tmp_path / folder).mkdir()
+    (tmp_path / folder / "ice #1.tif").write_bytes(b"a map")
+    monkeypatch.setattr(access, "token_service", lambda: server.access(owner))
+    with server.of(owner) as theirs:
+        try:
+            path = storage.store(f"home/{folder}/ice #1.tif")
+            assert theirs.files.stat(path).size == 5
+            (tmp_path / folder / "ice #1.tif").unlink()
+            (tmp_path / folder).rmdir()
+            assert storage.fetch(f"home/{folder}/ice #1.tif").read_bytes() == b"a map"
+            assert [p.name for p in storage.fetch(f"home/{folder}").iterdir()] == ["ice #1.tif"]
+            share = storage.share(f"home/{folder}/ice #1.tif", user=other)
+            monkeypatch.setattr(access, "token_service", lambda: server.access(other))
+            assert storage.fetch(share.received_as).read_bytes() == b"a map"
+            with pytest.raises(NameRefused, match="there is no home/"):
+                storage.fetch(f"home/{folder}/ice #1.tif")
+        finally:
+            theirs.files.delete(f"Geoportal/home/{folder}")
 
 
 @pytest.mark.parametrize(

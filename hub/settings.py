@@ -59,7 +59,6 @@ class Settings(Strict):
         self.authenticator.configure(c)
         self.spawner.configure(c, self.profiles)
         self.own_images.configure(c)
-        subdomains.configure(c)
         cloud = self.authenticator
         services.configure(
             c,
@@ -92,6 +91,7 @@ def configure(c: Config) -> None:
     machine = Machine.from_environment(os.environ)
     settings = load(machine.settings)
     settings.configure(c)
+    subdomains.configure(c, settings.spawner.wps_url)
     is_local = isinstance(settings.spawner, Local)
     if is_local:
         machine.keep_private()

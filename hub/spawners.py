@@ -40,6 +40,11 @@ class Local(Strict):
         """Where services of the hub reach users' servers."""
         return Machine.from_environment(os.environ).url
 
+    @property
+    def wps_url(self) -> str:
+        """Where users' servers reach the WPS."""
+        return Machine.from_environment(os.environ).wps_url
+
     def configure(self, c: Config, profiles: Sequence[Profile]) -> None:
         """Run servers, proxy and database on this machine; profiles are for clusters."""
         machine = Machine.from_environment(os.environ)

@@ -5,13 +5,24 @@ hub's: whoever opens it while signed in hands over their account. With JupyterHu
 the server of bob is at bob.geo.example.org, and the hub and its services share geo.example.org.
 """
 
+from urllib.parse import urlsplit
+
 from jupyterhub.utils import subdomain_hook_idna
 from traitlets.config import Config
 
 
-def configure(c: Config) -> None:
-    """Say which host is whose; it is of no consequence without JupyterHub.subdomain_host."""
+def configure(c: Config, wps_url: str) -> None:
+    """Say which host is whose; it is of no consequence without JupyterHub.subdomain_host.
+
+    Args:
+        c: the hub's configuration, with its services.
+        wps_url: where users' servers reach the WPS through the proxy, by a name from inside.
+    """
     c.JupyterHub.subdomain_hook = host_of
+    inside = urlsplit(wps_url)
+    if are_used(c) and inside.hostname != urlsplit(c.JupyterHub.subdomain_host).hostname:
+        (target,) = (s["url"] for s in c.JupyterHub.services if s["name"] == "wps")
+        c.Proxy.extra_routes = {f"{inside.hostname}{inside.path}": target}
 
 
 def are_used(c: Config) -> bool:

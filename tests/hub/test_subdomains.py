@@ -14,7 +14,7 @@ from playwright.sync_api import Page, expect
 from traitlets.config import Config
 
 from benchmarks.served import until
-from hub import launcher, subdomains
+from hub import launcher, processes, subdomains
 from hub.client import local_session
 from hub.machine import Machine, free_port
 from tests.browser import PATIENCE, chromium, new_page
@@ -50,8 +50,8 @@ _CONFIG = """
 from hub.settings import configure
 
 c = get_config()
-configure(c)
 c.JupyterHub.subdomain_host = {host!r}
+configure(c)
 c.JupyterHub.services.append({{"name": "test", "api_token": {token!r}}})
 c.JupyterHub.load_roles.append(
     {{"name": "test", "scopes": ["admin:users", "admin:servers"], "services": ["test"]}}
@@ -61,13 +61,24 @@ c.JupyterHub.load_roles.append(
 
 def test_the_host_of_a_user_is_one_label_and_services_stay_with_the_hub():
     c = Config()
-    subdomains.configure(c)
+    subdomains.configure(c, "http://proxy-public/services/wps/")
+    assert "Proxy" not in c
     host_of = c.JupyterHub.subdomain_hook
     assert host_of("bob", "geo.example.org", "user") == "bob.geo.example.org"
     odd = host_of("eve smith@lab.org", "geo.example.org", "user")
     assert odd.endswith(".geo.example.org")
     assert odd.count(".") == 3
     assert host_of("wps", "geo.example.org", "service") == "geo.example.org"
+
+
+@pytest.mark.parametrize("name", ["proxy-public", "geo.example.org"])
+def test_the_wps_is_found_by_its_name_inside_too(name):
+    c = Config()
+    c.JupyterHub.subdomain_host = "https://geo.example.org"
+    c.JupyterHub.services = [{"name": "wps", "url": "http://geoportal-wps:8000"}]
+    subdomains.configure(c, f"http://{name}/services/wps/")
+    routes = {"proxy-public/services/wps/": "http://geoportal-wps:8000"}
+    assert c.Proxy.get("extra_routes", {}) == (routes if name == "proxy-public" else {})
 
 
 class _Hub:
@@ -171,3 +182,8 @@ def test_a_user_works_on_a_host_of_their_own(hub: _Hub, page: Page) -> None:
     page.goto(f"{hub.url}/hub/spawn")
     page.wait_for_selector(".jp-LauncherCard")
     assert page.url.startswith(f"http://eve.geo.localhost:{hub.machine.port}/user/eve/lab")
+    (server,) = processes.marked({"JUPYTERHUB_SERVICE_PREFIX": "/user/eve/"} | hub.machine.mark)
+    given = server.environ()
+    with local_session() as session:
+        session.headers["Authorization"] = f"token {given['JUPYTERHUB_API_TOKEN']}"
+        assert session.get(f"{given['GEOPORTAL_WPS_URL']}jobs", timeout=60).json() == {"jobs": []}

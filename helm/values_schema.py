@@ -41,6 +41,9 @@ class Service(Camel):
     state_size: str = Field(pattern=_QUANTITY)
     state_storage_class: str
     resources: dict[str, Any]
+    extra_env: list[dict[str, Any]]
+    extra_volumes: list[dict[str, Any]]
+    extra_volume_mounts: list[dict[str, Any]]
 
 
 class Placement(Camel):
@@ -65,6 +68,7 @@ class Jobs(Camel):
     cuda_image: str
     most_cores: int = Field(ge=1)
     most_memory_mib: int = Field(ge=512)
+    most_gpus: int = Field(ge=1)
     longest_seconds: int = Field(ge=60)
     placement: Placements
 
@@ -76,10 +80,9 @@ class NetworkPolicy(Camel):
     wps_egress: list[dict[str, Any]]
 
 
-class Custom(BaseModel):
+class Custom(Strict):
     """What z2jh mounts into the hub as it is."""
 
-    model_config = ConfigDict(extra="allow")
     geoportal: Settings
 
 
@@ -109,6 +112,10 @@ def schema() -> dict[str, Any]:
     # a site that chooses this kind cannot take the other's keys out of values.yaml; the chart does
     others = dict.fromkeys(kinds["Nextcloud"]["properties"], True)
     kinds["SharedPassword"]["properties"] = others | kinds["SharedPassword"]["properties"]
+    # nobody's in values.yaml; geoportal.check asks for them in a sentence
+    for name in ("url", "callback_url"):
+        address = kinds["Nextcloud"]["properties"][name]
+        address["pattern"] = f"^$|{address['pattern']}"
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **made}
 
 

@@ -2,9 +2,11 @@
 
 import os
 import re
-from typing import ClassVar, Literal
+from ipaddress import ip_address
+from typing import Annotated, ClassVar, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from traitlets.config import Config
 
 from hub.errors import SettingsError
@@ -13,6 +15,24 @@ from hub.passwords import kept_password
 from hub.strict import Secret, Strict
 
 _CRYPT_KEY = re.compile(r"[0-9a-fA-F]{64}")
+
+
+def _encrypted(address: str) -> str:
+    """Refuse plain http, where tokens can be read on the way, except within one machine."""
+    parts = urlsplit(address)
+    if parts.scheme == "https" or _is_loopback(parts.hostname or ""):
+        return address
+    raise ValueError(f"{address} is not encrypted, needs https://...")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:  # a name
+        return host == "localhost"
+
+
+Encrypted = Annotated[str, AfterValidator(_encrypted)]
 
 
 class SharedPassword(Strict):
@@ -36,8 +56,13 @@ class Nextcloud(Strict):
     kind: Literal["nextcloud"]
     keeps_tokens: ClassVar[bool] = True
     """Whether the hub has tokens of its users for another service."""
-    url: str = Field(pattern=r"^https?://\S+[^/\s]$", description="of Nextcloud, no slash at end")
-    callback_url: str = Field(description="as registered there: https://HUB/hub/oauth_callback")
+    url: Encrypted = Field(
+        pattern=r"^https?://\S+[^/\s]$", description="of Nextcloud, no slash at end"
+    )
+    callback_url: Encrypted = Field(
+        pattern=r"^https?://[^/\s]+/(\S+/)?oauth_callback$",
+        description="as registered there: https://HUB/hub/oauth_callback",
+    )
     client_id: Secret
     client_secret: Secret
     crypt_key: Secret = Field(description="32 bytes in hex; encrypts users' tokens at rest")

@@ -232,22 +232,27 @@ class Examiner:
         return dict(made)
 
     async def _hub(self, path: str, method: str = "GET", body: str | None = None) -> bytes:
-        return await self._fetch(f"{self.hub_url}{path}", self.token, method, body)
+        return await self._fetch(f"{self.hub_url}{path}", _bearing(self.token), method, body)
 
     async def _of(self, server: _Server, secret: str, path: str) -> bytes:
-        # a subdomain of its own comes with its whole address
-        base = server.url if urlsplit(server.url).netloc else f"{self.proxy_url}{server.url}"
-        return await self._fetch(f"{base}{path}?no_track_activity=1", secret)
+        address = urlsplit(server.url)  # with its host, if it has one of its own
+        host = {"Host": address.netloc} if address.netloc else {}
+        url = f"{self.proxy_url}{address.path}{path}?no_track_activity=1"
+        return await self._fetch(url, _bearing(secret) | host)
 
     async def _fetch(
-        self, url: str, secret: str, method: str = "GET", body: str | None = None
+        self, url: str, headers: dict[str, str], method: str = "GET", body: str | None = None
     ) -> bytes:
         request = HTTPRequest(
-            url, method, {"Authorization": f"token {secret}"}, body,
+            url, method, headers, body,
             connect_timeout=_ANSWER_SECONDS, request_timeout=_ANSWER_SECONDS,
             follow_redirects=False,
         )  # fmt: skip
         return (await self._client.fetch(request)).body
+
+
+def _bearing(token: str) -> dict[str, str]:
+    return {"Authorization": f"token {token}"}
 
 
 def _tokens(server: _Server) -> str:

@@ -6,16 +6,24 @@ tell of a trouble long gone.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hub import entry_check
+from hub.findings import LETTERS, Finding, Surroundings, shortened
+from hub.pod_facts import (
+    Pod,
+    condition_of,
+    is_about,
+    limit_of,
+    moment,
+    on_node,
+    status_of,
+    statuses,
+)
+from hub.quantities import memory, size
+from hub.scheduling import unscheduled
 
-Pod = Mapping[str, Any]
-
-GPU = "nvidia.com/gpu"
 _NOTEBOOK = "notebook"  # kubespawner's name of the container
 _PULL_FAILURES = (
     "ErrImagePull",
@@ -27,68 +35,13 @@ _PULL_FAILURES = (
 )
 _CREATION_FAILURES = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError")
 _DENIED = ("denied", "unauthorized", "authorization", "forbidden", "authentication required")
-_IN_THE_WAY = (
-    "A file of yours may lie where a folder is mounted: rename what is called shared or team in "
-    "your home directory, or ask an administrator to."
+# runc's words for a file, or a link that leads nowhere good, where a folder is to be mounted
+_IN_THE_WAY = re.compile(
+    r'error mounting .* at "(?P<folder>[^"]+)".*'
+    r"(not a directory|inside /proc|not of type proc|too many levels of symbolic links)",
+    re.DOTALL,
 )
-_LINES, _LETTERS = 8, 800
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What keeps a server from starting, or what it is doing.
-
-    Attributes:
-        kind: one word for the log, such as gpu or image.
-        sentence: what is the matter.
-        hope: what comes by itself if it is waited for.
-        remedy: what the reader can do, whether it is waited for or not.
-        in_vain: what is the matter once it was waited for in vain; the same if empty.
-        is_final: whether waiting is of no use.
-        progress: how far the start has come, in percent.
-        since: when it began, if that is known.
-    """
-
-    kind: str
-    sentence: str
-    hope: str = ""
-    remedy: str = ""
-    in_vain: str = ""
-    is_final: bool = False
-    progress: int = 20
-    since: datetime | None = None
-
-    def text(self, now: datetime) -> str:
-        """Return all that is to be said, as one line."""
-        waited = _waited(self.since, now) if self.since else ""
-        return " ".join(filter(None, (self.sentence, waited, self.hope, self.remedy)))
-
-    def given_up(self, seconds: float) -> "Finding":
-        """Return what is said after so long, when nobody waits any more."""
-        return Finding(
-            self.kind,
-            f"{self.in_vain or self.sentence} It was given up after {_span(seconds)}.",
-            remedy=self.remedy or "Start again; if it happens again, tell an administrator.",
-            is_final=True,
-        )
-
-
-@dataclass(frozen=True)
-class Surroundings:
-    """What is known beside the pod itself.
-
-    Attributes:
-        events: the pod's events, oldest first.
-        sizes: bytes of images that were fetched before, by name.
-        gpus: how many GPUs the cluster has; None if nobody may look.
-        holders: GPUs that servers hold, by user; empty for readers who may not know.
-    """
-
-    events: Sequence[Mapping[str, Any]] = ()
-    sizes: Mapping[str, int] = field(default_factory=dict)
-    gpus: int | None = None
-    holders: Mapping[str, int] = field(default_factory=dict)
-
+_LINES = 8
 
 ASKED = Finding(
     "asked",
@@ -110,18 +63,25 @@ def diagnose(pod: Pod | None, around: Surroundings) -> Finding:
         return ASKED
     if pod["metadata"].get("deletionTimestamp"):
         return ENDING
-    for look in (_refused_at_entry, _ended, _unscheduled, _container_in_trouble, _creating):
+    for look in (
+        _in_the_way,
+        _refused_at_entry,
+        _ended,
+        unscheduled,
+        _container_in_trouble,
+        _creating,
+    ):
         found = look(pod, around)
         if found:
             return found
-    if _condition(pod, "ContainersReady").get("status") == "True":
+    if condition_of(pod, "ContainersReady").get("status") == "True":
         return Finding(
             "starting",
             f"{_told_at_entry(pod)}The server has started and is about to answer.",
             in_vain=f"{_told_at_entry(pod)}The server has started and does not answer.",
             progress=80,
         )
-    placed = f"Your server has a place{_on_node(pod)}"
+    placed = f"Your server has a place{on_node(pod)}"
     return Finding("placed", f"{placed}.", in_vain=f"{placed} and has not started.", progress=30)
 
 
@@ -137,11 +97,11 @@ def refused(code: int, message: str) -> Finding:
     if code < 500 and code != 429:
         return Finding(
             "refused",
-            f"Kubernetes does not admit this server: {_shortened(message)}",
+            f"Kubernetes does not admit this server: {shortened(message)}",
             remedy="Tell an administrator: this profile and the rules of the cluster do not fit.",
             is_final=True,
         )
-    return unanswered(f"{code}: {_shortened(message)}" if message else str(code))
+    return unanswered(f"{code}: {shortened(message)}" if message else str(code))
 
 
 def unanswered(reason: str) -> Finding:
@@ -154,7 +114,28 @@ def unanswered(reason: str) -> Finding:
     )
 
 
-# --- an image that was looked into
+def _in_the_way(pod: Pod, around: Surroundings) -> Finding | None:
+    """Tell of what no server can take away, because none starts while it is there."""
+    for status in statuses(pod):
+        if found := _IN_THE_WAY.search(" ".join(_told_by_runtime(status))):
+            return Finding(
+                "in-the-way",
+                "The server cannot be started: something that is no folder lies where "
+                f"{shortened(found['folder'])} belongs.",
+                remedy="Rename it where your home directory shows without a server, as in "
+                "Nextcloud; or ask an administrator to, on the volume.",
+                is_final=True,
+            )
+    return None
+
+
+def _told_by_runtime(status: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what was said of a container that did not come to be; not what a program said."""
+    yield (status.get("state", {}).get("waiting") or {}).get("message", "")
+    for which in ("state", "lastState"):
+        ended = status.get(which, {}).get("terminated") or {}
+        if ended.get("reason") in entry_check.NEVER_RAN:
+            yield ended.get("message", "")
 
 
 def _refused_at_entry(pod: Pod, around: Surroundings) -> Finding | None:
@@ -169,9 +150,6 @@ def _told_at_entry(pod: Pod) -> str:
     return f"{verdict.sentence} " if verdict else ""
 
 
-# --- a pod that has ended
-
-
 def _ended(pod: Pod, around: Surroundings) -> Finding | None:
     status = pod["status"]
     if status.get("phase") not in ("Failed", "Succeeded"):
@@ -179,134 +157,24 @@ def _ended(pod: Pod, around: Surroundings) -> Finding | None:
     if status.get("reason") == "Evicted":
         return Finding(
             "evicted",
-            f"The node put your server out: {_shortened(status.get('message', ''))}",
+            f"The node put your server out: {shortened(status.get('message', ''))}",
             remedy="Start again, with more memory if you can; or tell an administrator.",
             is_final=True,
         )
-    ended = _state(pod, _NOTEBOOK).get("state", {}).get("terminated")
+    ended = status_of(pod, _NOTEBOOK).get("state", {}).get("terminated")
     if ended and not status.get("reason"):
         return _crashed(pod, _NOTEBOOK, ended, is_final=True)
     reason = ": ".join(filter(None, (status.get("reason"), status.get("message"))))
     return Finding(
         "ended",
-        f"Kubernetes ended your server ({_shortened(reason) or status['phase']}).",
+        f"Kubernetes ended your server ({shortened(reason) or status['phase']}).",
         remedy="Start again; if it happens again, tell an administrator.",
         is_final=True,
     )
 
 
-# --- a pod without a node
-
-
-def _unscheduled(pod: Pod, around: Surroundings) -> Finding | None:
-    condition = _condition(pod, "PodScheduled")
-    if condition.get("status") != "False":
-        return None
-    message, since = condition.get("message", ""), _time(condition.get("lastTransitionTime"))
-    if "persistentvolumeclaim" in message.lower():
-        return _unbound(pod, message, since)
-    refusals = dict(_refusals(message))
-    short = {
-        name.removeprefix("Insufficient "): count
-        for name, count in refusals.items()
-        if name.startswith("Insufficient ")
-    }
-    total = int(match[1]) if (match := re.match(r"\d+/(\d+) nodes", message)) else 0
-    if GPU in short and (set(short) == {GPU} or short[GPU] == total):
-        return _without_gpu(pod, around, since)
-    return _without_room(pod, refusals, message, since)
-
-
-def _unbound(pod: Pod, message: str, since: datetime | None) -> Finding:
-    claims = ", ".join(
-        volume["persistentVolumeClaim"]["claimName"]
-        for volume in pod["spec"].get("volumes") or ()
-        if volume.get("persistentVolumeClaim")
-    )
-    is_missing = "not found" in message and "unbound" not in message
-    what = "does not exist" if is_missing else "has no volume yet"
-    return Finding(
-        "volume",
-        f"The storage is not ready: the volume claim {claims} {what}.",
-        "It goes on by itself as soon as there is a volume.",
-        "Your files are not touched; tell an administrator.",
-        since=since,
-    )
-
-
-def _without_gpu(pod: Pod, around: Surroundings, since: datetime | None) -> Finding:
-    asked = int(asked_for(pod).get(GPU, 1))
-    sentence = f"No GPU is free: your server asks for {asked} ({GPU})"
-    hope = "It starts by itself when one is given back."
-    remedy = "A profile without a GPU need not wait for one."
-    if around.gpus is not None:
-        sentence += f", the cluster has {around.gpus or 'none'}"
-        if around.gpus < asked:
-            hope, remedy = (
-                "",
-                "Choose a profile that asks for fewer or none, or tell an administrator.",
-            )
-    if around.holders:
-        names = ", ".join(f"{name} ({count})" for name, count in sorted(around.holders.items()))
-        sentence += f"; in use by {names}"
-    return Finding("gpu", f"{sentence}.", hope, remedy, since=since)
-
-
-def _without_room(
-    pod: Pod, refusals: Mapping[str, int], message: str, since: datetime | None
-) -> Finding:
-    asked = asked_for(pod)
-    words = [_refusal_words(reason, count, asked) for reason, count in sorted(refusals.items())]
-    reasons = "; ".join(words) or _shortened(message)
-    is_short = any(reason.startswith("Insufficient") for reason in refusals)
-    return Finding(
-        "room",
-        f"No node fits your server: {reasons}.",
-        "It may start when somebody stops a server." if is_short else "",
-        f"Choose {'a smaller' if is_short else 'another'} profile, or tell an administrator.",
-        since=since,
-    )
-
-
-_REFUSAL = re.compile(
-    r"(\d+) (Insufficient \S+?|Too many pods|node\(s\)[^,]*?|pod [^,]*?)(?=,|\.(?:\s|$)|$)"
-)
-
-
-def _refusals(message: str) -> Iterator[tuple[str, int]]:
-    """Yield the scheduler's reasons, each with the number of nodes that it holds for."""
-    reasons = message.split("preemption:")[0]
-    for count, reason in _REFUSAL.findall(reasons.partition(": ")[2]):
-        yield reason, int(count)
-
-
-def _refusal_words(reason: str, count: int, asked: Mapping[str, float]) -> str:
-    where = "1 node" if count == 1 else f"{count} nodes"
-    if reason.startswith("Insufficient "):
-        resource = reason.removeprefix("Insufficient ")
-        name, amount = _amount(resource, asked.get(resource))
-        return f"{where} lacks {name}{amount}" if count == 1 else f"{where} lack {name}{amount}"
-    if "untolerated taint" in reason:
-        taint = match[1] if (match := re.search(r"\{([^:}]*)", reason)) else "unknown"
-        return f"{where} reserved for others (taint {taint})"
-    if "affinity/selector" in reason or "node selector" in reason:
-        return f"{where} not of the kind that the profile wants (node selector or affinity)"
-    return f"{where}: {reason.removeprefix('node(s) ')}"
-
-
-def _amount(resource: str, asked: float | None) -> tuple[str, str]:
-    names = {"cpu": "cores", "memory": "memory", "ephemeral-storage": "disk", GPU: f"GPUs ({GPU})"}
-    if asked is None:
-        return names.get(resource, resource), ""
-    shown = memory(asked) if resource in ("memory", "ephemeral-storage") else f"{asked:g}"
-    return names.get(resource, resource), f", {shown} asked"
-
-
-# --- containers
-
-
 def _container_in_trouble(pod: Pod, around: Surroundings) -> Finding | None:
-    for status in _statuses(pod):
+    for status in statuses(pod):
         waiting = status.get("state", {}).get("waiting") or {}
         reason = waiting.get("reason", "")
         last = status.get("lastState", {}).get("terminated")
@@ -319,8 +187,8 @@ def _container_in_trouble(pod: Pod, around: Surroundings) -> Finding | None:
             message = waiting.get("message", reason)
             return Finding(
                 "container",
-                f"The server cannot be started: {_shortened(message)}",
-                remedy=_IN_THE_WAY if "not a directory" in message else "Tell an administrator.",
+                f"The server cannot be started: {shortened(message)}",
+                remedy="Tell an administrator.",
             )
         if now and now.get("exitCode"):
             return _crashed(pod, status["name"], now, is_final=False)
@@ -332,7 +200,7 @@ def _container_in_trouble(pod: Pod, around: Surroundings) -> Finding | None:
 def _crashed(pod: Pod, container: str, ended: Mapping[str, Any], is_final: bool) -> Finding:
     hope = "" if is_final else "Kubernetes starts it once more."
     if ended.get("reason") == "OOMKilled":
-        limit = _limit(pod, container, "memory")
+        limit = limit_of(pod, container, "memory")
         told = f" ({memory(limit)})" if limit else ""
         return Finding(
             "memory",
@@ -381,7 +249,7 @@ def _not_pulled(image: str, reason: str, message: str, around: Surroundings) -> 
     else:
         hope = "It is tried again by itself; if it lasts, tell an administrator."
         sentence, remedy, is_final = (
-            f"The image {image} cannot be fetched ({_shortened(told) or reason}).",
+            f"The image {image} cannot be fetched ({shortened(told) or reason}).",
             "",
             False,
         )
@@ -398,10 +266,10 @@ def _told_by_registry(message: str, around: Surroundings) -> str:
 
 def _creating(pod: Pod, around: Surroundings) -> Finding | None:
     """Tell what is done for a container that has a node and no process."""
-    for status in _statuses(pod):
+    for status in statuses(pod):
         if "waiting" not in status.get("state", {}):
             continue
-        mine = [event for event in around.events if _is_about(event, pod)]
+        mine = [event for event in around.events if is_about(event, pod)]
         done = {event["message"].split('"')[1] for event in mine if event["reason"] == "Pulled"}
         pulling = next((event for event in mine if event["reason"] == "Pulling"), None)
         stuck = next(
@@ -412,96 +280,25 @@ def _creating(pod: Pod, around: Surroundings) -> Finding | None:
             image = f"The image {status['image']} ({size(known) if known else 'of unknown size'})"
             return Finding(
                 "pulling",
-                f"{image} is being fetched{_on_node(pod, 'to')}.",
+                f"{image} is being fetched{on_node(pod, 'to')}.",
                 "The first start with an image takes this long, later ones on this node do not.",
-                in_vain=f"{image} was not fetched{_on_node(pod, 'to')} in time.",
+                in_vain=f"{image} was not fetched{on_node(pod, 'to')} in time.",
                 progress=40,
-                since=_time(pulling.get("lastTimestamp") or pulling.get("eventTime")),
+                since=moment(pulling.get("lastTimestamp") or pulling.get("eventTime")),
             )
         if stuck and not done:
             return Finding(
                 "volume",
-                f"The storage cannot be mounted: {_shortened(stuck['message'])}",
+                f"The storage cannot be mounted: {shortened(stuck['message'])}",
                 "It is tried again by itself; if it lasts, tell an administrator.",
             )
     return None
-
-
-# --- reading a pod
-
-
-def asked_for(pod: Pod) -> dict[str, float]:
-    """Return what the containers of a pod ask for, in cores, bytes and pieces."""
-    total: dict[str, float] = {}
-    for container in pod["spec"].get("containers") or ():
-        resources = container.get("resources") or {}
-        for name, amount in (
-            (resources.get("limits") or {}) | (resources.get("requests") or {})
-        ).items():
-            total[name] = total.get(name, 0.0) + _quantity(str(amount))
-    return total
-
-
-def size(count: float) -> str:
-    """Return a number of bytes as people read the size of a file."""
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.3g} {unit}"
-        count /= 1000
-    return f"{count:.3g} TB"
-
-
-def memory(count: float) -> str:
-    """Return a number of bytes as people read a profile's memory."""
-    return f"{count / 2**30:.3g} GiB"
 
 
 def pulled_size(message: str) -> tuple[str, int] | None:
     """Return image and bytes from an event's message that tells of both."""
     match = re.search(r'pulled image "([^"]+)".*Image size: (\d+) bytes', message)
     return (match[1], int(match[2])) if match else None
-
-
-_UNITS = {"m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15}
-_UNITS |= {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40, "Pi": 2**50}
-
-
-def _quantity(text: str) -> float:
-    match = re.fullmatch(r"([0-9.]+(?:[eE][0-9]+)?)([A-Za-z]*)", text)
-    return float(match[1]) * _UNITS.get(match[2], 1.0) if match else 0.0
-
-
-def _condition(pod: Pod, kind: str) -> Mapping[str, Any]:
-    for condition in pod["status"].get("conditions") or ():
-        if condition["type"] == kind:
-            return dict(condition)
-    return {}
-
-
-def _statuses(pod: Pod) -> list[Mapping[str, Any]]:
-    status = pod["status"]
-    return [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
-
-
-def _state(pod: Pod, container: str) -> Mapping[str, Any]:
-    return next((status for status in _statuses(pod) if status["name"] == container), {})
-
-
-def _limit(pod: Pod, container: str, resource: str) -> float | None:
-    for one in pod["spec"].get("containers") or ():
-        limits = (one.get("resources") or {}).get("limits") or {}
-        if one["name"] == container and resource in limits:
-            return _quantity(str(limits[resource]))
-    return None
-
-
-def _is_about(event: Mapping[str, Any], pod: Pod) -> bool:
-    return bool(event["involvedObject"].get("uid") == pod["metadata"].get("uid"))
-
-
-def _on_node(pod: Pod, word: str = "on") -> str:
-    node = pod["spec"].get("nodeName")
-    return f" {word} {node}" if node else ""
 
 
 _QUOTA_REMEDY = (
@@ -519,27 +316,7 @@ def _quota_words(message: str) -> str:
     return f"The quota of this cluster is used up{f' ({told})' if told else ''}."
 
 
-def _shortened(text: str) -> str:
-    """Return a foreign text as one line without signs that nobody can see."""
-    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    return line if len(line) <= _LETTERS else f"{line[: _LETTERS - 1]}…"
-
-
 def _last_lines(log: str) -> str:
-    lines = [_shortened(line) for line in log.splitlines() if line.strip()]
+    lines = [shortened(line) for line in log.splitlines() if line.strip()]
     text = " | ".join(lines[-_LINES:])
-    return text if len(text) <= _LETTERS else f"…{text[1 - _LETTERS :]}"
-
-
-def _time(stamp: str | None) -> datetime | None:
-    return datetime.fromisoformat(stamp) if stamp else None
-
-
-def _waited(since: datetime, now: datetime) -> str:
-    span = _span((now - since).total_seconds())
-    return f"Since {since.astimezone(UTC):%H:%M} UTC ({span})."
-
-
-def _span(seconds: float) -> str:
-    minutes = int(seconds) // 60
-    return "less than a minute" if minutes < 1 else f"{minutes} min"
+    return text if len(text) <= LETTERS else f"…{text[1 - LETTERS :]}"

@@ -5,6 +5,7 @@ Everything a server started, kernels and what they started too, ends with it.
 """
 
 import asyncio
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from traitlets import Dict, Unicode, default
 
 from hub import processes, scratch
 from hub.machine import free_port
+from landcover.storage.tree import is_folder_name
 
 
 class EmbeddedSpawner(LocalProcessSpawner):  # type: ignore[misc]  # untyped base
@@ -49,7 +51,7 @@ class EmbeddedSpawner(LocalProcessSpawner):  # type: ignore[misc]  # untyped bas
         """Prepare the home directory, then start the server in it."""
         (Path(self.scratch) / self.home.name).mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
-            prepare_home(self.home)
+            prepare_home(self.home, [group.name for group in self.user.groups])
         except OSError as error:
             if not self.home.is_dir():
                 raise
@@ -66,8 +68,13 @@ class EmbeddedSpawner(LocalProcessSpawner):  # type: ignore[misc]  # untyped bas
         await asyncio.to_thread(processes.stop_marked, belongings)
 
 
-def prepare_home(home: Path) -> None:
-    """Make a home directory below users/, with links to what is shared and to the teams."""
+def prepare_home(home: Path, groups: Iterable[str] = ()) -> None:
+    """Make a home directory below users/, with links to what is shared and to the teams.
+
+    Args:
+        home: the directory.
+        groups: of the user; each that can have a folder gets one in team/, as in a cluster.
+    """
     root = home.parents[1]
     home.mkdir(parents=True, exist_ok=True)
     for name in ("shared", "team"):
@@ -75,3 +82,5 @@ def prepare_home(home: Path) -> None:
         link = home / name
         if not link.is_symlink() and not link.exists():
             link.symlink_to(Path("..", "..", name))
+    for group in filter(is_folder_name, groups):
+        (root / "team" / group).mkdir(exist_ok=True)

@@ -18,6 +18,8 @@ NAME = "entry-check"
 START = ["/bin/sh", "-c", 'command -v tini >/dev/null && exec tini -g -- "$@"; exec "$@"', "start"]
 _SCRIPT = Path(__file__).with_name("entry_check.sh")
 _MESSAGE = "/dev/termination-log"
+NEVER_RAN = ("StartError", "ContainerCannotRun")
+"""Reasons of a container whose program was never begun: the words are the runtime's."""
 NO_GPU = V1EnvVar(name="NVIDIA_VISIBLE_DEVICES", value="void")
 """Of containers that are given no GPU: without it an image could ask for all that its node has."""
 
@@ -78,15 +80,27 @@ def _verdict(status: Mapping[str, Any]) -> Verdict | None:
     ended = _ended(status, "state") or _ended(status, "lastState")  # a failed one is tried again
     if ended is None:
         return None
-    if ended.get("reason") in _NO_SHELL:
-        return Verdict(False, f"The image has no /bin/sh that runs: {_brief(ended)}.")
+    if ended.get("reason") in NEVER_RAN:
+        return Verdict(
+            False,
+            f"The image has no /bin/sh that runs ({_brief(ended)}): take one with a shell, such "
+            "as one FROM geoportal/notebook.",
+        )
     if ended.get("exitCode") == 0:
         return Verdict(True, _brief(ended) or "The image was looked at.")
-    reason = ended.get("reason") or "Error"  # OOMKilled, say
-    return Verdict(False, _brief(ended) or f"The image could not be looked at: {reason}.")
-
-
-_NO_SHELL = ("StartError", "ContainerCannotRun")
+    if ended.get("reason") == "OOMKilled":
+        return Verdict(
+            False,
+            "The look into the image needed more memory than the profile gives: choose one with "
+            "more memory.",
+        )
+    reason = f"{ended.get('reason') or 'Error'}, exit code {ended.get('exitCode')}"
+    return Verdict(
+        False,
+        _brief(ended)
+        or f"The image could not be looked at ({reason}): start again; if it happens again, take "
+        "another image or tell an administrator.",
+    )
 
 
 def _ended(status: Mapping[str, Any], which: str) -> Mapping[str, Any] | None:

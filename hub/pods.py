@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from time import monotonic
@@ -18,15 +18,19 @@ from tornado.web import HTTPError
 from traitlets import Instance, Integer, Unicode
 
 from hub import diagnosis, entry_check
-from hub.diagnosis import GPU, Finding, Surroundings
 from hub.errors import ImageRefused
+from hub.findings import Finding, Surroundings
 from hub.own_images import OwnImages
+from hub.pod_facts import asked_for
 from hub.profiles import check_choice
+from hub.quantities import GPU, quantity
 from landcover.storage.tree import is_folder_name, is_mountable
 
 _GLANCE_SECONDS = 0.5
 _CONNECT_SECONDS = 2.0
 _NODES_SECONDS = 60.0
+_HUB = "docker.io/"
+_ASK_FOR_NODES = ("gpu", "room", "pulling")  # findings that say more with what nodes have
 _USER = "hub.jupyter.org/username"  # kubespawner's annotation
 _NO_ANSWER = (ApiException, ClientError, OSError, TimeoutError)
 
@@ -56,7 +60,7 @@ class PodSpawner(KubeSpawner):  # type: ignore[misc]  # untyped base
 
     # what all spawners of this hub have learned
     _sizes: ClassVar[dict[str, int]] = {}
-    _gpus: ClassVar[int | None] = None
+    _nodes: ClassVar[list[dict[str, float]] | None] = None
     _nodes_seen: ClassVar[float] = float("-inf")
 
     def __init__(self, **options: Any) -> None:
@@ -65,8 +69,6 @@ class PodSpawner(KubeSpawner):  # type: ignore[misc]  # untyped base
         self._found: Finding | None = None
         self._notes: list[Finding] = []
         self._earlier = ""
-
-    # --- what is started
 
     async def prepare(self) -> None:
         """Look at what was chosen, or refuse it: image and resources are set, no pod is made yet.
@@ -83,17 +85,18 @@ class PodSpawner(KubeSpawner):  # type: ignore[misc]  # untyped base
             except ImageRefused as error:
                 raise NotStarted(Finding("own-image", str(error), is_final=True)) from error
             self.image = image.pinned
+            self._sizes[image.pinned] = image.size
             self._found = None
             for sentence in image.sentences:
                 self.note(sentence)
 
-    def note(self, sentence: str, progress: int = 10) -> None:
+    def note(self, sentence: str) -> None:
         """Show a sentence on the page of the start, whatever comes next."""
-        self._notes.append(Finding("noted", sentence, progress=progress))
+        self._notes.append(Finding("noted", sentence, progress=10))
 
-    def say(self, sentence: str, remedy: str = "", progress: int = 5) -> None:
+    def say(self, sentence: str) -> None:
         """Show a sentence on the page of the start, until the pod has more to tell."""
-        self._found = Finding("preparing", sentence, remedy=remedy, progress=progress)
+        self._found = Finding("preparing", sentence, progress=5)
 
     async def load_user_options(self) -> None:
         """Apply the chosen profile, if it is one of the user's; then prepare."""
@@ -138,8 +141,6 @@ class PodSpawner(KubeSpawner):  # type: ignore[misc]  # untyped base
             )
             for name in mountable
         ]
-
-    # --- starting
 
     async def _start(self) -> str:
         """Start the pod and wait until its server listens; return the address."""
@@ -212,8 +213,6 @@ class PodSpawner(KubeSpawner):  # type: ignore[misc]  # untyped base
             self.log.warning("Pod %s not deleted yet: %s", self.pod_name, _reason(error))
             return False
 
-    # --- watching
-
     async def poll(self) -> int | None:
         """Return None while the pod runs; an API that is away ends nobody's server."""
         await self._watching()
@@ -256,8 +255,6 @@ class PodSpawner(KubeSpawner):  # type: ignore[misc]  # untyped base
                 self.reflectors[key] = old
             raise
 
-    # --- telling
-
     async def progress(self) -> AsyncIterator[dict[str, Any]]:
         """Yield what the start is doing or waiting for, whenever that changes."""
         said, noted = "", 0
@@ -282,12 +279,13 @@ class PodSpawner(KubeSpawner):  # type: ignore[misc]  # untyped base
         self._learn_sizes()
         around = Surroundings(events=events, sizes=self._sizes)
         finding = diagnosis.diagnose(pod, around)
-        if finding.kind != "gpu":
+        if finding.kind not in _ASK_FOR_NODES:
             return finding
+        await self._learn_nodes()
         around = Surroundings(
             events=events,
             sizes=self._sizes,
-            gpus=await self._gpus_there(),
+            nodes=self._nodes,
             holders=self._gpu_holders() if getattr(self.user, "admin", False) else {},
         )
         return diagnosis.diagnose(pod, around)
@@ -308,30 +306,53 @@ class PodSpawner(KubeSpawner):  # type: ignore[misc]  # untyped base
         holders: Counter[str] = Counter()
         for pod in self._pods().values():
             if pod["spec"].get("nodeName") and pod["status"]["phase"] in ("Pending", "Running"):
-                count = int(diagnosis.asked_for(pod).get(GPU, 0))
+                count = int(asked_for(pod).get(GPU, 0))
                 name = (pod["metadata"].get("annotations") or {}).get(_USER, "?")
                 holders += Counter({name: count})
         return holders
 
-    async def _gpus_there(self) -> int | None:
-        """Return how many GPUs the nodes have; None if the hub may not list nodes."""
+    async def _learn_nodes(self) -> None:
+        """See what the nodes have; nothing if the hub may not list them."""
         cls = type(self)
-        if monotonic() - cls._nodes_seen > _NODES_SECONDS:
-            cls._nodes_seen = monotonic()
-            try:
-                cls._gpus = _gpus(await self.api.list_node(_request_timeout=_CONNECT_SECONDS))
-            except _NO_ANSWER:
-                cls._gpus = None
-        return cls._gpus
+        if monotonic() - cls._nodes_seen <= _NODES_SECONDS:
+            return
+        cls._nodes_seen = monotonic()
+        try:
+            nodes = (await self.api.list_node(_request_timeout=_CONNECT_SECONDS)).items
+        except _NO_ANSWER:
+            cls._nodes = None
+            return
+        cls._nodes = [_for_pods(node) for node in nodes if not _is_cordoned(node)]
+        for name, count in _sizes(nodes):
+            # what is told of a pull, or by a registry, is of this very image
+            cls._sizes.setdefault(name, count)
 
 
 def _uid(pod: dict[str, Any] | None) -> str:
     return str(pod["metadata"]["uid"]) if pod else ""
 
 
-def _gpus(nodes: Any) -> int:
-    allocatable: Sequence[dict[str, str]] = [node.status.allocatable or {} for node in nodes.items]
-    return sum(int(amounts.get(GPU, 0)) for amounts in allocatable)
+def _is_cordoned(node: Any) -> bool:
+    return bool(node.spec and node.spec.unschedulable)
+
+
+def _for_pods(node: Any) -> dict[str, float]:
+    amounts: dict[str, str] = node.status.allocatable or {}
+    return {name: quantity(amount) for name, amount in amounts.items()}
+
+
+def _sizes(nodes: Sequence[Any]) -> Iterator[tuple[str, int]]:
+    """Yield names and bytes of the images that nodes have.
+
+    As the node's runtime counts, which is the figure of the event of a pull: containerd's is
+    nearly what is downloaded, that of CRI-O is unpacked and about twice as much.
+    """
+    for node in nodes:
+        for image in node.status.images or ():
+            for name in image.names or ():
+                # in full there; a profile may say geoportal/notebook:1, or python:3.12
+                for short in (name, name.removeprefix(_HUB), name.removeprefix(f"{_HUB}library/")):
+                    yield short, image.size_bytes or 0
 
 
 def _said(error: ApiException) -> str:

@@ -13,7 +13,7 @@ from pydantic import (
 from pydantic_core import CoreSchema
 from tornado.web import HTTPError
 
-from hub.diagnosis import GPU
+from hub.quantities import GPU
 from hub.strict import Strict
 
 T = TypeVar("T")

@@ -17,7 +17,7 @@ from landcover.storage.remote import MOST_MIB
 
 ACCESS = "access:services!service=wps"
 _DESCRIPTION = {"description": "Get the access token of a user for Nextcloud"}
-_KEEPER = {"name": "wps", "scopes": [tokens.SCOPE], "services": ["wps"]}
+_MEMBERS = "read:users:groups"  # a job starts with the groups that its owner has by then
 
 
 class Wps(Strict):
@@ -90,7 +90,11 @@ def configure(
             "name": "server",
             "scopes": ["users:activity!user", "access:servers!server", ACCESS, *own],
         },
-        *([_KEEPER] if keeps_tokens else []),
+        {
+            "name": "wps",
+            "scopes": [_MEMBERS, *([tokens.SCOPE] if keeps_tokens else [])],
+            "services": ["wps"],
+        },
         *culler.roles,
     ]
 

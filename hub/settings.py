@@ -13,7 +13,7 @@ import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 from traitlets.config import Config
 
-from hub import services
+from hub import services, subdomains
 from hub.authenticators import Nextcloud, SharedPassword
 from hub.culler import Culler
 from hub.errors import SettingsError
@@ -59,6 +59,7 @@ class Settings(Strict):
         self.authenticator.configure(c)
         self.spawner.configure(c, self.profiles)
         self.own_images.configure(c)
+        subdomains.configure(c)
         cloud = self.authenticator
         services.configure(
             c,
@@ -91,13 +92,22 @@ def configure(c: Config) -> None:
     machine = Machine.from_environment(os.environ)
     settings = load(machine.settings)
     settings.configure(c)
-    if isinstance(settings.spawner, Local):
+    is_local = isinstance(settings.spawner, Local)
+    if is_local:
         machine.keep_private()
-        if isinstance(settings.authenticator, Nextcloud):
-            LOGGER.warning(
-                "All servers run as the hub's own operating-system user: whoever may sign in can "
-                "read everybody's files and tokens. This is for people who trust one another."
-            )
+    if not isinstance(settings.authenticator, Nextcloud):
+        return
+    if is_local:
+        LOGGER.warning(
+            "All servers run as the hub's own operating-system user: whoever may sign in can "
+            "read everybody's files and tokens. This is for people who trust one another."
+        )
+    elif not subdomains.are_used(c):
+        LOGGER.warning(
+            "All servers share one host with the hub: who opens a page of another's server hands "
+            "over their account. This is for people who trust one another, unless "
+            "JupyterHub.subdomain_host is set."
+        )
 
 
 def _content(path: Path) -> Any:

@@ -20,6 +20,10 @@ _PATIENCE_SECONDS = 180
 # between the spawner's giving up in words and JupyterHub's without
 _FAREWELL_SECONDS = 30
 _STORAGE = "storage"
+# A mount cannot be renamed from within: an ordinary folder could, and with a file in its place no
+# container would start again. Its one page of memory has no room for what is put beside the teams,
+# so that this is refused and not lost at the end. Not read-only: the mounts in it are made there.
+_TEAMS = {"name": "teams", "emptyDir": {"medium": "Memory", "sizeLimit": "4Ki"}}
 # of every file in the storage, whatever user an image has
 _UID, _GID = 1000, 100
 _JUPYTER_CONFIG = CHECKOUT / "hub" / "jupyter"
@@ -94,11 +98,17 @@ class Kubernetes(Strict):
         c.KubeSpawner.profile_list = partial(offered, profiles) if profiles else []
         c.KubeSpawner.storage_pvc_ensure = False
         c.KubeSpawner.args = list(scratch.DELETE)
-        c.KubeSpawner.volumes = [self._volume, *scratch.pod_volumes(self.temporary_size)]
+        c.KubeSpawner.volumes = [
+            self._volume,
+            _TEAMS,
+            *scratch.pod_volumes(self.temporary_size),
+        ]
         c.KubeSpawner.volume_mounts = [
             # kubespawner fills in the slug that names the user's folder
             self._mount(self.home, "users/{username}"),
             self._mount(f"{self.home}/shared", "shared") | {"readOnly": True},
+            # also of who is in no group yet; the spawner mounts the groups' folders in it
+            {"name": _TEAMS["name"], "mountPath": f"{self.home}/team"},
             *scratch.POD_MOUNTS,
         ]
         # an image that somebody brings knows neither

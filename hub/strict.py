@@ -2,8 +2,9 @@
 
 import os
 from pathlib import Path
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from hub.errors import SettingsError
 
@@ -45,7 +46,7 @@ class SecretVariable(Strict):
         """
         if self.env not in os.environ:
             raise SettingsError(f"the secret in {self.env} is needed, and it is not set.")
-        return _not_empty(os.environ[self.env], self.env)
+        return _not_empty(os.environ[self.env].strip(), self.env)
 
 
 def _not_empty(secret: str, where: object) -> str:
@@ -54,4 +55,11 @@ def _not_empty(secret: str, where: object) -> str:
     return secret
 
 
-Secret = SecretFile | SecretVariable
+def _kept_elsewhere(secret: Any) -> Any:
+    if isinstance(secret, dict | Strict):
+        return secret
+    # what it is stays unsaid: it may be the secret
+    raise ValueError("a secret does not stand here, needs {file: PATH} or {env: NAME}")
+
+
+Secret = Annotated[SecretFile | SecretVariable, BeforeValidator(_kept_elsewhere)]

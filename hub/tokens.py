@@ -3,8 +3,9 @@
 A route of the hub rather than a service beside it: the hub has the tokens, renews them one at a
 time and knows who asks. A service would need the right to read every user's refresh token.
 
-Who may: a user's own server, by the token it was started with, and the service that holds the
-scope unrestricted. Every hand-out is a line in the log.
+Who may: a user's own server, by the token it was started with, whatever else holds a token for all
+that the user may do, and the service that has the scope unrestricted. Every hand-out is a line in
+the log.
 """
 
 import time

@@ -29,6 +29,7 @@ from docstring_parser import Docstring, DocstringStyle, parse
 from landcover.errors import InputError
 
 Kind = Literal["bool", "int", "float", "str", "file", "folder"]
+_PATHS = ("file", "folder")
 AnyPath = str | os.PathLike[str]
 
 
@@ -111,6 +112,11 @@ class Input:
     range: Range | None = None
     endings: tuple[str, ...] = ()
 
+    @property
+    def is_path(self) -> bool:
+        """Whether it names a file or a folder."""
+        return self.kind in _PATHS
+
     def check(self, value: object) -> Any:
         """Return the value in this input's type, or say what is needed.
 
@@ -137,6 +143,11 @@ class Output:
     extension: str = ""
     media_type: str = ""
     choices: tuple[str, ...] = ()
+
+    @property
+    def is_path(self) -> bool:
+        """Whether it is a written file or folder."""
+        return self.kind in _PATHS
 
     @property
     def filename(self) -> str:
@@ -212,8 +223,7 @@ class Operation:
             target = workdir / output.filename
             is_folder = target.is_dir() and not target.is_symlink()
             there = target.exists() or target.is_symlink()
-            written = output.kind in ("file", "folder")
-            if written and there and is_folder != (output.kind == "folder"):
+            if output.is_path and there and is_folder != (output.kind == "folder"):
                 raise InputError(f"{target.name} is in the way, move it or name another workdir")
 
     def _checked(self, declared: Input, inputs: Mapping[str, object]) -> Any:

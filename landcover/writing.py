@@ -20,7 +20,7 @@ def written_beside(target: Path) -> Iterator[Path]:
     Works for a file and for a folder. If the block fails, nothing remains and the target is as
     it was.
     """
-    beside = target.with_name(f".{uuid4().hex[:8]}-{target.name}")
+    beside = target.with_name(draft_name(target.name))
     try:
         yield beside
         if target.is_dir() and not target.is_symlink():
@@ -31,6 +31,11 @@ def written_beside(target: Path) -> Iterator[Path]:
             shutil.rmtree(beside)
         else:
             beside.unlink(missing_ok=True)
+
+
+def draft_name(ending: str) -> str:
+    """Return a name for what is being written; if this is interrupted, `is_draft` knows it."""
+    return f".{uuid4().hex[:8]}-{ending}"
 
 
 def is_draft(name: str) -> bool:

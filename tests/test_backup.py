@@ -45,6 +45,7 @@ def test_what_was_saved_is_there_again(start_geoportal, tmp_path):
     assert first.stop() == 0
 
     run(save, here)
+    assert (here / "geoportal.tar").stat().st_mode & 0o077 == 0
     (here / "geoportal.tar").rename(there / "geoportal.tar")
     run(restore, there)
 

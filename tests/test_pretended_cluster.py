@@ -107,6 +107,43 @@ def test_claim_is_a_folder_that_stays(cluster, core):
     assert sorted(path.name for path in (folder / "shared").iterdir()) == ["here", "there"]
 
 
+def mounting_a_team(**more):
+    mounts = [
+        {"name": "s", "mountPath": "/home/jovyan", "subPath": "users/eve"},
+        {"name": "teams", "mountPath": "/home/jovyan/team"},
+        {"name": "s", "mountPath": "/home/jovyan/team/lab", "subPath": "team/lab"},
+    ]
+    volumes = [
+        {"name": "s", "persistentVolumeClaim": {"claimName": "geo"}},
+        {"name": "teams", "emptyDir": {"medium": "Memory", "sizeLimit": "4Ki"}},
+    ]
+    return pod(volumes=volumes, container={"volumeMounts": mounts}, **more)
+
+
+def test_folder_of_a_team_is_mounted_anew_in_each_pod(cluster, core):
+    folder = cluster.create_claim("geo")
+    for name in ("first", "second"):
+        program = f"touch team/lab/{name} team/{name}; ls team > of-{name}"
+        core.create_namespaced_pod(NAMESPACE, mounting_a_team(name=name, program=program))
+        cluster.wait_for(
+            "pods", lambda p, n=name: p["metadata"]["name"] == n and phase("Succeeded")(p)
+        )
+        assert (folder / f"users/eve/of-{name}").read_text().split() == sorted((name, "lab"))
+    assert sorted(path.name for path in (folder / "team/lab").iterdir()) == ["first", "second"]
+
+
+def test_file_where_a_folder_is_mounted_is_told_in_the_words_of_runc(cluster, core):
+    folder = cluster.create_claim("geo")
+    (folder / "users/eve").mkdir(parents=True)
+    (folder / "users/eve/team").touch()
+    core.create_namespaced_pod(NAMESPACE, mounting_a_team())
+    ended = cluster.wait_for("pods", phase("Failed"))
+    state = ended["status"]["containerStatuses"][0]["state"]["terminated"]
+    assert state["reason"] == "StartError"
+    assert 'to rootfs at "/home/jovyan/team"' in state["message"]
+    assert "not a directory" in state["message"]
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -170,6 +207,7 @@ def test_second_gpu_is_waited_for_in_the_schedulers_words(cluster, core):
         ({"cores": 0.5}, {}, "1 Insufficient cpu."),
         ({"memory": 2**20}, {}, "1 Insufficient memory."),
         ({}, {"nodeSelector": {"gpu": "a100"}}, "1 node(s) didn't match Pod's node affinity"),
+        ({"cordoned": True}, {}, "1 node(s) were unschedulable."),
         (
             {"taints": [{"key": "gpu", "effect": "NoSchedule"}]},
             {},

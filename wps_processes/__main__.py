@@ -29,6 +29,7 @@ from wps_processes.fetching import Fetcher
 from wps_processes.forkserver import ForkServer
 from wps_processes.identity import HubIdentity, kept_key
 from wps_processes.jobs import LEASE_SECONDS, Ledger, Limits
+from wps_processes.membership import groups_at_the_hub
 from wps_processes.runners import ProcessRunner
 from wps_processes.runs import Runs, RunTokens
 from wps_processes.sandbox import is_supported
@@ -37,7 +38,9 @@ from wps_processes.service import Application, Places
 LOGGER = logging.getLogger(__name__)
 THREADS = 32
 WAITING_THREADS = 16  # of these, so many synchronous calls may wait in
-MAX_BODY = 4 << 20
+LARGEST_REQUEST = 4 << 20
+"""Larger ones waitress leaves unread; those over `service.MAX_BODY` get a sentence of WPS."""
+
 CONNECTIONS = 1_000
 SLOW_SECONDS = 60
 """A connection on which nothing has moved for so long is closed."""
@@ -52,7 +55,7 @@ def main() -> int:
         with _application() as application:
             waitress.serve(
                 application, host=address.hostname, port=address.port, threads=THREADS,
-                max_request_body_size=MAX_BODY, connection_limit=CONNECTIONS,
+                max_request_body_size=LARGEST_REQUEST, connection_limit=CONNECTIONS,
                 channel_timeout=SLOW_SECONDS, ident=None, _quiet=True,
             )  # fmt: skip
     except LedgerRefused as error:
@@ -88,6 +91,7 @@ def _application() -> Iterator[Application]:
                 in_total=int(_setting("JOBS_IN_TOTAL", Limits.in_total)),
             ),
             retention=timedelta(days=_setting("JOBS_KEPT_DAYS", 30)),
+            groups_now=groups_at_the_hub,
         )
         dispatcher.start()
         try:
@@ -134,7 +138,7 @@ def _in_the_cluster(
     runner = KubernetesRunner(
         Means(storage, cluster, Watching(cluster), settings, tokens, fetcher)
     )
-    return runner, Runs(ledger, tokens, runner.orders, runner.told)
+    return runner, Runs(ledger, tokens, runner.orders, runner.told, groups_at_the_hub)
 
 
 def _ledger(state: Path) -> Ledger:

@@ -23,13 +23,12 @@ from werkzeug.wrappers import Request, Response
 from landcover.errors import InputError
 from landcover.operation import Input, Operation, Output
 from landcover.operations import OPERATIONS
-from wps_processes.documents import DATA_TYPES, VERSION, Form, titled
+from wps_processes.documents import DATA_TYPES, OWS, VERSION, WPS, ResponseForm, in_words
 
 BODY = "geoportal.body"
 """Where the parsed body of a request is in its environment."""
 
-_WPS = "{http://www.opengis.net/wps/1.0.0}"
-_OWS = "{http://www.opengis.net/ows/1.1}"
+_WPS, _OWS = f"{{{WPS}}}", f"{{{OWS}}}"
 _SECOND_VERSION = "<ows:ServiceTypeVersion>2.0.0</ows:ServiceTypeVersion>"
 _BY_FUNCTION = {operation.function: operation for operation in OPERATIONS}
 # names may hold an @ too
@@ -45,7 +44,7 @@ class Execution(Protocol):
         self,
         operation: Operation,
         inputs: Mapping[str, Any],
-        form: Form,
+        form: ResponseForm,
         request: Request,
         asynchronously: bool,
     ) -> Response:
@@ -132,7 +131,7 @@ def tame_pywps() -> None:
         module.log_request = module.store_status = _forget  # type: ignore[attr-defined]
     import_module("pywps.response.basic").RelEnvironment = _templates  # type: ignore[attr-defined]
     requests = import_module("pywps.app.WPSRequest")
-    requests._check_version = VERSION.__eq__  # type: ignore[attr-defined]
+    requests._check_version = _is_spoken  # type: ignore[attr-defined]
     requests.get_data_from_kvp = _read_pairs  # type: ignore[attr-defined]
 
 
@@ -171,6 +170,10 @@ def _read_pairs(data: str | None, part: str | None = None) -> dict[str, Any] | N
     return found
 
 
+def _is_spoken(version: str) -> bool:
+    return version == VERSION
+
+
 def _forget(*values: object) -> None:
     pass
 
@@ -200,14 +203,14 @@ def _checked(operation: Operation, given: Mapping[str, Any]) -> dict[str, Any]:
         except InputError as error:
             raise InvalidParameterValue(str(error), name) from error
         # storage names are no paths of this machine
-        checked[name] = value if declared[name].kind in ("file", "folder") else converted
+        checked[name] = value if declared[name].is_path else converted
     for name, missing in declared.items():
         if missing.required and name not in given:
             raise MissingParameterValue(f"{operation.identifier} needs {name}", name)
     return checked
 
 
-def _form(operation: Operation, wps_request: WPSRequest) -> Form:
+def _form(operation: Operation, wps_request: WPSRequest) -> ResponseForm:
     """Return how a client wants its answer."""
     body = wps_request.http_request.environ.get(BODY)
     asked = {
@@ -230,18 +233,18 @@ def _form(operation: Operation, wps_request: WPSRequest) -> Form:
         raise InvalidParameterValue(
             f"raw data is one output, {len(asked)} are named", "RawDataOutput"
         )
-    return Form(asked, wps_request.lineage == "true")
+    return ResponseForm(asked, wps_request.lineage == "true")
 
 
 def _literal_input(declared: Input) -> LiteralInput:
     described = declared.description
-    if declared.kind in ("file", "folder"):
+    if declared.is_path:
         described += (
             f" The name of a {declared.kind} in the storage, such as shared/... or home/..."
         )
     return LiteralInput(
         declared.name,
-        titled(declared.name),
+        in_words(declared.name),
         data_type=DATA_TYPES[declared.kind],
         abstract=described,
         min_occurs=1 if declared.required else 0,
@@ -263,7 +266,7 @@ def _allowed(declared: Input) -> Any:
 
 
 def _output(declared: Output) -> ComplexOutput | LiteralOutput:
-    title = titled(declared.name)
+    title = in_words(declared.name)
     if declared.kind == "file":
         kind = Format(declared.media_type, extension=f".{declared.extension}")
         return ComplexOutput(

@@ -4,14 +4,16 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 from sqlalchemy.exc import DataError, SQLAlchemyError
 
+from landcover.errors import LandcoverError
 from wps_processes.jobs import ACCEPTED, DISMISSED, Job, Ledger, Limits, Outcome, rfc3339
+from wps_processes.membership import GroupsNow, HubSilent, with_groups_of_now
 
 LOGGER = logging.getLogger(__name__)
 IDLE_SECONDS = 5.0
@@ -22,6 +24,7 @@ BEATS = 6
 """So often a lease is renewed before it ends."""
 HOUSEKEEPING_SECONDS = 3600.0
 LOST = "the service lost sight of the job by our fault, start it again"
+NO_HUB = "waiting for the hub, which does not say of which groups its owner is a member"
 
 
 class Runner(Protocol):
@@ -69,10 +72,21 @@ class Dispatcher:
         at_once: int,
         limits: Limits | None = None,
         retention: timedelta = timedelta(days=30),
+        groups_now: GroupsNow | None = None,
     ) -> None:
-        """Run at most so many jobs at once; forget them so long after their end."""
+        """Run at most so many jobs at once; forget them so long after their end.
+
+        Args:
+            ledger: where jobs wait.
+            runner: where they compute.
+            at_once: so many run at a time.
+            limits: on those that wait.
+            retention: after their end they are forgotten.
+            groups_now: asked whether a job's owner is still in its groups; None believes the job.
+        """
         self._ledger, self._runner = ledger, runner
         self._limits, self._retention = limits or Limits(), retention
+        self._groups_now = groups_now
         self._free = threading.Semaphore(at_once)
         self._wake = threading.Event()
         self._stopping = threading.Event()
@@ -288,7 +302,13 @@ class Dispatcher:
         """See a job through, and free its processor."""
         try:
             with self._alone_here(job):
-                outcome = self._runner.run(job, self._ledger)
+                current = self._with_groups_of_now(job)
+                # who no longer has it, or ends, writes nothing
+                outcome = Outcome(again=True)
+                if current is not None:
+                    outcome = self._runner.run(current, self._ledger)
+        except LandcoverError as error:
+            outcome = Outcome(error=str(error))
         except Exception:
             LOGGER.exception("the runner failed", extra={"job": job.id, "user": job.user})
             outcome = Outcome(error=LOST)
@@ -300,6 +320,25 @@ class Dispatcher:
                 free.release()
             self._wake.set()
             self._tell(job.id)
+
+    def _with_groups_of_now(self, job: Job) -> Job | None:
+        """Ask for the groups of a job's owner until they are known; None if nobody waits any more.
+
+        Raises:
+            LandcoverError: there is no such owner any more.
+        """
+        while not self._stopping.is_set():
+            try:
+                current = with_groups_of_now(job, self._ledger, self._groups_now)
+                return current if current is job or self._ledger.holds(job) else None
+            except (HubSilent, SQLAlchemyError) as error:
+                LOGGER.warning("the groups of a job's owner are not known: %s", error,
+                               extra={"job": job.id, "user": job.user})  # fmt: skip
+            with suppress(SQLAlchemyError):
+                if not self._ledger.progress(job, 0, NO_HUB):
+                    return None
+            self._stopping.wait(IDLE_SECONDS)
+        return None
 
     @contextmanager
     def _alone_here(self, job: Job) -> Iterator[None]:

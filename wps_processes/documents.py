@@ -30,13 +30,14 @@ DATA_TYPES = {
     "file": "string",
     "folder": "string",
 }
+WPS, OWS = "http://www.opengis.net/wps/1.0.0", "http://www.opengis.net/ows/1.1"
 _NAMES = {
-    "wps": "http://www.opengis.net/wps/1.0.0",
-    "ows": "http://www.opengis.net/ows/1.1",
+    "wps": WPS,
+    "ows": OWS,
     "xlink": "http://www.w3.org/1999/xlink",
 }
-_WPS = ElementMaker(namespace=_NAMES["wps"], nsmap=_NAMES)
-_OWS = ElementMaker(namespace=_NAMES["ows"], nsmap=_NAMES)
+_WPS = ElementMaker(namespace=WPS, nsmap=_NAMES)
+_OWS = ElementMaker(namespace=OWS, nsmap=_NAMES)
 _LANG = "{http://www.w3.org/XML/1998/namespace}lang"
 
 Content = Callable[[str], bytes | None]
@@ -44,8 +45,8 @@ Content = Callable[[str], bytes | None]
 
 
 @dataclass(frozen=True)
-class Form:
-    """How a client wants its answer.
+class ResponseForm:
+    """How a client wants its answer: the ResponseForm of WPS.
 
     Attributes:
         outputs: names, each with whether it is to be embedded; none are all, by reference.
@@ -56,11 +57,16 @@ class Form:
     lineage: bool = False
 
 
-ALL_BY_REFERENCE = Form({})
+ALL_BY_REFERENCE = ResponseForm({})
 
 
 def execute_response(
-    job: Job, operation: Operation, version: str, form: Form, waiting: int | None, content: Content
+    job: Job,
+    operation: Operation,
+    version: str,
+    form: ResponseForm,
+    waiting: int | None,
+    content: Content,
 ) -> bytes:
     """Return the document of a job.
 
@@ -81,7 +87,7 @@ def execute_response(
         statusLocation=f"{BASE}status/{job.id}.xml",
     )
     root.set(_LANG, LANGUAGE)
-    root[0].set(f"{{{_NAMES['wps']}}}processVersion", version)
+    root[0].set(f"{{{WPS}}}processVersion", version)
     outputs = [o for o in operation.outputs if o.name in form.outputs or not form.outputs]
     if form.lineage:
         root.append(_WPS.DataInputs(*(_input(job, i.name, i.description) for i in operation.inputs
@@ -113,22 +119,22 @@ def _state(job: Job, waiting: int | None) -> Any:
 
 
 def _input(job: Job, name: str, description: str) -> Any:
-    element = _described(_WPS.Input, name, titled(name), description)
+    element = _described(_WPS.Input, name, in_words(name), description)
     value = _WPS.LiteralData(as_text(job.inputs[name]))
     element.append(_WPS.Data(value))
     return element
 
 
-def _definition(output: Output, form: Form) -> Any:
-    element = _described(_WPS.Output, output.name, titled(output.name), output.description)
+def _definition(output: Output, form: ResponseForm) -> Any:
+    element = _described(_WPS.Output, output.name, in_words(output.name), output.description)
     if output.kind == "file":
         element.set("asReference", as_text(not form.outputs.get(output.name, False)))
         element.set("mimeType", output.media_type)
     return element
 
 
-def _output(job: Job, output: Output, form: Form, content: Content) -> Any:
-    element = _described(_WPS.Output, output.name, titled(output.name), output.description)
+def _output(job: Job, output: Output, form: ResponseForm, content: Content) -> Any:
+    element = _described(_WPS.Output, output.name, in_words(output.name), output.description)
     value = (job.outputs or {}).get(output.name)
     if output.kind != "file":
         data_type = DATA_TYPES[output.kind]
@@ -152,9 +158,9 @@ def _embedded(content: bytes, media_type: str) -> Any:
         return _WPS.ComplexData(coded, mimeType=media_type, encoding="base64")
 
 
-def titled(name: str) -> str:
-    """Return the title of an input or output."""
-    return name.replace("_", " ").capitalize()
+def in_words(name: str) -> str:
+    """Return the name of an input, an output or an operation as a person would write it."""
+    return name.replace("_", " ").replace("-", " ").capitalize()
 
 
 def legal(text: str) -> str:

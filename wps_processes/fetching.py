@@ -151,7 +151,7 @@ class _Listener:
 def _names(job: Job) -> list[str]:
     """Return the storage names among a job's inputs."""
     declared = by_identifier(job.operation).inputs
-    files = {i.name for i in declared if i.kind in ("file", "folder")}
+    files = {i.name for i in declared if i.is_path}
     return sorted({str(value) for name, value in job.inputs.items() if name in files})
 
 

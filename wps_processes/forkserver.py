@@ -10,7 +10,6 @@ status, and its log. The server ends when nobody can ask any more, and with it, 
 hand, all that it has forked.
 """
 
-import ctypes
 import gc
 import os
 import select
@@ -27,6 +26,7 @@ from threading import Lock, Thread
 
 from landcover.errors import LandcoverError
 from wps_processes import job
+from wps_processes.parent import die_with
 
 SAID = struct.Struct("=q")
 """A process number or an exit status, as written into the pipe."""
@@ -34,7 +34,6 @@ SAID = struct.Struct("=q")
 # a job needs neither the hub's secrets nor the service's
 _SECRET_PREFIXES = ("JUPYTERHUB_", "JPY_", "GEOPORTAL_LEDGER")
 _SECONDS_TO_END = 5.0
-_PR_SET_PDEATHSIG = 1
 _NICER = 5  # pages are answered first
 _KILLED_BEFORE_THE_SERVICE = 500  # when memory is full: man 5 proc, oom_score_adj
 
@@ -204,8 +203,7 @@ def _fork(conversation: int, pipe: int, log: int, close: Iterable[int]) -> int:
     try:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != server:  # it had died before
+        if not die_with(server):
             os._exit(1)
         os.setsid()
         os.nice(_NICER)

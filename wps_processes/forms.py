@@ -16,6 +16,7 @@ from urllib.parse import quote, urlencode
 from landcover.errors import InputError
 from landcover.operation import Input, Operation
 from landcover.storage import Entry, Storage
+from wps_processes.documents import in_words
 
 NAMES_LOOKED_AT = 50_000
 NAMES_OFFERED = 2000
@@ -112,11 +113,6 @@ def form_with(identifier: str, inputs: Mapping[str, Any]) -> str:
     return f"processes/{quote(identifier)}?{urlencode(typed)}"
 
 
-def in_words(name: str) -> str:
-    """Return the name of an input, an output or an operation as a person would write it."""
-    return name.replace("_", " ").replace("-", " ").capitalize()
-
-
 def as_typed(value: object) -> str:
     """Return a value as it stands in its field."""
     if isinstance(value, bool):
@@ -133,7 +129,7 @@ def _text_of(declared: Input, typed: Mapping[str, str]) -> str:
 
 def _value(declared: Input, text: str) -> Any:
     checked = declared.check(text)
-    return text if declared.kind in ("file", "folder") else checked
+    return text if declared.is_path else checked
 
 
 def _suited(declared: Input, entries: Sequence[Entry]) -> tuple[str, ...]:

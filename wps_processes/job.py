@@ -18,7 +18,6 @@ from importlib import import_module
 from pathlib import Path
 from socket import socket
 from typing import Any, TextIO
-from uuid import uuid4
 
 import joblib
 
@@ -28,6 +27,7 @@ from landcover.operation import Operation
 from landcover.operations import by_identifier
 from landcover.progress import progress_to
 from landcover.storage import Storage
+from landcover.writing import draft_name
 from wps_processes.sandbox import confine
 
 _IMPORTED_IN_ADVANCE = (
@@ -147,12 +147,12 @@ def _run(request: Mapping[str, Any]) -> dict[str, Any]:
     confine(readable=storage.roots(), writable=[workdir])
     with ExitStack() as stack:
         # a name that the runner tidies away if this process is killed
-        stack.enter_context(_temporary_files_in(workdir / f".{uuid4().hex[:8]}-temporary"))
+        stack.enter_context(_temporary_files_in(workdir / draft_name("temporary")))
         inputs = _open_inputs(operation, request["inputs"], request["fetched"], storage, stack)
         outputs = operation(inputs, workdir)
     return {
         declared.name: f"{folder}/{declared.filename}"
-        if declared.kind in ("file", "folder")
+        if declared.is_path
         else _plain(outputs[declared.name])
         for declared in operation.outputs
     }
@@ -178,7 +178,7 @@ def _open_inputs(
     stack: ExitStack,
 ) -> dict[str, Any]:
     """Return the inputs as the operation takes them; what was fetched has another name by now."""
-    names = {i.name for i in operation.inputs if i.kind in ("file", "folder")}
+    names = {i.name for i in operation.inputs if i.is_path}
     return {
         name: stack.enter_context(storage.readable(fetched.get(value, value)))
         if name in names

@@ -48,10 +48,12 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateColumn
 
 from wps_processes.databases import LedgerRefused, database_at, shown
+from wps_processes.words import storable
 
 ACCEPTED, RUNNING = "accepted", "running"
 SUCCESSFUL, FAILED, DISMISSED = "successful", "failed", "dismissed"
 STATES = (ACCEPTED, RUNNING, SUCCESSFUL, FAILED, DISMISSED)
+UNFINISHED = (ACCEPTED, RUNNING)
 ATTEMPTS = 3
 """A job whose process died with the service this often is not tried again."""
 
@@ -66,10 +68,8 @@ class Sentence(TypeDecorator[str]):
     cache_ok = True
 
     def process_bind_param(self, value: str | None, dialect: object) -> str | None:
-        """Replace what is no character, and NUL, which PostgreSQL refuses."""
-        if value is None:
-            return None
-        return value.encode(errors="replace").decode().replace("\0", "?")
+        """Replace what not all take."""
+        return None if value is None else storable(value)
 
 
 _tables = MetaData()
@@ -115,16 +115,7 @@ _replicas = Table(
 
 
 class Busy(Exception):
-    """So many jobs are waiting that no more are taken.
-
-    Attributes:
-        sentence: whose limit is reached, and what it is.
-    """
-
-    def __init__(self, sentence: str) -> None:
-        """Say which limit is reached."""
-        super().__init__(sentence)
-        self.sentence = sentence
+    """No more is taken now; the sentence says whose limit is reached, and what it is."""
 
 
 @dataclass(frozen=True)
@@ -185,7 +176,7 @@ class Job:
     @property
     def is_over(self) -> bool:
         """Whether nothing can change any more."""
-        return self.state not in (ACCEPTED, RUNNING)
+        return self.state not in UNFINISHED
 
     def is_same_attempt(self, other: "Job") -> bool:
         """Tell whether two rows are of one job, one attempt and one holder."""
@@ -376,6 +367,10 @@ class Ledger:
         """Note which process computes a job; False if it no longer runs for its holder."""
         return self._change(job, (RUNNING,), pid=pid, process_started=process_started)
 
+    def narrow(self, job: Job, groups: Sequence[str]) -> bool:
+        """Leave a running job only these groups; False if it no longer runs for its holder."""
+        return self._change(job, (RUNNING,), groups=list(groups))
+
     def progress(self, job: Job, percent: int, message: str) -> bool:
         """Note how far a running job is; False if it no longer runs for its holder."""
         return self._change(job, (RUNNING,), progress=percent, message=message)
@@ -410,7 +405,7 @@ class Ledger:
         with self._database.writing() as connection:
             changed = connection.execute(
                 update(_jobs)
-                .where(_jobs.c.id == job_id, _jobs.c.state.in_((ACCEPTED, RUNNING)))
+                .where(_jobs.c.id == job_id, _jobs.c.state.in_(UNFINISHED))
                 .values(ending)
             )
         return bool(changed.rowcount)
@@ -435,7 +430,7 @@ class Ledger:
         Args:
             before: RFC 3339, UTC, as `now` writes it.
         """
-        over = _jobs.c.state.in_((SUCCESSFUL, FAILED, DISMISSED))
+        over = _jobs.c.state.not_in(UNFINISHED)
         with self._database.writing() as connection:
             gone = connection.execute(delete(_jobs).where(over, _jobs.c.finished < before))
         return int(gone.rowcount)
@@ -496,9 +491,13 @@ def _users_in_turn() -> Any:
     )
 
 
-def _insert_within_limits() -> Any:
-    """Return the statement that counts and writes in one, so that the last place is given once."""
-    busy = select(func.count()).where(_jobs.c.state.in_((ACCEPTED, RUNNING)))
+def _insert_within_limits() -> tuple[Any, Any]:
+    """Return the statement that adds a job within limits, and one that counts its user's jobs.
+
+    The first counts and writes in one, so that the last place is given once; the second says
+    afterwards which limit was reached.
+    """
+    busy = select(func.count()).where(_jobs.c.state.in_(UNFINISHED))
     of_user = busy.where(_jobs.c.user == bindparam("user"))
     allowed = select(*(bindparam(c.name, type_=c.type) for c in _jobs.c)).where(
         busy.scalar_subquery() < bindparam("most_in_total"),

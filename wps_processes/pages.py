@@ -22,7 +22,8 @@ from landcover.errors import InputError, NameRefused
 from landcover.operation import Operation
 from landcover.storage import Audience, Storage
 from wps_processes.dispatcher import Dispatcher
-from wps_processes.forms import as_typed, entries_in, fields_of, form_with, in_words, read
+from wps_processes.documents import in_words
+from wps_processes.forms import as_typed, entries_in, fields_of, form_with, read
 from wps_processes.identity import Caller, Identity
 from wps_processes.jobs import STATES, Job, Ledger
 from wps_processes.results import results_of
@@ -188,6 +189,7 @@ class Pages:
             refreshes=_refreshes(request, [job], sharings),
             sharings=sharings,
             by_nextcloud=self._sharings.by_nextcloud,
+            by_link=self._sharings.by_link,
             refused=refused,
             typed={name: request.form.get(name, "") for name in _SHARE_FIELDS},
         )  # fmt: skip

@@ -3,13 +3,12 @@
 It is the container's first process, and computes there itself: if memory does not suffice, the
 container's end says so. A small process beside it, made before there is anything large to share,
 asks the service for the job's orders and tells it how far the job is; the token is its own.
-The computing one is confined as on one machine (`wps_processes.sandbox`), and reaches no network.
+The computing one is confined as on one machine (`wps_processes.sandbox`).
 
 The service may be gone for a while: of what is to be told, only the newest progress is kept, and
 the result until it has arrived or a night is over. Told that the job is over, both end.
 """
 
-import ctypes
 import json
 import os
 import random
@@ -24,16 +23,17 @@ from typing import TextIO
 
 import requests
 
+from wps_processes.parent import die_with
+from wps_processes.words import LONGEST_LINE, NO_ANSWER, TOKEN_VARIABLE, URL_VARIABLE
+
 SILENCE_SECONDS = 12 * 3_600.0
 """So long the service is asked for orders, or told the result, if it does not answer: a night."""
 
 _SECONDS_BETWEEN_REPORTS = 1.0
 _TIMEOUT = (5.0, 30.0)  # seconds to connect, and for an answer
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 10.0
-_LONGEST_LINE = 1 << 20
 _OVER = (401, 404, 409, 410)
 _NOT_UNDERSTOOD = (400, 411, 413, 415, 422)
-_PR_SET_PDEATHSIG = 1
 _TERMINATED = 128 + signal.SIGTERM
 
 
@@ -115,7 +115,7 @@ class Words:
 
     def hear(self, conversation: TextIO) -> None:
         """Listen to the process that computes, until it has said its last word or ended."""
-        for line in iter(lambda: conversation.readline(_LONGEST_LINE), ""):
+        for line in iter(lambda: conversation.readline(LONGEST_LINE), ""):
             is_progress = _is_progress(line)
             with self._changed:
                 if is_progress:
@@ -145,7 +145,7 @@ class Words:
 
 def main() -> int:
     """Compute the job and return the exit status: 0 if the service knows how it ended."""
-    url, token = os.environ["GEOPORTAL_RUN_URL"], os.environ.pop("GEOPORTAL_RUN_TOKEN")
+    url, token = os.environ[URL_VARIABLE], os.environ.pop(TOKEN_VARIABLE)
     os.umask(0o007)  # what a job writes is its owner's, and of the storage's group
     signal.signal(signal.SIGTERM, _end)  # the first process of a container is not ended by it
     ours, theirs = socket.socketpair()
@@ -181,8 +181,7 @@ def _compute(conversation: socket.socket) -> int:
 
 def _report(conversation: socket.socket, route: Route, computing: int) -> int:
     """Speak with the service for the process that computes; return the exit status."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != computing:  # it had died before
+    if not die_with(computing):
         return 1
     with conversation, conversation.makefile("rw", encoding="utf-8", newline="\n") as stream:
         try:
@@ -231,7 +230,7 @@ def _end(number: int, frame: object) -> None:
     os._exit(_TERMINATED)
 
 
-_NOTHING = json.dumps({"error": "the job ended without a result, its log says more"}).encode()
+_NOTHING = json.dumps({"error": NO_ANSWER}).encode()
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Whoever has used up their room starts no more jobs: Nextcloud's quota does not bind here.
 
 A folder that is not measured in time counts with what was seen of it, and no less than before. One
-that cannot be measured at all counts as full: anything could lie behind a million empty files.
+that cannot be measured at all is full: anything could lie behind a million empty files. While one
+call measures, others take the last figure: no user's calls hold all threads of the service.
 """
 
 import time
@@ -56,7 +57,12 @@ class Quota:
             )
 
     def _usage(self, folder: str) -> Usage:
-        with self._measuring[folder]:  # a large home holds up its owner alone
+        last, measuring = self._known.get(folder), self._measuring[folder]
+        if last is None:
+            measuring.acquire()  # the first figure is waited for
+        elif not measuring.acquire(blocking=False):
+            return last[1]
+        try:
             until, before = self._known.get(folder, (0.0, _NOTHING))
             if time.monotonic() < until:
                 return before
@@ -65,6 +71,8 @@ class Quota:
                 usage = replace(usage, used=max(usage.used, before.used))
             self._remember(folder, usage)
             return usage
+        finally:
+            measuring.release()
 
     def _measure(self, folder: str) -> Usage:
         try:
@@ -73,7 +81,7 @@ class Quota:
             return _NOTHING  # a user's first job may come before a server
 
     def _remember(self, folder: str, usage: Usage) -> None:
-        if len(self._known) >= _MOST_KNOWN:
+        if folder not in self._known and len(self._known) >= _MOST_KNOWN:
             self._known.pop(next(iter(self._known)), None)
         self._known[folder] = (time.monotonic() + _KEPT_SECONDS, usage)
 

@@ -62,7 +62,7 @@ def results_of(job: Job, operations: Mapping[str, Operation], prefix: str) -> li
             description=output.description,
             value=job.outputs[output.name],
             href=f"{prefix}outputs/{job.id}/{output.filename}" if output.kind == "file" else "",
-            is_written=_is_written(output),
+            is_written=output.is_path,
             is_image=output.media_type == "image/png",
             uses=tuple(_uses(output, job.outputs[output.name], operations, prefix)),
         )
@@ -79,9 +79,5 @@ def _uses(
         Use(identifier, prefix + form_with(identifier, {output.name: value}))
         for identifier, operation in operations.items()
         for declared in operation.inputs
-        if _is_written(output) and (declared.name, declared.kind) == (output.name, output.kind)
+        if output.is_path and (declared.name, declared.kind) == (output.name, output.kind)
     ]
-
-
-def _is_written(output: Output) -> bool:
-    return output.kind in ("file", "folder")

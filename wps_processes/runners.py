@@ -4,8 +4,6 @@ A process of its own, because a crash or a full memory must not be the service's
 kill, and PyWPS's fork of the server hangs once scikit-learn has computed in it.
 """
 
-import json
-import math
 import os
 import shutil
 import signal
@@ -25,13 +23,9 @@ from wps_processes.fetching import FETCHED, Fetcher
 from wps_processes.forkserver import Forked, ForkServer, kill_group
 from wps_processes.job import open_log
 from wps_processes.jobs import DISMISSED, FAILED, Job, Ledger, Outcome
+from wps_processes.words import LONGEST_LINE, NO_ANSWER, orders_for, word_in
 
 _SECONDS_TO_DIE = 5.0
-LONGEST_LINE = 1 << 20
-"""Bytes of what a job says at once."""
-
-_LONGEST_SENTENCE = 2_000
-NO_ANSWER = "the job ended without a result, its log says more"
 
 
 class ProcessRunner:
@@ -129,27 +123,6 @@ def _converse(forked: Forked, job: Job, ledger: Ledger, orders: bytes) -> Mappin
     return last
 
 
-def orders_for(job: Job, root: Path, fetched: Mapping[str, str]) -> bytes:
-    """Return what the job's process is told, as one line of JSON.
-
-    Args:
-        job: the job.
-        root: of the storage tree.
-        fetched: names in the job's folder by names of inputs.
-    """
-    orders = {
-        "id": job.id,
-        "operation": job.operation,
-        "inputs": dict(job.inputs),
-        "fetched": dict(fetched),
-        "root": str(root),
-        "folder": job.folder,
-        "groups": list(job.groups),
-        "administrator": bool(job.administrator),
-    }
-    return json.dumps(orders).encode() + b"\n"
-
-
 def _next_word(stream: BinaryIO) -> Mapping[str, Any]:
     """Return what the process says next, {} if it has ended."""
     try:
@@ -157,35 +130,6 @@ def _next_word(stream: BinaryIO) -> Mapping[str, Any]:
     except OSError:
         return {}
     return (word_in(line) or {"error": NO_ANSWER}) if line else {}
-
-
-def word_in(line: bytes) -> Mapping[str, Any] | None:
-    """Return the progress, outputs or error in a line of JSON, None if it holds nothing of these.
-
-    Whatever a crafted file has made of the process, what is heard here is of the kind expected.
-    """
-    try:
-        word = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    match word:
-        case {"progress": int(percent), "message": str(sentence)}:
-            return {"progress": min(max(percent, 0), 100), "message": _bounded(sentence)}
-        case {"error": str(sentence)}:
-            return {"error": _bounded(sentence)}
-        case {"outputs": dict(outputs)} if all(map(_is_plain, outputs.values())):
-            return {"outputs": outputs}
-    return None
-
-
-def _is_plain(value: object) -> bool:
-    if isinstance(value, float):
-        return math.isfinite(value)  # no JSON, though Python reads it
-    return value is None or isinstance(value, str | int)
-
-
-def _bounded(sentence: str) -> str:
-    return sentence[:_LONGEST_SENTENCE]
 
 
 def _storage_of(job: Job, root: Path) -> Storage:
@@ -220,7 +164,7 @@ def remove_drafts(job: Job, root: Path) -> None:
 def remove_outputs(job: Job, root: Path) -> None:
     """Remove all that a job without success has written, but for its log."""
     declared = by_identifier(job.operation).outputs
-    whole = {o.filename for o in declared if o.kind in ("file", "folder")} | {FETCHED}
+    whole = {o.filename for o in declared if o.is_path} | {FETCHED}
     _remove(job, root, lambda name: is_unfinished(name) or name in whole)
 
 

@@ -24,7 +24,8 @@ from werkzeug.wrappers import Request, Response
 from landcover.errors import LandcoverError
 from wps_processes.identity import token_of
 from wps_processes.jobs import RUNNING, Job, Ledger
-from wps_processes.runners import LONGEST_LINE, word_in
+from wps_processes.membership import GroupsNow, HubSilent, with_groups_of_now
+from wps_processes.words import LONGEST_LINE, word_in
 
 PATH = "runs/"
 """Below the service's prefix."""
@@ -67,12 +68,14 @@ class Runs:
         tokens: who may come in.
         orders: returns what a job's pod is to do, as JSON.
         told: hears of a job that has just said how it ended.
+        groups_now: asked once more when a pod begins, which may be days after its Job was made.
     """
 
     ledger: Ledger
     tokens: RunTokens
     orders: Callable[[Job], bytes]
     told: Callable[[Job], None]
+    groups_now: GroupsNow | None = None
 
     def __call__(self, request: Request, job_id: str) -> Response:
         """Answer the pod of a job.
@@ -102,7 +105,9 @@ class Runs:
 
     def _ordered(self, job: Job) -> Response:
         try:
-            content = self.orders(job)
+            content = self.orders(with_groups_of_now(job, self.ledger, self.groups_now))
+        except HubSilent as error:
+            raise ServiceUnavailable("the hub does not answer, ask again later") from error
         except LandcoverError as error:  # what it needs has gone meanwhile
             self._hear(job, {"error": str(error)})
             raise Conflict(str(error)) from error

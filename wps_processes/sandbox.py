@@ -1,9 +1,19 @@
 """What the process of a job may touch: its user's folders, what is shared, and Python.
 
 Everything in there works on files from outside; whatever a crafted one makes of the process, the
-kernel refuses it other users' folders, the ledger, the hub's secrets, the network, and other
-processes. By Landlock (man 7 landlock, Linux 5.13 or newer); where a kernel has it not, operating
-system users or containers must keep users apart.
+kernel keeps from it, by Landlock (man 7 landlock):
+
+- reading, writing, making and removing files elsewhere: other users' folders, the ledger, the
+  hub's secrets (Linux 5.13; cutting a file short from 6.2 on);
+- starting the machine's programs, and looking into other processes or their environment (5.13);
+- TCP, in and out (6.7);
+- signals to other processes, and abstract Unix sockets that are not its own (6.12).
+
+It does not keep from it UDP and other sockets, Unix sockets that lie in the file system, what
+changes no content (mode, owner, times and attributes of files that its system user owns, and
+whether a file is there), and /dev/shm, which all jobs share because thread pools need it. Against
+these, and where a kernel has no Landlock, users are kept apart by containers and their network
+policies, or by system users.
 """
 
 import os
@@ -42,7 +52,7 @@ def is_supported() -> bool:
 
 
 def confine(readable: Iterable[Path], writable: Iterable[Path]) -> None:
-    """Refuse this process all but these folders, for ever; it starts no program either.
+    """Refuse this process all but these folders, and the machine's programs, for ever.
 
     Args:
         readable: besides Python's own and the system's; those that are not there are left out.

@@ -6,7 +6,6 @@ import logging
 import mimetypes
 import os
 import re
-import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -53,7 +52,8 @@ from wps_processes.documents import (
     BASE,
     MOST_EMBEDDED,
     VERSION,
-    Form,
+    WPS,
+    ResponseForm,
     as_text,
     execute_response,
 )
@@ -63,6 +63,7 @@ from wps_processes.pages import Pages
 from wps_processes.processes import PROCESSES
 from wps_processes.quota import Quota
 from wps_processes.runs import PATH, Runs
+from wps_processes.seats import Seats
 from wps_processes.sharings import Sharings
 
 LOGGER = logging.getLogger(__name__)
@@ -75,13 +76,14 @@ _OUTPUT_HEADERS = {
     "Cache-Control": "private, no-cache",
 }
 _SHOWN = (".html", ".png", ".json", ".csv")
-_WPS, _WPS_2 = "{http://www.opengis.net/wps/1.0.0}", "{http://www.opengis.net/wps/2.0}"
+_WPS, _WPS_2 = f"{{{WPS}}}", "{http://www.opengis.net/wps/2.0}"
 ONLY_ONE = f"only version {VERSION} is spoken here"
 _DESCRIPTIONS = ("getcapabilities", "describeprocess")
 _WITH_ADDRESS = ("text/xml", "application/xml", "application/json")
 _REQUESTS = {f"{_WPS}{name}" for name in ("GetCapabilities", "DescribeProcess", "Execute")}
 _RETRY_SECONDS = 30
 _MOST_CACHED = 256
+_LONGEST_SHOWN = 20
 _HOST = re.compile(r"[A-Za-z0-9.\-]+(:\d{1,5})?|\[[0-9A-Fa-f:]+\](:\d{1,5})?")
 
 
@@ -94,7 +96,8 @@ class Places:
         prefix: path under which it is reached, with a slash at both ends.
         public_url: address of the geoportal for people; "" takes it from each request.
         sync_seconds: a synchronous call waits so long.
-        sync_at_once: so many synchronous calls may wait; each takes a thread of the web server.
+        sync_at_once: so many synchronous calls may wait, half of them one user's; each takes a
+            thread of the web server.
         home_quota: bytes that the files of one user may take; None is no limit.
     """
 
@@ -148,7 +151,7 @@ class Application:
         pywps.configuration.CONFIG.set("metadata:main", "provider_url", BASE)
         self.service = OperationService(PROCESSES, self)
         self._quota = Quota(self.places.storage, self.places.home_quota)
-        self._may_wait = threading.Semaphore(self.places.sync_at_once)
+        self._seats = Seats(self.places.sync_at_once)
         self._descriptions: dict[Any, tuple[bytes, str]] = {}
         processes: Iterable[OperationProcess] = self.service.processes.values()
         self._pages = Pages(
@@ -190,7 +193,7 @@ class Application:
         operation: Operation,
         inputs: Mapping[str, Any],
         caller: Caller,
-        form: Form = ALL_BY_REFERENCE,
+        form: ResponseForm = ALL_BY_REFERENCE,
     ) -> Job:
         """Make a job of a caller's inputs, whose types are checked; it is durable on return.
 
@@ -212,7 +215,7 @@ class Application:
         try:
             self.dispatcher.submit(job)
         except Busy as error:
-            raise TooBusy(error.sentence) from error
+            raise TooBusy(str(error)) from error
         except SQLAlchemyError as error:
             LOGGER.exception("the ledger of jobs cannot be written")
             raise TooBusy("no job can be taken now by our fault, try again later") from error
@@ -222,7 +225,7 @@ class Application:
         self,
         operation: Operation,
         inputs: Mapping[str, Any],
-        form: Form,
+        form: ResponseForm,
         request: Request,
         asynchronously: bool,
     ) -> Response:
@@ -237,7 +240,8 @@ class Application:
         self, operation: Operation, inputs: Mapping[str, Any], output: str, request: Request
     ) -> Response:
         """Make a job of a call, wait for its end, and answer with one output and nothing else."""
-        job = self._waited_for(operation, inputs, request.environ[CALLER], Form({output: False}))
+        form = ResponseForm({output: False})
+        job = self._waited_for(operation, inputs, request.environ[CALLER], form)
         if job.state != SUCCESSFUL:
             raise NoApplicableCode(job.error or job.message)
         value = (job.outputs or {})[output]
@@ -248,20 +252,16 @@ class Application:
         return self._sent(file, declared.filename, request)
 
     def _waited_for(
-        self, operation: Operation, inputs: Mapping[str, Any], caller: Caller, form: Form
+        self, operation: Operation, inputs: Mapping[str, Any], caller: Caller, form: ResponseForm
     ) -> Job:
         """Make a job and wait for it, as long as a synchronous call may take."""
-        if not self._may_wait.acquire(blocking=False):
-            raise TooBusy(
-                f"{self.places.sync_at_once} synchronous calls are being waited for, and no more "
-                "may: try again later, or call asynchronously"
-            )
+        seconds = self.places.sync_seconds
         try:
-            job = self.submit(operation, inputs, caller, form)
-            seconds = self.places.sync_seconds
-            known = self.dispatcher.wait(job.id, seconds) or job
-        finally:
-            self._may_wait.release()
+            with self._seats.taken(caller.name):
+                job = self.submit(operation, inputs, caller, form)
+                known = self.dispatcher.wait(job.id, seconds) or job
+        except Busy as error:
+            raise TooBusy(str(error)) from error
         if not known.is_over:
             self.dispatcher.dismiss(job.id, "dismissed, the synchronous call took too long")
             known = self.ledger.get(job.id) or known
@@ -280,7 +280,7 @@ class Application:
             job,
             process.operation,
             process.version,
-            Form(form["outputs"], form["lineage"]),
+            ResponseForm(form["outputs"], form["lineage"]),
             self.ledger.position(job),
             lambda name: self._embeddable(job, name),
         )
@@ -405,7 +405,7 @@ class Application:
 
     def _refusal(self, request: Request, error: HTTPException) -> Response:
         """Return an error: an OWS ExceptionReport where WPS is spoken, a page for people, JSON."""
-        if error.get_response is not HTTPException.get_response and "locator" in vars(error):
+        if isinstance(error, NoApplicableCode):
             return Response.from_app(error, request.environ)
         if _accepts_html(request):
             return self._pages.refused(request, error)
@@ -424,7 +424,7 @@ class Application:
         """Refuse a call whose files are not there before a job is made of it."""
         storage = self._storage(caller.folder, caller.groups, caller.administrator)
         for declared in operation.inputs:
-            if declared.kind in ("file", "folder") and declared.name in inputs:
+            if declared.is_path and declared.name in inputs:
                 name = inputs[declared.name]
                 try:
                     if self.access is None:
@@ -536,8 +536,10 @@ def _accepts_html(request: Request) -> bool:
 
 def _number(request: Request, name: str, default: int, most: int) -> int:
     value = request.args.get(name, str(default))
-    if not value.isdecimal() or int(value) > most:
-        raise BadRequest(f"{name} is {value}, needs a whole number up to {most}")
+    # int() itself refuses thousands of digits
+    if not value.isdecimal() or len(value) > _LONGEST_SHOWN or int(value) > most:
+        shown = value if len(value) <= _LONGEST_SHOWN else f"{value[:_LONGEST_SHOWN]}..."
+        raise BadRequest(f"{name} is {shown}, needs a whole number up to {most}")
     return int(value)
 
 

@@ -11,7 +11,7 @@ from landcover.errors import InputError, LandcoverError
 from landcover.nextcloud import AskAccess
 from landcover.progress import progress_to
 from landcover.storage import Audience, Storage
-from landcover.storage.sharing import share_from, store_from
+from landcover.storage.sharing import links_are_offered, share_from, store_from
 from wps_processes.jobs import Job
 
 LOGGER = logging.getLogger(__name__)
@@ -63,6 +63,11 @@ class Sharings:
     def by_nextcloud(self) -> bool:
         """Whether users and links can be shared with."""
         return self._access is not None
+
+    @property
+    def by_link(self) -> bool:
+        """Whether users may share by a link."""
+        return self.by_nextcloud and links_are_offered()
 
     def of(self, job_id: str) -> list[Sharing]:
         """Return a job's sharings, oldest first."""

@@ -6,12 +6,18 @@ name that answers with another address the second time gains nothing.
 
 import socket
 from collections.abc import Callable, Sequence
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from landcover.errors import LandcoverError
 
+# of IANA's registries of special purposes, and global for the tables of Python 3.11
+_SPECIAL = (
+    IPv4Network("192.0.0.0/24"),  # RFC 6890: protocol assignments
+    IPv4Network("192.88.99.0/24"),  # RFC 7526: what relays to 6to4 was
+    IPv6Network("3fff::/20"),  # RFC 9637: documentation
+)
 _NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052: the last 32 bits are the IPv4 address
 
 
@@ -52,8 +58,7 @@ def refuse_private(host: str, address: str) -> None:
         PrivateAddress: it is private, local to a link or machine, reserved or multicast.
     """
     for meant in _meant(ip_address(address.partition("%")[0])):
-        is_of_a_site = getattr(meant, "is_site_local", False)  # of IPv6, and global for Python
-        if not meant.is_global or meant.is_multicast or meant.is_reserved or is_of_a_site:
+        if not _is_public(meant):
             raise PrivateAddress(f"{host} has the address {meant}, which is not a public one")
 
 
@@ -68,6 +73,14 @@ def refuse_private_literal(host: str) -> None:
     except ValueError:
         return
     refuse_private(host, host)
+
+
+def _is_public(address: IPv4Address | IPv6Address) -> bool:
+    is_of_a_site = getattr(address, "is_site_local", False)  # of IPv6, and global for Python
+    is_special = any(address in network for network in _SPECIAL)
+    return address.is_global and not (
+        address.is_multicast or address.is_reserved or is_of_a_site or is_special
+    )
 
 
 _WRAPPED: Sequence[Callable[[IPv6Address], IPv4Address | None]] = (

@@ -10,13 +10,12 @@ from typing import Literal
 from pydantic import Field, FilePath, field_validator
 from traitlets.config import Config
 
-from hub.diagnosis import size
 from hub.errors import ImageRefused
 from hub.own_images import registry
 from hub.own_images.names import ImageName, Place
+from hub.quantities import DOWNLOAD, in_bytes, size
 from hub.strict import Strict
 
-_UNITS = {"M": 10**6, "G": 10**9, "T": 10**12}
 _ROOT = ("", "0", "root")
 
 
@@ -63,10 +62,12 @@ class OwnImage:
 
     Attributes:
         pinned: its name with the digest that was looked at.
+        size: what is to be downloaded, in bytes.
         sentences: what whoever starts it should know of it.
     """
 
     pinned: str
+    size: int
     sentences: tuple[str, ...]
 
 
@@ -99,7 +100,8 @@ class OwnImages(Strict):
         name = ImageName.read(text)
         found = await self._registry_of(name).client.find(name, self.platform)
         self._bounded(name, found.size)
-        return OwnImage(name.pinned(found.digest), tuple(_told(name, found, runs_as)))
+        told = tuple(_told(name, found, runs_as))
+        return OwnImage(name.pinned(found.digest), found.size, told)
 
     def _registry_of(self, name: ImageName) -> Registry:
         if not self.registries:
@@ -114,7 +116,7 @@ class OwnImages(Strict):
         )
 
     def _bounded(self, name: ImageName, download: int) -> None:
-        largest = int(self.largest[:-1]) * _UNITS[self.largest[-1]]
+        largest = in_bytes(self.largest, DOWNLOAD)
         if download > largest:
             raise ImageRefused(
                 f"{name} is {size(download)} to download, and {size(largest)} is the most: leave "

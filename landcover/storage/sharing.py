@@ -63,9 +63,14 @@ class Audience:
             )
         if not link:
             return Audience(user or "", group or "")
-        if os.environ.get(LINKS) == "off":
+        if not links_are_offered():
             raise InputError("links are switched off here, share with a user or a group")
         return Audience(expires=_day_to_come(expires))
+
+
+def links_are_offered() -> bool:
+    """Tell whether the administrator lets users share by a link."""
+    return os.environ.get(LINKS) != "off"
 
 
 @dataclass(frozen=True)
@@ -269,7 +274,7 @@ def _stored(files: "Files", tree: Tree, name: str) -> str:
 
 
 def _bring(files: "Files", source: int, path: str, depth: int) -> None:
-    """Have a file or folder at Nextcloud as it is here; the same one is not sent again."""
+    """Have at Nextcloud what is here; no file is sent twice, and none is deleted there."""
     here = os.fstat(source)
     if stat.S_ISDIR(here.st_mode):
         check_depth(depth)

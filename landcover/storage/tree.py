@@ -107,16 +107,6 @@ class Storage:
         teams = (self.root / "team" / group for group in self.groups if is_folder_name(group))
         return (self.root / "users" / self.folder, *teams, self.root / "shared")
 
-    def names(self, name: str) -> list[str]:
-        """List a folder, sorted, hidden files left out, folders with a trailing slash."""
-        descriptor = self.open(name)
-        try:
-            with _in_words(name), os.scandir(descriptor) as entries:
-                visible = [entry for entry in entries if not entry.name.startswith(".")]
-                return sorted(f"{e.name}/" if e.is_dir() else e.name for e in visible)
-        finally:
-            os.close(descriptor)
-
     def walk(self, depth: int = DEPTH) -> Generator[Entry, None, None]:
         """Come by the caller's files and folders, those nearest to the roots first.
 

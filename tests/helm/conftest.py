@@ -12,9 +12,18 @@ import yaml
 CHART = Path(__file__).parents[2] / "helm" / "geoportal"
 Z2JH = "GEOPORTAL_TEST_Z2JH"
 """Names a folder or archive with z2jh's chart, to render ours with the real one."""
-SECRETS = {
-    "jupyterhub": {"hub": {"cookieSecret": "c" * 64}, "proxy": {"secretToken": "d" * 64}},
+CLOUD = {
+    "url": "https://cloud.example.org",
+    "callback_url": "https://geo.example.org/hub/oauth_callback",
 }
+NEEDED = {
+    "jupyterhub": {
+        "hub": {"cookieSecret": "c" * 64},
+        "proxy": {"secretToken": "d" * 64},
+        "custom": {"geoportal": {"authenticator": CLOUD}},
+    },
+}
+"""What every site must give."""
 TRIAL = {"kind": "shared-password"}
 
 
@@ -45,7 +54,7 @@ class Helm:
         """Return the manifests as text."""
         done = self.run(
             "template", "trial", "--namespace", "geo", "--kube-version", "1.34.0",
-            values=[SECRETS, *values],
+            values=[NEEDED, *values],
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         return done.stdout
@@ -55,9 +64,9 @@ class Helm:
         documents = yaml.safe_load_all(self.rendered(*values))
         return [d for d in documents if d and _is_ours(d)]
 
-    def refusal(self, *values, secrets=SECRETS):
+    def refusal(self, *values, needed=NEEDED):
         """Return what Helm says of values that do not do."""
-        done = self.run("template", "trial", values=[secrets, *values])
+        done = self.run("template", "trial", values=[needed, *values])
         assert done.returncode != 0
         return done.stderr
 

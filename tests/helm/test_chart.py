@@ -9,6 +9,7 @@ import yaml
 from hub import tokens
 from hub.settings import Settings
 from landcover.operations import OPERATIONS
+from tests.helm.conftest import CLOUD
 from wps_processes.cluster.manifest import MARGIN_MIB
 
 CHART = Path(__file__).parents[2] / "helm" / "geoportal"
@@ -21,6 +22,12 @@ _ASKED = re.compile(r"\.Values((?:\.\w+)+)")
 @pytest.fixture(scope="module")
 def values():
     return yaml.safe_load(VALUES)
+
+
+def given(values):
+    """Return the hub's settings of the chart with what a site must add."""
+    settings = values["jupyterhub"]["custom"]["geoportal"]
+    return settings | {"authenticator": settings["authenticator"] | CLOUD}
 
 
 def without_comment(text):
@@ -83,13 +90,13 @@ def test_a_misspelt_value_is_noticed(values):
 
 
 def test_settings_in_the_chart_are_settings_of_the_hub(values):
-    settings = Settings.model_validate(values["jupyterhub"]["custom"]["geoportal"])
+    settings = Settings.model_validate(given(values))
     assert settings.spawner.kind == "kubernetes"
     assert settings.profiles
 
 
 def test_hub_finds_the_wps_where_the_chart_runs_it(values):
-    wps = Settings.model_validate(values["jupyterhub"]["custom"]["geoportal"]).wps
+    wps = Settings.model_validate(given(values)).wps
     service = (CHART / "templates" / "wps-service.yaml").read_text(encoding="utf-8")
     name = re.search(r"^  name: (\S+)$", service, re.MULTILINE)[1]
     port = re.search(r"^      port: (\d+)$", service, re.MULTILINE)[1]
@@ -101,7 +108,7 @@ def test_nothing_but_our_culler_ends_servers(values):
 
 
 def test_hub_and_wps_hold_the_same_token(values):
-    token = Settings.model_validate(values["jupyterhub"]["custom"]["geoportal"]).wps.token
+    token = Settings.model_validate(given(values)).wps.token
     deployment = (CHART / "templates" / "wps.yaml").read_text(encoding="utf-8")
     assert "wps" in values["jupyterhub"]["hub"]["services"]
     assert f"secretKeyRef: {{name: hub, key: {token.file.name}}}" in deployment
@@ -116,8 +123,13 @@ def test_wps_asks_for_tokens_below_the_api_of_the_hub():
 
 def test_default_image_of_users_is_the_one_of_the_first_profile(values):
     image = values["jupyterhub"]["singleuser"]["image"]
-    first = values["jupyterhub"]["custom"]["geoportal"]["profiles"][0]
-    assert f"{image['name']}:{image['tag']}" == first["image"]
+    assert image["name"] == values["jupyterhub"]["custom"]["geoportal"]["profiles"][0]["image"]
+
+
+def test_images_that_z2jh_names_are_of_this_version(values):
+    version = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))["appVersion"]
+    for part in ("hub", "singleuser"):
+        assert values["jupyterhub"][part]["image"]["tag"] == version
 
 
 def test_hub_reads_the_settings_where_the_chart_mounts_them(values):

@@ -5,6 +5,8 @@ from pathlib import Path
 import celpy
 import pytest
 from celpy.adapter import json_to_cel
+from celpy.celtypes import BoolType
+from kubernetes.utils.quantity import parse_quantity
 
 from landcover.operation import Resources
 from wps_processes.cluster.manifest import manifest_of
@@ -12,6 +14,14 @@ from wps_processes.cluster.settings import ClusterSettings
 from wps_processes.jobs import Job
 
 IMAGES = ("geoportal/wps:0.1.0", "geoportal/wps-cuda:0.1.0")
+
+
+def is_greater_than(one, other):
+    return BoolType(one > other)
+
+
+# Kubernetes' own additions to the language, as far as the policy uses them
+FUNCTIONS = {"quantity": parse_quantity, "isGreaterThan": is_greater_than}
 
 
 class Policy:
@@ -49,17 +59,22 @@ class Policy:
             return False
 
     def _value(self, expression, given):
-        return self._cel.program(self._cel.compile(expression)).evaluate(given)
+        return self._cel.program(self._cel.compile(expression), FUNCTIONS).evaluate(given)
+
+
+def policy_with(helm, **jobs):
+    """Return the policy of a chart with these values of jobs."""
+    (manifest,) = (
+        m
+        for m in helm.manifests({"jobs": {"cudaImage": IMAGES[1], **jobs}})
+        if m["kind"] == "ValidatingAdmissionPolicy"
+    )
+    return Policy(manifest)
 
 
 @pytest.fixture(scope="module")
 def policy(helm_of_module):
-    (manifest,) = (
-        m
-        for m in helm_of_module.manifests({"jobs": {"cudaImage": IMAGES[1]}})
-        if m["kind"] == "ValidatingAdmissionPolicy"
-    )
-    return Policy(manifest)
+    return policy_with(helm_of_module)
 
 
 @pytest.fixture
@@ -68,14 +83,14 @@ def job():
     return made(Resources(cores=1, memory_mib=1024))
 
 
-def made(resources):
+def made(resources, placement=None):
     ours = Job(
         user="ann", folder="ann", groups=("Geo & Co",), administrator=False,
         operation="classify-scene", inputs={}, request="{}", attempt=1,
     )  # fmt: skip
     settings = ClusterSettings(
         image=IMAGES[0], image_cuda=IMAGES[1], claim="geoportal-storage", namespace="geo",
-        report_url="http://geoportal-wps:8000/services/wps/runs",
+        report_url="http://geoportal-wps:8000/services/wps/runs", placement=placement or {},
     )  # fmt: skip
     return manifest_of(ours, resources, settings, Path("/storage"), "token")
 
@@ -86,6 +101,19 @@ def pod(job):
 
 def container(job):
     return pod(job)["containers"][0]
+
+
+def limits(job):
+    return container(job)["resources"]["limits"]
+
+
+def with_gpus(job, number, image):
+    container(job).update(image=image)
+    limits(job)["nvidia.com/gpu"] = number
+
+
+def with_an_empty_folder(job, **changes):
+    pod(job)["volumes"][1]["emptyDir"].update(changes)
 
 
 def metadata(job):
@@ -127,6 +155,9 @@ HOSTILE = {
     "everybody's folders": lambda job: container(job)["volumeMounts"][0].update(subPath="users"),
     "everybody's folders by a point": lambda job: container(job)["volumeMounts"][0].update(
         subPath="users/."
+    ),
+    "everybody's folders by two points": lambda job: container(job)["volumeMounts"][0].update(
+        subPath="users/.."
     ),
     "every team's folders": lambda job: container(job)["volumeMounts"][0].update(subPath="team/."),
     "others' pods for its own": lambda job: job["spec"].update(
@@ -209,6 +240,68 @@ HOSTILE = {
     "the hub's label": lambda job: labels(job).update(
         {"hub.jupyter.org/network-access-hub": "true"}
     ),
+    "no limit of cores": lambda job: limits(job).pop("cpu"),
+    "more memory": lambda job: limits(job).update(memory="32769Mi"),
+    "more memory in another unit": lambda job: limits(job).update(memory="10000Gi"),
+    "more cores": lambda job: limits(job).update(cpu="8001m"),
+    "more than it is given": lambda job: container(job)["resources"].update(
+        requests={**limits(job), "ephemeral-storage": "1Ti"}
+    ),
+    "amounts of the whole pod": lambda job: pod(job).update(
+        resources={"requests": {"memory": "10000Gi"}}
+    ),
+    "a device of a plugin": lambda job: limits(job).update({"smarter-devices/fuse": "1"}),
+    "a device of a driver": lambda job: pod(job).update(
+        resourceClaims=[{"name": "x", "resourceClaimName": "x"}]
+    ),
+    "more GPUs": lambda job: with_gpus(job, "2", IMAGES[1]),
+    "a GPU for the image without": lambda job: with_gpus(job, "1", IMAGES[0]),
+    "the nodes with GPUs": lambda job: pod(job).update(
+        tolerations=[{"key": "nvidia.com/gpu", "operator": "Exists"}]
+    ),
+    "nodes of its choice": lambda job: pod(job).update(
+        nodeSelector={"node-role.kubernetes.io/control-plane": ""}
+    ),
+    "beside a pod of its choice": lambda job: pod(job).update(
+        affinity={
+            "podAffinity": {
+                "requiredDuringSchedulingIgnoredDuringExecution": [
+                    {"topologyKey": "kubernetes.io/hostname", "labelSelector": {}}
+                ]
+            }
+        }
+    ),
+    "a scheduler of its own": lambda job: pod(job).update(schedulerName="mine"),
+    "names of its own": lambda job: pod(job).update(
+        dnsPolicy="None", dnsConfig={"nameservers": ["10.0.0.66"]}
+    ),
+    "the node's names": lambda job: pod(job).update(dnsPolicy="Default"),
+    "a name in the cluster": lambda job: pod(job).update(hostname="x", subdomain="hub"),
+    "a folder in memory": lambda job: with_an_empty_folder(job, medium="Memory"),
+    "a folder without an end": lambda job: pod(job)["volumes"][1]["emptyDir"].clear(),
+    "a large folder": lambda job: with_an_empty_folder(job, sizeLimit="1Ti"),
+    "many folders": lambda job: pod(job)["volumes"].append(
+        {"name": "more", "emptyDir": {"sizeLimit": "256Mi"}}
+    ),
+    "many containers": lambda job: pod(job)["containers"].append(
+        {**container(job), "name": "more"}
+    ),
+    "a sidecar": lambda job: with_an_init_container(job, name="more", restartPolicy="Always"),
+    "many attempts": lambda job: job["spec"].update(backoffLimit=10**6),
+    "many attempts by default": lambda job: job["spec"].pop("backoffLimit"),
+    "attempts that do not count": lambda job: job["spec"].update(
+        podFailurePolicy={
+            "rules": [{"action": "Ignore", "onExitCodes": {"operator": "NotIn", "values": [0]}}]
+        }
+    ),
+    "another controller": lambda job: job["spec"].update(managedBy="example.org/mine"),
+    "again and again": lambda job: pod(job).update(restartPolicy="OnFailure"),
+    "many ends": lambda job: job["spec"].update(completions=100),
+    "kept for ever": lambda job: job["spec"].pop("ttlSecondsAfterFinished"),
+    "kept for long": lambda job: job["spec"].update(ttlSecondsAfterFinished=10**9),
+    "never deleted": lambda job: job["metadata"].update(finalizers=["example.org/never"]),
+    "a pod never deleted": lambda job: metadata(job).update(finalizers=["example.org/never"]),
+    "never ended": lambda job: pod(job).update(terminationGracePeriodSeconds=10**9),
     "a device": lambda job: container(job).update(
         volumeDevices=[{"name": "storage", "devicePath": "/dev/x"}]
     ),
@@ -221,6 +314,37 @@ def test_an_honest_job_passes(policy, job):
 
 def test_a_job_for_a_gpu_passes(policy):
     assert policy.refusals(made(Resources(cores=1, memory_mib=1024, gpus=1))) == []
+
+
+def test_a_job_that_gets_the_most_passes(helm):
+    policy = policy_with(helm, mostCores=3, mostMemoryMib=4096, mostGpus=2)
+    assert policy.refusals(made(Resources(cores=3, memory_mib=4096, gpus=2))) == []
+    assert policy.refusals(made(Resources(cores=3, memory_mib=4097)))
+    assert policy.refusals(made(Resources(cores=4, memory_mib=4096)))
+    assert policy.refusals(made(Resources(cores=3, memory_mib=4096, gpus=3)))
+
+
+def test_a_job_passes_to_the_nodes_of_its_placement_alone(helm):
+    placement = {
+        "cpu": {"nodeSelector": {"pool": "jobs"}, "tolerations": [{"key": "jobs"}]},
+        "cuda": {"nodeSelector": {"pool": "gpu"}, "tolerations": [{"key": "gpu"}]},
+    }
+    policy = policy_with(helm, placement=placement)
+    needs = {"cpu": Resources(1, 512), "cuda": Resources(1, 512, gpus=1)}
+    for resources in needs.values():
+        assert policy.refusals(made(resources, placement)) == []
+    swapped = {"cpu": placement["cuda"], "cuda": placement["cpu"]}
+    for resources in needs.values():
+        assert policy.refusals(made(resources, swapped)) == [
+            "a job tolerates the taints of jobs.placement only",
+            "a job goes to the nodes of jobs.placement only",
+        ]
+
+
+def test_without_an_image_for_gpus_there_are_none(helm):
+    policy = policy_with(helm, cudaImage="")
+    assert policy.refusals(made(Resources(cores=1, memory_mib=512))) == []
+    assert policy.refusals(made(Resources(cores=1, memory_mib=512, gpus=1)))
 
 
 @pytest.mark.parametrize("change", HOSTILE.values(), ids=HOSTILE)

@@ -2,6 +2,8 @@
 
 import json
 import re
+import shutil
+import subprocess
 from collections.abc import Iterator
 
 import kubernetes_validate
@@ -12,7 +14,7 @@ from helm.values_schema import schema
 from hub.profiles import Profile
 from hub.quotas import quota_variables
 from hub.settings import Settings
-from tests.helm.conftest import CHART, SECRETS, TRIAL
+from tests.helm.conftest import CHART, NEEDED, TRIAL
 from wps_processes.cluster.settings import ClusterSettings
 
 PAGE = CHART.parent / "README.md"
@@ -32,6 +34,11 @@ CHOICES = {
 }
 
 
+def cloud(**changes):
+    """Return values with another Nextcloud."""
+    return {"jupyterhub": {"custom": {"geoportal": {"authenticator": changes}}}}
+
+
 def of_kind(manifests, kind, name=None):
     (found,) = (
         m for m in manifests if m["kind"] == kind and name in (None, m["metadata"]["name"])
@@ -45,7 +52,7 @@ def pods(manifests) -> Iterator[dict]:
 
 @pytest.mark.parametrize("values", CHOICES.values(), ids=CHOICES)
 def test_helm_finds_nothing_to_object_to(helm, values):
-    done = helm.run("lint", "--strict", values=[SECRETS, *values])
+    done = helm.run("lint", "--strict", values=[NEEDED, *values])
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -82,6 +89,9 @@ def test_schema_of_the_settings_is_that_of_the_hub():
     made = schema()
     hub = Settings.model_json_schema()
     assert made["$defs"]["Settings"]["properties"] == hub["properties"]
+    for name in ("url", "callback_url"):  # empty ones are refused in a sentence
+        address = hub["$defs"]["Nextcloud"]["properties"][name]
+        address["pattern"] = f"^$|{address['pattern']}"
     for name, kind in hub["$defs"].items():
         assert made["$defs"][name]["properties"].items() >= kind["properties"].items()
 
@@ -98,6 +108,7 @@ def test_a_trial_needs_nothing_but_its_kind(helm):
         ({"wps": {"replica": 2}}, "/wps"),
         ({"jobs": {"runIn": "docker"}}, "/jobs/runIn"),
         ({"storage": {"size": "much"}}, "/storage/size"),
+        ({"jupyterhub": {"custom": {"geoprtal": {}}}}, "/jupyterhub/custom"),
         (
             {"jupyterhub": {"custom": {"geoportal": {"profiles": [{"slug": "x", "gpu": 1}]}}}},
             "/jupyterhub/custom/geoportal/profiles/0",
@@ -130,6 +141,16 @@ def test_a_misspelt_value_is_named_by_its_place(helm, values, place):
             "a toleration without a key",
         ),
         ({"jupyterhub": {"hub": {"baseUrl": "/geo/"}}}, "jupyterhub.hub.baseUrl is /geo/"),
+        (cloud(url=""), "jupyterhub.custom.geoportal.authenticator.url is not set"),
+        (cloud(callback_url=""), "authenticator.callback_url is not set"),
+        (
+            cloud(url="http://cloud.example.org"),
+            "authenticator.url is http://cloud.example.org, on",
+        ),
+        (
+            cloud(callback_url="http://geo.example.org/hub/oauth_callback"),
+            "authenticator.callback_url is http://geo.example.org/hub/oauth_callback, on",
+        ),
     ],
 )
 def test_what_does_not_go_together_is_refused_in_a_sentence(helm, values, sentence):
@@ -143,17 +164,81 @@ def shown(section):
 
 
 def test_the_page_s_own_site_is_one(helm):
-    site, _of_nextcloud_s_chart = shown("Install")
+    site, *_ = shown("Install")
     manifests = helm.manifests(site)
     (container,) = of_kind(manifests, "Deployment")["spec"]["template"]["spec"]["containers"]
-    assert container["image"] == site["wps"]["image"]
+    assert container["image"] == f"{site['wps']['image']}:0.1.0"
     written = of_kind(manifests, "ConfigMap")["data"]["settings.yaml"]
-    assert Settings.model_validate(yaml.safe_load(written)).wps.public_url
+    settings = Settings.model_validate(yaml.safe_load(written))
+    assert settings.wps.public_url
+    assert settings.authenticator.admin_groups
+
+
+def test_the_page_s_own_authority_keeps_what_the_chart_mounts(helm):
+    _site, authority, _of_nextcloud_s_chart = shown("Install")
+    (pod,) = pods(helm.manifests(authority))
+    (mount,) = authority["wps"]["extraVolumeMounts"]
+    assert mount in pod["containers"][0]["volumeMounts"]
+    ours = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))["jupyterhub"]["hub"]
+    for name in ("extraVolumes", "extraVolumeMounts"):
+        assert authority["jupyterhub"]["hub"][name][:-1] == ours[name]
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="the page makes secrets by openssl")
+def test_the_page_s_own_secrets_are_made_once_and_for_nobody_else(tmp_path):
+    text = PAGE.read_text(encoding="utf-8").split("\n## A trial on one node\n")[1]
+    block = "helm() { :; }\n" + re.search(r"```sh\n(.*?)```", text, re.DOTALL)[1]
+    subprocess.run(["bash", "-euc", block], cwd=tmp_path, check=True)
+    secrets = tmp_path / "secrets.yaml"
+    made = secrets.read_text()
+    assert len(yaml.safe_load(made)["jupyterhub"]["hub"]["cookieSecret"]) == 64
+    assert secrets.stat().st_mode & 0o077 == 0
+    subprocess.run(["bash", "-euc", block], cwd=tmp_path, check=True)
+    assert secrets.read_text() == made
 
 
 def test_the_page_s_own_profile_is_one():
     ((profile,),) = shown("Add a profile")
     assert Profile.model_validate(profile).gpus == (1,)
+
+
+IMAGES = {
+    "geo/x": "geo/x:0.1.0",
+    "registry.example.org:5000/x": "registry.example.org:5000/x:0.1.0",
+    "registry.example.org:5000/x:7": "registry.example.org:5000/x:7",
+    "geo/x@sha256:" + "a" * 64: "geo/x@sha256:" + "a" * 64,
+}
+
+
+@pytest.mark.parametrize(("named", "image"), IMAGES.items(), ids=[*IMAGES])
+def test_an_image_without_a_tag_is_of_this_version(helm, named, image):
+    profile = {"slug": "cpu", "title": "x", "image": named, "cores": 1, "memory": "1G"}
+    profiles = {"jupyterhub": {"custom": {"geoportal": {"profiles": [profile]}}}}
+    manifests = helm.manifests({"wps": {"image": named}, "jobs": {"cudaImage": named}}, profiles)
+    (pod,) = pods(manifests)
+    assert {c["image"] for c in pod["containers"] + pod["initContainers"]} == {image}
+    told = variables_of(manifests)
+    assert (told["GEOPORTAL_JOB_IMAGE"], told["GEOPORTAL_JOB_IMAGE_CUDA"]) == (image, image)
+    written = of_kind(manifests, "ConfigMap")["data"]["settings.yaml"]
+    (offered,) = Settings.model_validate(yaml.safe_load(written)).profiles
+    assert offered.image == image
+
+
+def test_the_service_gets_variables_and_volumes_of_the_site(helm):
+    env = {"name": "REQUESTS_CA_BUNDLE", "value": "/authority/ca.crt"}
+    volume = {"name": "authority", "configMap": {"name": "authority"}}
+    mount = {"name": "authority", "mountPath": "/authority", "readOnly": True}
+    wps = {"extraEnv": [env], "extraVolumes": [volume], "extraVolumeMounts": [mount]}
+    (pod,) = pods(helm.manifests({"wps": wps}))
+    (container,) = pod["containers"]
+    assert env in container["env"]
+    assert volume in pod["volumes"]
+    assert mount in container["volumeMounts"]
+
+
+def test_the_cookie_secret_may_lie_in_a_secret_of_the_site(helm):
+    hub = {"cookieSecret": None, "existingSecret": "ours"}
+    assert helm.manifests({"jupyterhub": {"hub": hub}})
 
 
 def test_one_pod_at_a_time_writes_the_ledger(helm):

@@ -157,7 +157,9 @@ class HubInCluster:
 
 
 @contextmanager
-def hub_in_cluster(folder: Path, **settings: Any) -> Iterator[HubInCluster]:
+def hub_in_cluster(
+    folder: Path, port: int | None = None, **settings: Any
+) -> Iterator[HubInCluster]:
     """Start a cluster, and a hub for it with these settings; end both at last."""
     state = folder / "state"
     state.mkdir(parents=True)
@@ -168,7 +170,7 @@ def hub_in_cluster(folder: Path, **settings: Any) -> Iterator[HubInCluster]:
     (folder / "token").write_text("0" * 64)
     content = {"authenticator": {"kind": "shared-password"}, "spawner": spawner, "wps": wps}
     path.write_text(yaml.safe_dump(content | settings))
-    machine = replace(Machine(state, state / "storage", path, 0), port=free_port())
+    machine = replace(Machine(state, state / "storage", path, 0), port=port or free_port())
     with PretendedCluster(folder / "cluster") as cluster:
         cluster.create_claim(CLAIM)
         hub = HubInCluster(machine, cluster)

@@ -10,6 +10,7 @@ from hub.authenticators import Nextcloud, SharedPassword
 from hub.errors import SettingsError
 from hub.nextcloud import NextcloudOAuthenticator
 from hub.settings import load
+from hub.strict import SecretVariable
 
 CLOUD = {
     "kind": "nextcloud",
@@ -65,6 +66,12 @@ def test_nextcloud_decides_by_its_groups(cloud):
     assert authenticator.enable_auth_state is True
 
 
+def test_nextcloud_is_asked_before_a_server_starts_and_every_five_minutes(cloud):
+    authenticator = NextcloudOAuthenticator(config=cloud)
+    assert authenticator.refresh_pre_spawn is True
+    assert authenticator.auth_refresh_age == 300
+
+
 def test_tokens_never_follow_a_redirect_nor_wait_for_ever(cloud):
     authenticator = NextcloudOAuthenticator(config=cloud)
     assert authenticator.http_request_kwargs["follow_redirects"] is False
@@ -85,6 +92,56 @@ def test_key_that_is_missing_is_named_with_its_place(tmp_path):
     path.write_text(yaml.safe_dump({"authenticator": without, "spawner": {"kind": "local"}}))
     with pytest.raises(SettingsError, match=r"authenticator\.crypt_key: Field required"):
         load(path)
+
+
+def settings_with(tmp_path, **changes):
+    """Write settings of a Nextcloud and return the file."""
+    path = tmp_path / "settings.yaml"
+    path.write_text(
+        yaml.safe_dump({"authenticator": CLOUD | changes, "spawner": {"kind": "local"}})
+    )
+    return path
+
+
+@pytest.mark.parametrize("name", ["url", "callback_url"])
+@pytest.mark.parametrize(
+    "host", ["cloud.example.org", "10.0.0.7", "localhost.example.org", "127.0.0.1.example.org"]
+)
+def test_address_that_others_can_listen_to_is_refused(tmp_path, name, host):
+    path = settings_with(tmp_path, **{name: f"http://{host}/hub/oauth_callback"})
+    with pytest.raises(SettingsError, match=rf"authenticator\.{name}: .*{host}.* needs https://"):
+        load(path)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:8000", "localhost", "[::1]:80"])
+def test_address_within_this_machine_needs_no_encryption(tmp_path, host):
+    callback = f"http://{host}/hub/oauth_callback"
+    sound = load(settings_with(tmp_path, url=f"http://{host}", callback_url=callback))
+    assert sound.authenticator.callback_url == callback
+
+
+@pytest.mark.parametrize(
+    "callback", ["https://geo.example.org", "https://hub/oauth_callback/", ""]
+)
+def test_address_to_which_no_sign_in_returns_is_refused(tmp_path, callback):
+    path = settings_with(tmp_path, callback_url=callback)
+    with pytest.raises(SettingsError, match=r"authenticator\.callback_url: .*oauth_callback"):
+        load(path)
+
+
+@pytest.mark.parametrize("secret", ["s3cr3t", 7, ["s3cr3t"], None])
+def test_secret_written_into_the_settings_is_refused_and_not_repeated(tmp_path, secret):
+    with pytest.raises(SettingsError) as refusal:
+        load(settings_with(tmp_path, client_secret=secret))
+    assert str(refusal.value).endswith(
+        "authenticator.client_secret: Value error, a secret does not stand here, needs "
+        "{file: PATH} or {env: NAME}"
+    )
+
+
+def test_secret_in_a_variable_is_read_as_one_in_a_file(monkeypatch):
+    monkeypatch.setenv("CLIENT_ID", " the-client\n")
+    assert SecretVariable(env="CLIENT_ID").read() == "the-client"
 
 
 def test_secret_that_is_not_there_is_named(monkeypatch):

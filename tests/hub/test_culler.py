@@ -149,6 +149,7 @@ class Answers(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.pages: dict[str, tuple[int, object]] = {}
         self.asked: list[tuple[str, str]] = []
+        self.hosts: list[str] = []
 
     @property
     def url(self) -> str:
@@ -162,6 +163,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
         called = f"{self.command} {self.path.partition('?')[0]}"
         self.server.asked.append((called, self.headers["Authorization"]))
+        self.server.hosts.append(self.headers["Host"])
         status, content = self.server.pages.get(called, (404, {}))
         body = content if isinstance(content, bytes) else json.dumps(content).encode()
         self.send_response(status)
@@ -228,6 +230,14 @@ def test_server_never_sees_a_token_that_opens_another(answers):
     assert seen == {"token pass"}
     assert {token for called, token in answers.asked if " /hub/" in called} == {"token own"}
     assert answers.asked[-1][0] == "DELETE /hub/api/users/eve/tokens/a7"
+
+
+def test_server_on_a_host_of_its_own_is_asked_through_the_proxy_by_that_host(answers):
+    there = model(url="https://eve.geo.example.org/user/eve/")
+    answers.pages["GET /hub/api/users/eve"] = (200, {"servers": {"": there}})
+    assert look(answers, there)
+    here = answers.url.removeprefix("http://")
+    assert answers.hosts == [here, here, *["eve.geo.example.org"] * 3, here]
 
 
 def test_server_active_as_the_hub_knows_is_not_even_asked(answers):

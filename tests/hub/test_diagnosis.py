@@ -4,7 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from hub.diagnosis import Surroundings, asked_for, diagnose, pulled_size, refused, size, unanswered
+from hub.diagnosis import diagnose, pulled_size, refused, unanswered
+from hub.findings import Surroundings
+from hub.pod_facts import asked_for
 
 NOW = datetime(2026, 11, 21, 14, 8, tzinfo=UTC)
 SINCE = "2026-11-21T14:05:00Z"
@@ -67,7 +69,8 @@ def test_pod_that_is_not_there_yet_is_asked_for():
             f"0/1 nodes are available: 1 Insufficient nvidia.com/gpu. {PREEMPTION}",
             {"nvidia.com/gpu": "2"},
             "gpu",
-            "No GPU is free: your server asks for 2 (nvidia.com/gpu). Since 14:05 UTC (3 min).",
+            "Not enough GPUs are free: your server asks for 2 (nvidia.com/gpu). Since 14:05 UTC "
+            "(3 min). It starts by itself when so many are free on one node. Fewer may be free",
         ),
         (  # the nodes without one do not matter
             "0/3 nodes are available: 1 Insufficient nvidia.com/gpu, 2 node(s) didn't match Pod's "
@@ -127,26 +130,82 @@ def test_pod_without_a_node(message, limits, kind, sentence):
     assert not found.is_final
 
 
+NO_GPU = "0/1 nodes are available: 1 Insufficient nvidia.com/gpu."
+
+
+def waits_for_gpus(asked, gpus_of_nodes, message=NO_GPU, limits=None, **around):
+    waits = unscheduled(message, limits={"nvidia.com/gpu": str(asked)} | (limits or {}))
+    nodes = [{"nvidia.com/gpu": float(gpus), "cpu": 16.0} for gpus in gpus_of_nodes]
+    return diagnose(waits, Surroundings(nodes=nodes, **around))
+
+
 def test_names_of_others_and_the_number_of_gpus_are_told_if_known():
-    waits = unscheduled(
-        "0/1 nodes are available: 1 Insufficient nvidia.com/gpu.", limits={"nvidia.com/gpu": "1"}
+    told = text(waits_for_gpus(1, [2, 1], holders={"boris": 1, "anna": 2}))
+    assert told.startswith(
+        "No GPU is free: your server asks for 1 (nvidia.com/gpu), the cluster has 3; in use by "
+        "anna (2), boris (1)."
     )
-    around = Surroundings(gpus=3, holders={"boris": 1, "anna": 2})
-    told = text(diagnose(waits, around))
-    assert "asks for 1 (nvidia.com/gpu), the cluster has 3; in use by anna (2), boris (1)." in told
     assert "starts by itself" in told
 
 
-@pytest.mark.parametrize(
-    ("gpus", "words"), [(0, "the cluster has none"), (1, "the cluster has 1")]
-)
-def test_more_gpus_than_there_are_will_never_be_free(gpus, words):
-    waits = unscheduled(
-        "0/1 nodes are available: 1 Insufficient nvidia.com/gpu.", limits={"nvidia.com/gpu": "2"}
+def test_more_gpus_than_a_node_has_are_not_waited_for():
+    found = waits_for_gpus(4, [2, 2, 2, 2])
+    assert found.sentence == (
+        "Not enough GPUs are free: your server asks for 4 (nvidia.com/gpu), the cluster has 8 and "
+        "no node has more than 2."
     )
-    told = text(diagnose(waits, Surroundings(gpus=gpus)))
-    assert words in told
-    assert "asks for fewer or none" in told
+    assert not found.hope
+    assert found.remedy.startswith("Choose 2 or fewer")
+
+
+def test_gpus_that_one_node_has_are_waited_for():
+    found = waits_for_gpus(2, [2, 1])
+    assert found.sentence.endswith("asks for 2 (nvidia.com/gpu), the cluster has 3.")
+    assert found.hope == "It starts by itself when so many are free on one node."
+
+
+@pytest.mark.parametrize("nodes", [[], [0, 0]])
+def test_node_with_gpus_that_may_yet_come_is_waited_for(nodes):
+    found = waits_for_gpus(1, nodes)
+    assert found.sentence.endswith("the cluster has none at present.")
+    assert "if a node with GPUs is added" in found.hope
+    assert "without a GPU" in found.remedy
+    assert not found.is_final
+
+
+def test_free_gpu_is_of_no_use_where_the_rest_does_not_fit():
+    both = "0/2 nodes are available: 1 Insufficient cpu, 2 Insufficient nvidia.com/gpu."
+    found = waits_for_gpus(1, [1, 0], both, {"cpu": "32"})
+    assert found.kind == "room"
+    assert not found.hope
+    assert found.sentence.endswith("Not even idle a node has more than 16 cores.")
+
+
+BIG = {"memory": "500Gi", "cpu": "8"}
+ROOM = {"cpu": 64.0, "memory": 256.0 * 2**30}
+
+
+@pytest.mark.parametrize(
+    ("nodes", "sentence", "hope"),
+    [
+        (None, "500 GiB asked.", "It may start"),
+        ([ROOM, ROOM | {"memory": 500.0 * 2**30}], "500 GiB asked.", "It may start"),
+        ([ROOM], "500 GiB asked. Not even idle a node has more than 256 GiB memory.", ""),
+        (
+            [ROOM, {"cpu": 4.0, "memory": 2.0**40}],
+            "500 GiB asked. Not even idle a node has all of that.",
+            "",
+        ),
+    ],
+)
+def test_more_than_an_idle_node_has_is_not_hoped_for(nodes, sentence, hope):
+    waits = unscheduled("0/1 nodes are available: 1 Insufficient memory.", limits=BIG)
+    found = diagnose(waits, Surroundings(nodes=nodes))
+    assert found.sentence.endswith(sentence)
+    assert found.hope.startswith(hope)
+    assert bool(found.hope) == bool(hope)
+    assert "Choose a smaller size" in found.remedy
+    assert not found.is_final
 
 
 @pytest.mark.parametrize(
@@ -217,9 +276,43 @@ def test_container_that_does_not_come_to_be(reason, message, sentence, is_final)
     assert found.is_final == is_final
 
 
-def test_file_where_a_folder_is_mounted_is_named():
-    waits = waiting("RunContainerError", "error mounting /home/jovyan/team/lab: not a directory")
-    assert "called shared or team" in diagnose(waits, Surroundings()).remedy
+def in_the_way(reason):
+    """Words of runc 1.1.5."""
+    return (
+        "failed to create containerd task: error during container init: error mounting "
+        f'"/var/lib/volumes/teams" to rootfs at "/home/jovyan/team": {reason}: unknown'
+    )
+
+
+IN_THE_WAY = [
+    in_the_way("mount /var/lib/volumes/teams:/home/jovyan/team, flags: 0x5000: not a directory"),
+    in_the_way('"/rootfs/proc/lab" cannot be mounted because it is inside /proc'),
+    in_the_way('"/rootfs/proc" cannot be mounted because it is not of type proc'),
+    in_the_way("SecureJoin /rootfs/team/: too many levels of symbolic links"),
+]
+
+
+@pytest.mark.parametrize("words", IN_THE_WAY)
+@pytest.mark.parametrize("which", ["containerStatuses", "initContainerStatuses"])
+def test_what_lies_where_a_folder_is_mounted_is_named(words, which):
+    ended = {"exitCode": 128, "reason": "StartError", "message": words}
+    backs_off = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s"}}
+    for status in (
+        container({"waiting": {"reason": "RunContainerError", "message": words}}),
+        container({"terminated": ended}, name="entry-check"),
+        container(backs_off, ended, name="entry-check"),
+    ):
+        found = diagnose(pod(node="node-1", **{which: [status]}), Surroundings())
+        assert found.sentence.endswith("that is no folder lies where /home/jovyan/team belongs.")
+        assert "without a server, as in Nextcloud; or ask an administrator" in found.remedy
+        assert found.is_final
+
+
+def test_what_a_program_says_is_not_taken_for_the_runtimes_words():
+    crashed = {"exitCode": 1, "reason": "Error", "message": IN_THE_WAY[0]}
+    state = {"waiting": {"reason": "CrashLoopBackOff"}}
+    status = [container(state, crashed)]
+    assert diagnose(pod(containerStatuses=status), Surroundings()).kind == "crash"
 
 
 def test_older_clusters_tell_only_in_an_event_why_an_image_is_not_fetched():
@@ -405,14 +498,6 @@ def test_time_waited_is_told_in_minutes(minutes, shown):
 def test_amounts_are_added_up_over_containers():
     asked = asked_for(pod({"cpu": "500m", "memory": "2Gi", "nvidia.com/gpu": "1"}))
     assert asked == {"cpu": 0.5, "memory": 2 * 2**30, "nvidia.com/gpu": 1.0}
-
-
-@pytest.mark.parametrize(
-    ("count", "shown"),
-    [(0, "0 bytes"), (999, "999 bytes"), (734_003_200, "734 MB"), (8e9, "8 GB"), (2e12, "2 TB")],
-)
-def test_sizes_are_shown_as_people_read_them(count, shown):
-    assert size(count) == shown
 
 
 def test_size_of_an_image_is_read_from_its_event():

@@ -11,7 +11,8 @@ import pytest
 from kubernetes_asyncio.client import V1Container, V1EnvVar, V1ResourceRequirements
 
 from hub import entry_check
-from hub.diagnosis import Surroundings, diagnose
+from hub.diagnosis import diagnose
+from hub.findings import Surroundings
 
 # what the driver's library says when it is asked: CUDA 12.8
 LIBCUDA = "int cuDriverGetVersion(int *version) { *version = 12080; return 0; }"
@@ -241,14 +242,23 @@ def test_failed_check_is_a_refusal(which):
 
 def test_check_that_was_killed_says_why():
     ended = {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}
-    assert entry_check.verdict(pod(state=ended)).sentence.endswith("looked at: OOMKilled.")
+    sentence = entry_check.verdict(pod(state=ended)).sentence
+    assert "more memory than the profile gives: choose one with more memory." in sentence
+
+
+def test_check_that_ends_without_a_word_is_told_with_its_code():
+    ended = {"terminated": {"exitCode": 137, "reason": "Error"}}
+    verdict = entry_check.verdict(pod(state=ended))
+    assert not verdict.passed
+    assert "(Error, exit code 137): start again; if it happens again" in verdict.sentence
 
 
 def test_image_without_a_shell_is_told():
     ended = {"terminated": {"exitCode": 128, "reason": "StartError", "message": "no such file"}}
     verdict = entry_check.verdict(pod(state=ended))
     assert not verdict.passed
-    assert "no /bin/sh that runs: no such file" in verdict.sentence
+    assert "no /bin/sh that runs (no such file): take one with a shell" in verdict.sentence
+    assert "FROM geoportal/notebook" in verdict.sentence
 
 
 def started(**status):

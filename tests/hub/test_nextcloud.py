@@ -44,7 +44,7 @@ class Person:
 
 @pytest.fixture
 def cloud():
-    with served(StandIn("http://hub/hub/oauth_callback")) as cloud:
+    with served(StandIn("https://hub/hub/oauth_callback")) as cloud:
         cloud.accounts["Eve"] = Account("Eve", "secret", ["remote-sensing", "hub-admins"])
         yield cloud
 

@@ -9,15 +9,20 @@ from kubernetes_asyncio.config import kube_config
 from kubespawner import clients
 from traitlets.config import Config
 
-from hub.diagnosis import Finding
+from hub.findings import Finding
 from hub.pods import NotStarted, PodSpawner
 from hub.profiles import NotOffered, Profile
 from hub.spawners import Kubernetes
 from tests.hub.hub_in_cluster import LIGHT
-from tests.pretended_cluster import NAMESPACE, Image, PretendedCluster
+from tests.pretended_cluster import NAMESPACE, Image, Node, PretendedCluster
 
 CPU = {"slug": "cpu", "title": "CPU", "image": "light:1", "cores": 1, "memory": "1G"}
-PROFILES = (Profile(**CPU), Profile(**CPU | {"slug": "gpu", "gpus": 1}))
+PROFILES = (
+    Profile(**CPU),
+    Profile(**CPU | {"slug": "gpu", "gpus": 1}),
+    Profile(**CPU | {"slug": "gpus", "gpus": 4}),
+    Profile(**CPU | {"slug": "huge", "memory": "500G"}),
+)
 
 
 @pytest.fixture
@@ -72,11 +77,51 @@ def test_patience_ends_with_the_last_known_reason(cluster):
             await spawner.start()
         return refusal.value.jupyterhub_message
 
-    told = spawn(scenario, "gpu", patience=2)
+    told = spawn(scenario, "gpu", patience=15)
     assert "No GPU is free" in told
-    assert "the cluster has none" in told
-    assert "asks for fewer or none" in told
+    assert "the cluster has none at present" in told
+    assert "A profile without a GPU need not wait" in told
     assert "It was given up after" in told
+
+
+async def told_of(spawner, words):
+    """Start a server; return the first sentence on the page of the start that has the words."""
+    starting = asyncio.ensure_future(spawner.start())
+    try:
+        async for event in spawner.progress():
+            if words in event["message"]:
+                return event["message"]
+            assert not starting.done(), starting
+    finally:
+        starting.cancel()
+
+
+def test_gpus_are_counted_on_the_nodes_that_take_pods(cluster):
+    cluster.forbidden.clear()
+    cluster.nodes[0].gpus = 2
+    cluster.nodes += [Node("node-2", gpus=1), Node("node-3", gpus=8, cordoned=True)]
+    told = spawn(lambda spawner: told_of(spawner, "GPU"), "gpus")
+    assert "asks for 4 (nvidia.com/gpu), the cluster has 3 and no node has more than 2. " in told
+    assert "by itself" not in told
+
+
+def test_more_than_any_node_has_is_told(cluster):
+    cluster.forbidden.clear()
+    told = spawn(lambda spawner: told_of(spawner, "No node fits"), "huge")
+    assert "500 GiB asked. Not even idle a node has more than 256 GiB memory. " in told
+    assert "may start" not in told
+
+
+@pytest.mark.parametrize("name", ["docker.io/geoportal/sized:1", "geoportal/sized:1"])
+def test_size_is_known_from_a_node_that_has_the_image(cluster, name):
+    cluster.forbidden.clear()
+    cluster.nodes[0].cordoned = True
+    cluster.nodes[0].pulled[name] = 5_000_000_000
+    cluster.nodes.append(Node("node-2"))
+    cluster.registry["geoportal/sized:1"] = Image(pulling=True)
+    profiles = (Profile(**CPU | {"image": "geoportal/sized:1"}),)
+    told = spawn(lambda spawner: told_of(spawner, "fetched"), profiles=profiles)
+    assert told.startswith("The image geoportal/sized:1 (5 GB) is being fetched to node-2.")
 
 
 def test_server_that_never_listens_is_given_up_in_true_words(cluster):
@@ -87,7 +132,7 @@ def test_server_that_never_listens_is_given_up_in_true_words(cluster):
             await spawner.start()
         return refusal.value.jupyterhub_message
 
-    told = spawn(scenario, patience=3)
+    told = spawn(scenario, patience=20)
     assert "has started and does not answer. It was given up after" in told
     assert "Start again" in told
 

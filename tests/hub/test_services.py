@@ -41,8 +41,12 @@ def test_users_and_their_servers_may_call_the_wps(configured):
     assert "self" in scopes["user"]
 
 
+def test_the_wps_may_ask_who_is_in_which_group_and_nothing_else(configured):
+    (role,) = (role for role in configured.load_roles if role["name"] == "wps")
+    assert role == {"name": "wps", "scopes": ["read:users:groups"], "services": ["wps"]}
+
+
 def test_without_tokens_nothing_is_said_of_them(configured):
-    assert "wps" not in {role["name"] for role in configured.load_roles}
     assert tokens.VARIABLE not in configured.services[0]["environment"]
     assert configured.custom_scopes == {}
     assert tokens.SCOPE not in str(configured.load_roles)

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import kubernetes_validate
 import pytest
+from jupyterhub.spawner import LocalProcessSpawner
 from kubernetes_asyncio.client import ApiClient
 from kubernetes_asyncio.config import kube_config
 from kubespawner import clients
@@ -116,6 +117,19 @@ def test_home_links_to_what_is_shared_and_to_the_teams(tmp_path):
     (tmp_path / "shared" / "scene.tif").touch()
     assert (home / "shared" / "scene.tif").exists()
     assert (home / "team").resolve() == tmp_path / "team"
+
+
+def test_local_server_finds_a_folder_of_each_of_its_users_groups(tmp_path, monkeypatch):
+    async def started(spawner):
+        return (tmp_path / "storage" / "team" / "forest").is_dir()
+
+    monkeypatch.setattr(LocalProcessSpawner, "start", started)
+    spawner = EmbeddedSpawner(storage=str(tmp_path / "storage"), scratch=str(tmp_path / "scratch"))
+    groups = [SimpleNamespace(name=name) for name in ("forest", "..", "a/b", "x" * 256)]
+    spawner.user = SimpleNamespace(name="eve", groups=groups)
+    assert asyncio.run(spawner.start())
+    assert [path.name for path in (tmp_path / "storage" / "team").iterdir()] == ["forest"]
+    assert (spawner.home / "team" / "forest").is_dir()
 
 
 def test_folder_of_the_user_is_never_replaced_by_a_link(tmp_path):
@@ -227,12 +241,31 @@ def test_another_image_finds_the_same_files(pod):
     assert mounts(pod("cpu", ["lab"])) == mounts(pod("cuda", ["lab"]))
 
 
+def test_server_begins_at_home_and_knows_where_the_wps_is(pod):
+    """An image that somebody brings says neither."""
+    (container,) = pod("cpu")["spec"]["containers"]
+    variables = {each["name"]: each.get("value") for each in container["env"]}
+    assert container["workingDir"] == variables["HOME"] == "/home/jovyan"
+    assert variables["GEOPORTAL_WPS_URL"] == "http://proxy-public/services/wps/"
+
+
 def test_teams_are_mounted_to_be_written_in(pod):
     shown = mounts(pod("cpu", ["lab", "ice & {snow}"]))
     for name in ("lab", "ice & {snow}"):
         mount = shown[f"/home/jovyan/team/{name}"]
         assert mount["subPath"] == f"team/{name}"
         assert not mount.get("readOnly")
+
+
+@pytest.mark.parametrize("groups", [[], ["lab"]])
+def test_nothing_below_home_that_is_mounted_lies_in_a_folder_that_can_be_renamed(pod, groups):
+    """With another thing in its place, such as a file, no container would start again."""
+    shown = list(mounts(pod("cuda", groups)))
+    in_home = [path for path in shown if path.startswith("/home/jovyan/")]
+    assert "/home/jovyan/team" in in_home
+    for path in in_home:
+        parent = path.rpartition("/")[0]
+        assert parent in shown[: shown.index(path)]
 
 
 HOSTILE = ["", ".", "..", "../users", "a/b", "a\0b", "x" * 256, "ж" * 128, "a:b", "a\nb"]
@@ -242,7 +275,7 @@ def test_group_that_can_be_no_folder_is_left_out_with_a_word(pod, caplog):
     with caplog.at_level("WARNING"):
         shown = mounts(pod("cpu", [*HOSTILE, "lab"]))
     assert [path for path in shown if path.startswith("/home/")] == [
-        "/home/jovyan", "/home/jovyan/shared", "/home/jovyan/team/lab",
+        "/home/jovyan", "/home/jovyan/shared", "/home/jovyan/team", "/home/jovyan/team/lab",
     ]  # fmt: skip
     for name in HOSTILE:
         assert f"The group {name!r} of mock@name can be no folder" in caplog.text
@@ -259,6 +292,7 @@ def test_pod_keeps_what_it_needs_to_start_off_the_home_directory(pod):
     assert mounted["temporary"] == "/tmp"
     # in memory too much is an error of the program; on the node's disk it ends the pod
     assert {v["name"]: v["emptyDir"] for v in shown["spec"]["volumes"] if "emptyDir" in v} == {
+        "teams": {"medium": "Memory", "sizeLimit": "4Ki"},
         "runtime": {"medium": "Memory", "sizeLimit": "64Mi"},
         "temporary": {"sizeLimit": "20Gi"},
     }
@@ -307,7 +341,8 @@ def test_culler_reaches_servers_through_the_proxy(configured):
         "GEOPORTAL_LOOK_SECONDS": "300",
         "GEOPORTAL_PROXY_URL": "http://proxy-public",
     }
-    assert [role["name"] for role in c.JupyterHub.load_roles if role.get("services")] == ["culler"]
+    services = {role["name"]: role.get("services") for role in c.JupyterHub.load_roles}
+    assert services["culler"] == ["culler"]
 
 
 @pytest.mark.parametrize(("slug", "said"), [("cpu", "void"), ("cuda", None)])

@@ -86,7 +86,8 @@ def test_first_gets_the_gpu_and_the_second_is_told_since_when_it_waits(hub):
     assert "Since " in told
     assert "carl" not in told
     hub.ask("chief", profile="gpu")
-    assert "in use by carl (1)" in hub.told_of("No GPU is free", "chief")
+    # dora waits too, and holds none
+    assert "in use by carl (1). " in hub.told_of("No GPU is free", "chief")
     hub.cluster.nodes[0].gpus = 3
     hub.ready("dora")
     hub.ready("chief")
@@ -195,6 +196,23 @@ def test_profile_of_a_group_is_for_its_members(hub):
     mounts = {mount["mountPath"]: mount.get("subPath") for mount in container["volumeMounts"]}
     assert mounts["/home/jovyan/team/lab"] == "team/lab"
     assert (hub.cluster.claim(CLAIM) / "team" / "lab").is_dir()
+
+
+@pytest.mark.parametrize("profile", ["light", "gpu"])
+def test_file_where_a_folder_belongs_is_told(hub, profile):
+    name = f"tom-{profile}"
+    home = hub.cluster.claim(CLAIM) / "users" / name
+    home.mkdir(parents=True)
+    (home / "team").touch()
+    hub.cluster.nodes[0].gpus = 9
+    told = failure(hub, name, profile=profile)
+    assert "something that is no folder lies where /home/jovyan/team belongs." in told
+    assert "Rename it where your home directory shows without a server" in told
+    (home / "team").rename(home / "mine")
+    pod = f"jupyter-{name}"
+    hub.cluster.wait_for("pods", lambda p: p["metadata"]["name"] == pod, types=("DELETED",))
+    hub.ask(name, profile=profile).raise_for_status()
+    hub.ready(name)
 
 
 def test_failures_one_after_another_leave_the_hub_alone(hub, anna):

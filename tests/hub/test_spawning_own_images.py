@@ -1,5 +1,6 @@
 """Images that users bring, in a cluster, end to end: from the form to the server in the image."""
 
+import re
 import shutil
 
 import pytest
@@ -98,6 +99,20 @@ def test_own_image_is_looked_at_and_started_as_the_portals_user(hub, bring):
     assert {"name": "HOME", "value": "/home/jovyan"} in notebook["env"]
     ended = pod(hub, "anna")["status"]["initContainerStatuses"][0]["state"]["terminated"]
     assert ended["message"].startswith("The image has JupyterHub 5.")
+
+
+def test_own_image_on_its_way_is_told_with_the_size_that_its_registry_says(hub, bring):
+    name, pinned = bring("large", **{"jupyterhub-singleuser": "exit 127"})
+    hub.cluster.registry[pinned].pulling = True
+    hub.ask("ivan", profile="own", **{OWN: name})
+    told = []
+    for event in hub.told("ivan"):
+        told.append(event["message"])
+        if "is being fetched" in told[-1]:
+            break
+    hub.cluster.registry[pinned].pulling = False
+    (size,) = re.findall(r"is there, (\S+ \S+) to download", " ".join(told))
+    assert told[-1].startswith(f"The image {pinned} ({size}) is being fetched to node-1.")
 
 
 def refusal(hub, user, **options):

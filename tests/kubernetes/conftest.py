@@ -166,7 +166,7 @@ def release(tmp_path_factory):
     _chart(folder)
     site = os.environ.get("GEOPORTAL_TEST_VALUES")
     installed = Release(kubectl, folder, Path(site).resolve() if site else None)
-    install, password = blocks("A trial on one node")
+    install, password, _fill = blocks("A trial on one node")
     try:
         installed.run(install)
         installed.password = installed.run(password).strip()

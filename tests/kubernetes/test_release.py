@@ -218,6 +218,17 @@ def test_a_missing_gpu_is_named(release, kubectl):
     session.delete(server, timeout=2 * MINUTES)
 
 
+def test_what_an_administrator_shares_is_read_by_all(release, desk):
+    demo = release.folder / ".geoportal" / "storage" / "shared" / "demo"
+    demo.mkdir(parents=True, mode=0o700)
+    (demo / "README.txt").write_text("two scenes")
+    (demo / "README.txt").chmod(0o600)
+    *_, fill = blocks("A trial on one node")
+    release.run(fill)
+    release.run(fill)  # over what is there
+    assert desk.text("shared/demo/README.txt") == "two scenes"
+
+
 def jobs_of(kubectl, number):
     return kubectl.get("jobs", "--selector", f"geoportal/job={number}")["items"]
 
@@ -348,8 +359,10 @@ def test_upgrade_and_rollback_keep_servers_and_files(release, desk, kernel, kube
 def test_the_ledger_is_copied_in_use_and_put_back(release, desk, kubectl, drawn):
     kept = desk.execute("extract-samples", **drawn)
     desk.end_of(kept)
-    save, restore = blocks("Back up and restore")[-2:]
+    save, restore, _hub = blocks("Back up and restore")[-3:]
     release.run(save)
+    release.run(save)  # over an earlier one
+    assert (release.folder / "keys.tar").stat().st_mode & 0o077 == 0
     with sqlite3.connect(release.folder / "jupyterhub.sqlite") as hub:
         assert (USER,) in hub.execute("SELECT name FROM users").fetchall()
     later = desk.execute("extract-samples", **drawn)
@@ -359,6 +372,25 @@ def test_the_ledger_is_copied_in_use_and_put_back(release, desk, kubectl, drawn)
     numbers = {job["id"] for job in answer(desk, "jobs")["jobs"]}
     assert kept in numbers
     assert later not in numbers
+
+
+def test_the_hub_s_database_is_put_back(release, desk, kernel, kubectl):
+    *_, save, _wps, restore = blocks("Back up and restore")
+    release.run(save)
+    release.session("dora")  # after it
+    release.run(restore)
+    kubectl("rollout", "status", "deployment/hub", f"--timeout={5 * 60}s")
+    release.open()
+    assert desk.compute(kernel, "print(kept)") == "42\n"
+    known = desk.session.get(f"{release.url}/hub/api/user", timeout=MINUTES)
+    assert known.json()["name"] == USER
+    users = kubectl(
+        "exec", "deploy/hub", "--", "python", "-c",
+        "import sqlite3; print(sqlite3.connect('/srv/jupyterhub/jupyterhub.sqlite')"
+        ".execute('SELECT name FROM users').fetchall())",
+    )  # fmt: skip
+    assert USER in users
+    assert "dora" not in users
 
 
 def test_the_volumes_outlive_the_release(release, kubectl, drawn):

@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 
+from hub.embedded import prepare_home
 from landcover.errors import InputError, NameRefused
 from landcover.nextcloud.access import TOKEN_URL
 from landcover.storage import Audience, Storage, copies, share
@@ -15,9 +16,8 @@ from landcover.storage.sharing import share_from
 def home(tmp_path, monkeypatch):
     """The home directory of a member of forest, as the hub prepares it."""
     home = tmp_path / "users/anna"
-    for folder in (home / "maps", tmp_path / "team/forest"):
-        folder.mkdir(parents=True)
-    (home / "team").symlink_to("../../team")
+    prepare_home(home, ["forest"])
+    (home / "maps").mkdir()
     (home / "maps/map.tif").write_text("a map")
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.delenv(TOKEN_URL, raising=False)

@@ -45,7 +45,6 @@ def test_names_lead_to_the_three_roots(storage):
         assert (path.name, path.read_text()) == ("scene.tif", "mine")
     with storage.readable("shared/scene.tif") as path:
         assert path.read_text() == "ours"
-    assert storage.names("home") == ["scene.tif", "sub/"]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -208,6 +209,30 @@ def test_what_was_stored_and_deleted_here_is_read_and_shared_by_its_name(eve, ev
     share = storage.share("home/maps/ice.tif", user="anna")
     assert share.received_as.endswith("/ice.tif")
     assert dav.stand_in.methods().count("PUT") == 1
+
+
+def test_a_server_stores_shares_and_gives_back_by_the_same_name(server, monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    owner, other = server.users
+    folder = f"test {uuid4().hex[:8]}"
+    (tmp_path / folder).mkdir()
+    (tmp_path / folder / "ice #1.tif").write_bytes(b"a map")
+    monkeypatch.setattr(access, "token_service", lambda: server.access(owner))
+    with server.of(owner) as theirs:
+        try:
+            path = storage.store(f"home/{folder}/ice #1.tif")
+            assert theirs.files.stat(path).size == 5
+            (tmp_path / folder / "ice #1.tif").unlink()
+            (tmp_path / folder).rmdir()
+            assert storage.fetch(f"home/{folder}/ice #1.tif").read_bytes() == b"a map"
+            assert [p.name for p in storage.fetch(f"home/{folder}").iterdir()] == ["ice #1.tif"]
+            share = storage.share(f"home/{folder}/ice #1.tif", user=other)
+            monkeypatch.setattr(access, "token_service", lambda: server.access(other))
+            assert storage.fetch(share.received_as).read_bytes() == b"a map"
+            with pytest.raises(NameRefused, match="there is no home/"):
+                storage.fetch(f"home/{folder}/ice #1.tif")
+        finally:
+            theirs.files.delete(f"Geoportal/home/{folder}")
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ What a container is, is done without privileges, so it differs from a real one:
 - to one with a GPU a library is given that says what CUDA's driver would, if there is a compiler;
 - its files are no mounts. A claim is a folder below `claims/`, and a mount's path is rewritten to
   the folder wherever it stands in the environment, the arguments and HOME. A mount inside another
-  mount is a link there. Read-only is not enforced.
+  mount is a link there, to what the last pod mounted. Read-only is not enforced.
 """
 
 import asyncio
@@ -91,11 +91,14 @@ class Node:
     cuda: tuple[int, int] = (12, 8)  # the version up to which the driver goes
     labels: dict[str, str] = field(default_factory=dict)
     taints: list[dict[str, str]] = field(default_factory=list)
+    cordoned: bool = False  # by an administrator: nothing more is placed there
     pulled: dict[str, int] = field(default_factory=dict)
 
     def why_not(self, pod: Object, taken: Mapping[str, float]) -> list[str]:
         """Return why a pod cannot run here, in the scheduler's words."""
         spec = pod["spec"]
+        if self.cordoned:
+            return ["node(s) were unschedulable"]
         untolerated = [t for t in self.taints if not _tolerates(spec.get("tolerations") or (), t)]
         if untolerated:
             taint = untolerated[0]
@@ -109,6 +112,10 @@ class Node:
             for name, amount in requests_of(pod).items()
             if amount > there.get(name, 0) - taken.get(name, 0.0)
         ]
+
+    @property
+    def spec(self) -> Object:
+        return {"unschedulable": True} if self.cordoned else {}
 
     @property
     def status(self) -> Object:
@@ -158,8 +165,8 @@ class Machine:
             kept = self.objects.get("nodes", "", node.name)
         except Refused:
             kept = self.objects.add("nodes", "", {"metadata": {"name": node.name}})
-        if kept.get("status") != node.status:
-            kept["status"] = node.status
+        if (kept.get("status"), kept.get("spec")) != (node.status, node.spec):
+            kept |= {"status": node.status, "spec": node.spec}
             kept["metadata"]["labels"] = dict(node.labels)
             self.objects.changed("nodes", kept)
 
@@ -349,7 +356,10 @@ class Machine:
         self, pod: Object, container: Object, running: Running, folder: Path, is_init: bool
     ) -> tuple[int, str, str]:
         """Run the program once; return exit code, reason and termination message."""
-        mounts = self._mounts(pod, container, folder)
+        try:
+            mounts = self._mounts(pod, container, folder)
+        except NotADirectoryError as error:
+            return 128, "StartError", f"failed to create containerd task: {error}: unknown"
         image = self.image(container["image"])
         command = [*(container.get("command") or image.entrypoint)]
         command += container.get("args") or (() if container.get("command") else image.arguments)
@@ -463,9 +473,8 @@ class Machine:
                 target.mkdir(parents=True)
             path = mount["mountPath"].rstrip("/")
             link = Path(_mapped(path, mounts))
-            if mounts and str(link) != path and not link.is_symlink() and not link.exists():
-                link.parent.mkdir(parents=True, exist_ok=True)
-                link.symlink_to(target)
+            if mounts and str(link) != path:
+                _link(link, target, path)
             mounts[path] = target
         return mounts
 
@@ -725,6 +734,20 @@ def _mapped(text: str, mounts: Mapping[str, Path], address: str = "0.0.0.0") -> 
 
 def _expanded(text: str, environment: Mapping[str, str]) -> str:
     return re.sub(r"\$\((\w+)\)", lambda m: environment.get(m[1], m[0]), text)
+
+
+def _link(link: Path, target: Path, path: str) -> None:
+    """Put a link where a real node mounts; in runc's words if there is no folder for it."""
+    if link.is_symlink():
+        link.unlink()  # an earlier pod's
+    elif link.is_file():
+        raise NotADirectoryError(
+            f'error mounting "{target}" to rootfs at "{path}": mount {target}:{path}: not a '
+            "directory"
+        )
+    if not link.exists():
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(target)
 
 
 def _made(folder: Path) -> Path:

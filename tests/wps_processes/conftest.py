@@ -140,11 +140,11 @@ def start(tmp_path, opened, forks):
 
     def starter(
         running=True, at_once=2, runner=ProcessRunner, limits=None, access=None,
-        lease_seconds=LEASE_SECONDS, **places,
+        lease_seconds=LEASE_SECONDS, groups_now=lambda user: GROUPS.get(user, ()), **places,
     ):  # fmt: skip
         ledger = opened(lease_seconds=lease_seconds)
         running_on = runner(root, forks)
-        dispatcher = Dispatcher(ledger, running_on, at_once, limits)
+        dispatcher = Dispatcher(ledger, running_on, at_once, limits, groups_now=groups_now)
         places = Places(root, **places)
         application = Application(places, ledger, dispatcher, KnownTokens(), access)
         if running:

@@ -1,3 +1,4 @@
+import json
 import os
 import signal
 import socket
@@ -5,13 +6,12 @@ import subprocess
 import sys
 import threading
 from contextlib import suppress
-from unittest.mock import patch
 
 import psutil
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from benchmarks.served import until
+from benchmarks.served import DEADLINE, until
 from wps_processes.dispatcher import Dispatcher
 from wps_processes.jobs import ATTEMPTS, Busy, Job, Limits
 from wps_processes.runners import ProcessRunner
@@ -123,9 +123,9 @@ def test_a_service_that_died_takes_its_jobs_up_again(start, ledger):
     leftover = subprocess.Popen(["sleep", "600"], start_new_session=True)
     ledger.started(each, leftover.pid, psutil.Process(leftover.pid).create_time())
     wps = start()
-    over = wps.dispatcher.wait(each.id, 60)
+    over = wps.dispatcher.wait(each.id, DEADLINE)
     assert (over.state, over.attempt) == ("successful", 2)
-    assert leftover.wait(10) is not None
+    assert leftover.wait(DEADLINE) is not None
 
 
 def test_a_process_that_only_has_the_number_is_left_alone(start, ledger):
@@ -198,13 +198,13 @@ class Slow(ProcessRunner):
 def test_dismissing_a_running_job_kills_its_process(start):
     wps = start(runner=Slow)
     wps.execute("extract-samples", asynchronous=True, **EXTRACT)
-    assert wps.runner.began.wait(30)
+    assert wps.runner.began.wait(DEADLINE)
     (running,) = wps.ledger.of_user("anna", state="running")
     process = psutil.Process(running.pid)
     header = {"Authorization": "token anna"}
     answer = wps.client.delete(f"/services/wps/jobs/{running.id}", headers=header)
     assert (answer.status_code, answer.get_json()["state"]) == (200, "dismissed")
-    assert psutil.wait_procs([process], timeout=5)[1] == []
+    assert psutil.wait_procs([process], timeout=DEADLINE)[1] == []
     again = wps.client.delete(f"/services/wps/jobs/{running.id}", headers=header)
     assert again.status_code == 409
     assert not (wps.root / f"users/anna/jobs/{running.id}/samples").exists()
@@ -213,15 +213,16 @@ def test_dismissing_a_running_job_kills_its_process(start):
 def test_stopping_the_service_leaves_jobs_for_the_next_start(start, opened, forks):
     wps = start(runner=Slow)
     wps.execute("extract-samples", asynchronous=True, **EXTRACT)
-    assert wps.runner.began.wait(30)
+    assert wps.runner.began.wait(DEADLINE)
     (running,) = wps.ledger.of_user("anna", state="running")
+    process = psutil.Process(running.pid)
     wps.dispatcher.stop()
-    psutil.wait_procs([p for p in psutil.process_iter() if p.pid == running.pid], timeout=10)
+    assert psutil.wait_procs([process], timeout=DEADLINE)[1] == []
     assert wps.ledger.get(running.id).state == "running"
     second = Dispatcher(opened(), ProcessRunner(wps.root, forks), 1)
     second.start()
     try:
-        assert second.wait(running.id, 60).state == "successful"
+        assert second.wait(running.id, DEADLINE).state == "successful"
     finally:
         second.stop()
 
@@ -229,10 +230,10 @@ def test_stopping_the_service_leaves_jobs_for_the_next_start(start, opened, fork
 def test_a_service_with_no_free_processor_stops_at_once(start):
     wps = start(runner=Slow, at_once=1)
     wps.execute("extract-samples", asynchronous=True, **EXTRACT)
-    assert wps.runner.began.wait(30)
+    assert wps.runner.began.wait(DEADLINE)
     stopping = threading.Thread(target=wps.dispatcher.stop, daemon=True)
     stopping.start()
-    stopping.join(10)
+    stopping.join(DEADLINE)
     stopped = not stopping.is_alive()
     wps.runner.stop_all()  # else a failure here would hang the fixture too
     assert stopped
@@ -281,7 +282,7 @@ def throw(error):
 def test_a_job_sees_none_of_the_services_secrets(start):
     wps = start(runner=Slow)
     wps.execute("extract-samples", asynchronous=True, **EXTRACT)
-    assert wps.runner.began.wait(30)
+    assert wps.runner.began.wait(DEADLINE)
     (running,) = wps.ledger.of_user("anna", state="running")
     process = psutil.Process(running.pid)
     seen = process.environ()
@@ -303,7 +304,7 @@ def test_a_failed_job_leaves_its_log_and_no_half_file(start, tmp_path):
         (folder / name).write_text("x")
     wps.dispatcher.start()
     wps.dispatcher.submit(failing)
-    assert wps.dispatcher.wait(failing.id, 60).state == "failed"
+    assert wps.dispatcher.wait(failing.id, DEADLINE).state == "failed"
     wps.dispatcher.stop()
     assert {path.name for path in folder.iterdir()} == {"job.log", ".hidden", "notes.txt"}
     assert elsewhere.is_dir()
@@ -397,15 +398,15 @@ def test_what_was_over_long_ago_is_forgotten_and_its_files_stay(start):
 def test_jobs_go_on_after_the_fork_server_was_killed(start):
     wps = start(runner=Slow)
     wps.execute("extract-samples", asynchronous=True, **EXTRACT)
-    assert wps.runner.began.wait(30)
+    assert wps.runner.began.wait(DEADLINE)
     (running,) = wps.ledger.of_user("anna", state="running")
     process = psutil.Process(running.pid)
     wps.runner.began.clear()
     os.kill(process.ppid(), signal.SIGKILL)
-    assert wps.runner.began.wait(30)  # the kernel killed the job too, and it began again
+    assert wps.runner.began.wait(DEADLINE)  # the kernel killed the job too, and it began again
     (again,) = wps.ledger.of_user("anna", state="running")
     assert (again.id, again.attempt) == (running.id, 2)
-    assert psutil.wait_procs([process], timeout=10)[1] == []
+    assert psutil.wait_procs([process], timeout=DEADLINE)[1] == []
     assert wps.dispatcher.dismiss(again.id, "enough")
 
 
@@ -429,7 +430,7 @@ def test_a_second_attempt_removes_the_drafts_of_the_first(start, ledger, tmp_pat
     (folder / ".0123abcd-temporary").mkdir(parents=True)
     (folder / ".map.tif.tiles").touch()
     wps = start()
-    assert wps.dispatcher.wait(again.id, 60).state == "successful"
+    assert wps.dispatcher.wait(again.id, DEADLINE).state == "successful"
     left = {path.name for path in folder.iterdir()}
     assert left == {"job.log", "samples", "counts.csv", ".map.tif.tiles"}
 
@@ -443,7 +444,7 @@ def test_what_a_service_could_not_tidy_is_tidied_at_the_next_start(start, ledger
     folder = tmp_path / "storage/users/anna/jobs" / dismissed.id
     (folder / "samples").mkdir(parents=True)
     start()
-    assert leftover.wait(10) is not None
+    assert leftover.wait(DEADLINE) is not None
     assert list(folder.iterdir()) == []
     assert ledger.get(dismissed.id).pid is None
     assert ledger.unsettled() == []
@@ -483,29 +484,42 @@ NONSENSE = [
 ]  # fmt: skip
 
 
+class Turned:
+    """A fork server; what it forks says what a crafted file has made it say."""
+
+    def __init__(self, forks, said):
+        self._forks, self._said = forks, said
+
+    def fork(self, log):
+        forked = self._forks.fork(log)
+        forked.conversation.close()
+        forked.conversation, theirs = socket.socketpair()
+        threading.Thread(target=self._say, args=(theirs,)).start()
+        return forked
+
+    def _say(self, theirs):
+        with theirs, suppress(OSError):
+            theirs.sendall(self._said)
+
+
 @pytest.mark.parametrize("said", NONSENSE, ids=range(len(NONSENSE)))
 def test_a_job_that_talks_nonsense_fails_alone(start, said):
-    class Turned(ProcessRunner):
-        """Lets a job's process say what it should not."""
-
-        def _compute(self, job, ledger, fetched):
-            fork = self._forks.fork
-
-            def turned(log):
-                forked = fork(log)
-                forked.conversation.close()
-                forked.conversation, theirs = socket.socketpair()
-                threading.Thread(target=say, args=(theirs,)).start()
-                return forked
-
-            def say(theirs):
-                with theirs, suppress(OSError):
-                    theirs.sendall(said)
-
-            with patch.object(self._forks, "fork", turned):
-                return super()._compute(job, ledger, fetched)
-
-    wps = start(runner=Turned)
+    wps = start(runner=lambda root, forks: ProcessRunner(root, Turned(forks, said)))
     answer = wps.execute("extract-samples", **EXTRACT)
     assert "without a result" in answer.get_data(as_text=True)
     assert [each["state"] for each in wps.jobs()] == ["failed"]
+
+
+def test_outputs_that_are_no_text_are_shown_as_far_as_they_go(start):
+    outputs = {"samples": "half \ud800", "counts": "\0", "total": 1, "\udfff": "x"}
+    said = json.dumps({"outputs": outputs}).encode() + b"\n"
+    wps = start(runner=lambda root, forks: ProcessRunner(root, Turned(forks, said)))
+    wps.execute("extract-samples", asynchronous=True, **EXTRACT)
+    over = wps.dispatcher.wait(wps.jobs()[0]["id"], DEADLINE)
+    assert over.outputs == {"samples": "half ?", "counts": "?", "total": 1, "?": "x"}
+    assert wps.jobs()[0]["outputs"]["samples"]["value"] == "half ?"
+    assert wps.get(f"status/{over.id}.xml").status_code == 200
+    wps.client.set_cookie("session", "anna")
+    page = wps.client.get(f"/services/wps/jobs/{over.id}.html", headers={"Accept": "text/html"})
+    assert page.status_code == 200
+    assert "half ?" in page.get_data(as_text=True)

@@ -27,6 +27,7 @@ from wps_processes.cluster.settings import ClusterSettings
 from wps_processes.cluster.watching import Watching
 from wps_processes.dispatcher import Dispatcher
 from wps_processes.jobs import Job, Ledger
+from wps_processes.membership import HubSilent
 from wps_processes.runs import Runs, RunTokens
 from wps_processes.service import Application, Places
 
@@ -141,6 +142,7 @@ def serve(root, cluster, tmp_path):
         place=tmp_path / "jobs.sqlite",
         at=0,
         told=0,
+        groups_now=None,
         **chosen,
     ):
         port, url = ports[at], f"http://127.0.0.1:{ports[told]}/services/wps/runs"
@@ -150,8 +152,8 @@ def serve(root, cluster, tmp_path):
         api, tokens = Cluster("geoportal"), RunTokens(KEY)
         means = Means(root, api, Watching(api), settings, tokens, None, patience, upgrade)
         ledger, runner = Ledger(place), KubernetesRunner(means)
-        dispatcher = Dispatcher(ledger, runner, at_once)
-        runs = Runs(ledger, tokens, runner.orders, runner.told)
+        dispatcher = Dispatcher(ledger, runner, at_once, groups_now=groups_now)
+        runs = Runs(ledger, tokens, runner.orders, runner.told, groups_now)
         application = Application(Places(root), ledger, dispatcher, None, None, runs)
         with ExitStack() as stack:
             stack.callback(ledger.close)
@@ -502,6 +504,52 @@ def test_the_route_takes_the_token_of_this_attempt_and_no_other(running):
     for method in ("PUT", "DELETE", "PATCH", "HEAD"):
         assert asked(service, job.id, token, method).status_code == 405
     assert service.ledger.get(job.id).state == "running"
+
+
+def test_a_pod_mounts_nothing_of_a_group_that_its_owner_has_left(serve, hold):
+    service = serve(groups_now=lambda user: ("sea",))
+    job = service.submit(groups=["ice", "sea"])
+    service.says(job, "held")
+    (made,) = service.cluster.find("jobs")
+    (container,) = made["spec"]["template"]["spec"]["containers"]
+    mounted = [each.get("subPath") for each in container["volumeMounts"]]
+    assert mounted == ["users/anna", "team/sea", "shared", None]
+    hold.unlink()
+    assert service.over(job).state == "successful"
+
+
+def test_a_pod_that_begins_late_is_told_of_the_groups_of_that_time(serve, hold):
+    now = [("ice", "sea")]
+    service = serve(groups_now=lambda user: now[0])
+    job = service.submit(groups=["ice", "sea"])
+    service.says(job, "held")
+    token = RunTokens(KEY).of(service.ledger.get(job))
+    assert asked(service, job, token).json()["groups"] == ["ice", "sea"]
+    now[0] = ("sea",)
+    assert asked(service, job, token).json()["groups"] == ["sea"]
+    hold.unlink()
+    assert service.over(job).groups == ["sea"]
+
+
+def test_a_pod_gets_no_orders_while_nobody_knows_the_groups(serve, hold):
+    is_away = []
+
+    def groups_now(user):
+        if is_away:
+            raise HubSilent("nobody answers")
+        return ("ice",)
+
+    service = serve(groups_now=groups_now)
+    job = service.submit(groups=["ice"])
+    service.says(job, "held")
+    token = RunTokens(KEY).of(service.ledger.get(job))
+    is_away.append(True)
+    assert asked(service, job, token).status_code == 503
+    assert service.ledger.get(job).state == "running"
+    is_away.clear()
+    assert asked(service, job, token).json()["groups"] == ["ice"]
+    hold.unlink()
+    service.over(job)
 
 
 FORGED = (

@@ -4,7 +4,7 @@ import queue
 
 import pytest
 
-from benchmarks.served import until
+from benchmarks.served import DEADLINE, until
 from wps_processes.cluster import watching
 from wps_processes.cluster.api import Refused, Unreachable
 from wps_processes.cluster.watching import GONE, Watching
@@ -58,7 +58,8 @@ def test_a_watch_that_ends_goes_on_where_it_was(server, watched):
     jobs.put([("MODIFIED", thing("wps-a-1", 8)), ("BOOKMARK", thing("", 12))])
     jobs.put(Unreachable("restarted"))
     jobs.put([("DELETED", thing("wps-a-1", 13))])
-    assert [server.asked.get(timeout=10) for _ in range(5)] == ["list", "7", "12", "12", "13"]
+    asked = [server.asked.get(timeout=DEADLINE) for _ in range(5)]
+    assert asked == ["list", "7", "12", "12", "13"]
     until(lambda: watched.sight("wps-a-1").job is None)
 
 
@@ -69,8 +70,8 @@ def test_what_was_missed_is_listed_anew(server, watched):
     with watched.following("wps-a-1") as woken:
         jobs.put(Refused(410, "too old resource version"))
         jobs.put(([thing("wps-b-1", 6)], "90"))
-        assert woken.wait(10)
-    assert [server.asked.get(timeout=10) for _ in range(4)] == ["list", "7", "list", "90"]
+        assert woken.wait(DEADLINE)
+    assert [server.asked.get(timeout=DEADLINE) for _ in range(4)] == ["list", "7", "list", "90"]
     assert watched.sight("wps-a-1").job is None
     assert watched.sight("wps-b-1").job
 

@@ -265,6 +265,18 @@ def test_a_link_needs_a_day_and_has_an_address(page, dav):
     assert f"{dav.url}/s/" in said(page)[0]
 
 
+def test_links_that_are_switched_off_are_not_offered(page, dav, monkeypatch):
+    assert "whoever has the link" in page.texts("//select[@id='with']/option")
+    monkeypatch.setenv("GEOPORTAL_SHARE_LINKS", "off")
+    page.open("jobs/1.html")
+    assert page.texts("//select[@id='with']/option") == [
+        "a group", "a user", "nobody, store it in my Nextcloud",
+    ]  # fmt: skip
+    assert page.texts("//input[@id='expires']") == []
+    page.submit("Share or store", 400, **{"with": "link", "expires": TOMORROW.isoformat()})
+    assert "links are switched off here" in page.texts("//*[@role='alert']")[0]
+
+
 @pytest.mark.parametrize("whom", ["", "nobody"])
 def test_what_cannot_be_shared_is_said(page, dav, whom):
     page.submit("Share or store", 303 if whom else 400, **{"with": "group", "whom": whom})

@@ -1,10 +1,13 @@
 """Whoever has used up their room starts no more jobs, and is told how much it is."""
 
 import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from pywps.exceptions import NotEnoughStorage
 
+from benchmarks.served import DEADLINE
 from landcover.storage import usage
 from wps_processes import quota
 from wps_processes.quota import Quota
@@ -62,6 +65,33 @@ def test_room_that_was_freed_counts_after_a_minute(tmp_path, fill, monkeypatch):
         limited.check("anna")
     moment += 61
     limited.check("anna")
+
+
+def test_while_one_call_measures_others_take_the_last_figure(tmp_path, fill, monkeypatch):
+    moment, begun, go_on = 100.0, threading.Event(), threading.Event()
+    monkeypatch.setattr(quota.time, "monotonic", lambda: moment)
+    fill("anna", 6)
+    limited = Quota(tmp_path / "storage", 10 * MIB)
+    limited.check("anna")
+    moment += 61
+
+    def slowly(*given, **how):
+        begun.set()
+        assert go_on.wait(DEADLINE)
+        return usage.measure(*given, **how)
+
+    monkeypatch.setattr(quota, "measure", slowly)
+    (tmp_path / "storage/users/anna/big.bin").rename(tmp_path / "storage/users/anna/bigger.bin")
+    fill("anna", 6)
+    with ThreadPoolExecutor(1) as other:
+        measuring = other.submit(limited.check, "anna")
+        assert begun.wait(DEADLINE)
+        limited.check("anna")  # would hang until the other has measured
+        go_on.set()
+        with pytest.raises(NotEnoughStorage):
+            measuring.result()
+    with pytest.raises(NotEnoughStorage):
+        limited.check("anna")
 
 
 def test_user_without_a_folder_has_used_nothing(tmp_path):

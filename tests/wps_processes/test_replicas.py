@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import psutil
 import pytest
 
-from benchmarks.served import until
+from benchmarks.served import DEADLINE, until
 from tests.wps_processes.test_jobs import EXTRACT, Slow, job
 from wps_processes.jobs import Busy, Limits, Outcome
 
@@ -101,13 +101,13 @@ def test_a_call_is_answered_by_one_service_when_another_has_computed(start):
 def test_a_job_dismissed_at_one_service_ends_at_another(start):
     asked, computing = start(running=False), start(runner=Slow, lease_seconds=SHORT)
     asked.execute("extract-samples", asynchronous=True, **EXTRACT)
-    assert computing.runner.began.wait(30)
+    assert computing.runner.began.wait(DEADLINE)
     dismissed = running(asked)
     process = psutil.Process(dismissed.pid)
     header = {"Authorization": "token anna"}
     answer = asked.client.delete(f"/services/wps/jobs/{dismissed.id}", headers=header)
     assert answer.get_json()["state"] == "dismissed"
-    assert psutil.wait_procs([process], timeout=10)[1] == []
+    assert psutil.wait_procs([process], timeout=DEADLINE)[1] == []
     until(lambda: asked.ledger.get(dismissed.id).pid is None)  # all is tidied
     assert asked.ledger.get(dismissed.id).state == "dismissed"
 
@@ -121,19 +121,19 @@ def test_jobs_of_a_dead_service_are_taken_up_when_its_lease_is_over(start, opene
     alive = start(lease_seconds=SHORT)
     assert alive.ledger.get(claimed.id) == claimed
     alter(f"UPDATE replicas SET alive_until = 0 WHERE holder = '{dead.holder}'")
-    over = alive.dispatcher.wait(claimed.id, 60)
+    over = alive.dispatcher.wait(claimed.id, DEADLINE)
     assert (over.state, over.attempt, over.holder) == ("successful", 2, alive.ledger.holder)
 
 
 def test_jobs_of_a_service_that_ends_orderly_are_taken_up_at_once(start):
     ending, staying = start(runner=Slow, lease_seconds=LONG), start(False, lease_seconds=SHORT)
     staying.dispatcher.submit(job())
-    assert ending.runner.began.wait(30)
+    assert ending.runner.began.wait(DEADLINE)
     left = running(staying)
     ending.dispatcher.stop()
     staying.dispatcher.start()
     try:
-        over = staying.dispatcher.wait(left.id, 60)
+        over = staying.dispatcher.wait(left.id, DEADLINE)
     finally:
         staying.dispatcher.stop()
     assert (over.state, over.attempt) == ("successful", 2)
@@ -143,7 +143,7 @@ def test_a_service_that_hangs_loses_its_job_and_ends_its_process(start, alter, m
     hanging = start(runner=Slow, lease_seconds=SHORT)
     monkeypatch.setattr(hanging.ledger, "renew", lambda: None)
     hanging.dispatcher.submit(job())
-    assert hanging.runner.began.wait(30)
+    assert hanging.runner.began.wait(DEADLINE)
     hanging.dispatcher.pause("a test")  # it takes no more
     lost = running(hanging)
     process = psutil.Process(lost.pid)
@@ -152,7 +152,7 @@ def test_a_service_that_hangs_loses_its_job_and_ends_its_process(start, alter, m
     other.ledger.join()
     (abandoned,) = other.ledger.unsettled()
     held = other.ledger.take_over(abandoned)
-    assert psutil.wait_procs([process], timeout=10)[1] == []
+    assert psutil.wait_procs([process], timeout=DEADLINE)[1] == []
     assert other.ledger.get(lost.id) == held
     assert other.ledger.succeed(held, {})
 
@@ -160,14 +160,14 @@ def test_a_service_that_hangs_loses_its_job_and_ends_its_process(start, alter, m
 def test_a_service_that_gets_its_lost_job_again_computes_it_once(start, opened):
     wps = start(runner=Slow, lease_seconds=LONG)
     wps.dispatcher.submit(job())
-    assert wps.runner.began.wait(30)
+    assert wps.runner.began.wait(DEADLINE)
     first = running(wps)
     process = psutil.Process(first.pid)
     wps.runner.began.clear()
     other = opened()
     other.requeue(other.take_over(first))
-    assert wps.runner.began.wait(30)
-    assert psutil.wait_procs([process], timeout=10)[1] == []
+    assert wps.runner.began.wait(DEADLINE)
+    assert psutil.wait_procs([process], timeout=DEADLINE)[1] == []
     second = running(wps)
     assert (second.attempt, second.holder) == (2, wps.ledger.holder)
     assert psutil.pid_exists(second.pid)
@@ -205,12 +205,12 @@ def test_a_job_that_goes_on_without_its_service_is_seen_through(start, opened):
         dead.add(each)
         dead.claim()
     wps = start(runner=Elsewhere, at_once=2)
-    ends = [wps.dispatcher.wait(each.id, 30) for each in jobs]
+    ends = [wps.dispatcher.wait(each.id, DEADLINE) for each in jobs]
     assert {(end.state, end.attempt, end.holder) for end in ends} == {
         ("successful", 1, wps.ledger.holder)
     }
     # and no processor is lost or won by it
-    ends = [wps.dispatcher.wait(submitted(wps), 30) for _ in range(3)]
+    ends = [wps.dispatcher.wait(submitted(wps), DEADLINE) for _ in range(3)]
     assert {end.state for end in ends} == {"successful"}
 
 
@@ -237,7 +237,7 @@ def test_a_database_that_cuts_everybody_off_loses_nothing(start, alter):
     wps = start(at_once=1, lease_seconds=SHORT)
     jobs = [submitted(wps) for _ in range(6)]
     for number in range(1, 6):
-        wps.dispatcher.wait(jobs[number - 1], 60)
+        wps.dispatcher.wait(jobs[number - 1], DEADLINE)
         alter("SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
               "WHERE application_name = 'geoportal-wps'")  # fmt: skip
     until(lambda: wps.ledger.get(jobs[-1]).is_over)

@@ -7,10 +7,14 @@ import subprocess
 import sys
 
 import pytest
+from landlockpy import abi_version
 
 from wps_processes.sandbox import is_supported
 
 pytestmark = pytest.mark.skipif(not is_supported(), reason="this kernel has no Landlock")
+
+SCOPED = 6
+"""The version of Landlock that knows abstract sockets and signals."""
 
 # an operation that a crafted file has turned into something else
 TURNED = """
@@ -40,6 +44,8 @@ def tried(deed, workdir):
             os.link(target, workdir / "linked")
         elif kind == "connect":
             socket.create_connection(("127.0.0.1", target), 5).close()
+        elif kind == "call":
+            socket.socket(socket.AF_UNIX).connect("\\0" + target)
         elif kind == "kill":
             os.kill(target, 0)
         elif kind == "start":
@@ -108,7 +114,6 @@ def test_a_job_reaches_no_service_and_no_other_process(tried):
         with socket.create_server(("127.0.0.1", 0)) as server:
             deeds = [
                 ("connect", server.getsockname()[1]),
-                ("kill", other.pid),
                 ("read", f"/proc/{other.pid}/environ"),
                 ("start", "/bin/true"),
             ]
@@ -116,3 +121,13 @@ def test_a_job_reaches_no_service_and_no_other_process(tried):
     finally:
         other.kill()
         other.wait()
+
+
+@pytest.mark.skipif(abi_version() < SCOPED, reason="this kernel is older than Linux 6.12")
+def test_a_job_signals_no_other_process_and_calls_none_by_an_abstract_socket(tried):
+    _, try_ = tried
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind("")  # the kernel chooses a name
+        server.listen()
+        deeds = [("call", server.getsockname()[1:].decode()), ("kill", os.getpid())]
+        assert try_(*deeds) == ["refused"] * 2

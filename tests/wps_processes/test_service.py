@@ -1,7 +1,7 @@
 import base64
 import json
+import shutil
 import threading
-import time
 from pathlib import Path
 from urllib.parse import quote
 from uuid import UUID
@@ -10,6 +10,7 @@ import pytest
 from lxml import etree
 from sqlalchemy.exc import OperationalError
 
+from benchmarks.served import DEADLINE, until
 from tests.wps_processes.conftest import EXECUTE, LITERAL
 from wps_processes.jobs import Limits
 
@@ -28,7 +29,7 @@ def sentence(answer):
 
 
 def wait(wps, job, user="anna"):
-    over = wps.dispatcher.wait(job, 60)
+    over = wps.dispatcher.wait(job, DEADLINE)
     assert over.is_over
     return wps.get(f"jobs/{job}", user).get_json()
 
@@ -228,18 +229,60 @@ def started_anyhow(wps, user):
     return wps.execute("draw-reference-sample", user, asynchronous=True, map="shared/scene.tif")
 
 
-def test_synchronous_calls_leave_threads_for_others(start):
-    wps = start(running=False, sync_at_once=1, sync_seconds=30)
-    waiting = threading.Thread(target=wps.execute, args=("extract-samples",), kwargs=EXTRACT)
-    waiting.start()
-    deadline = time.monotonic() + 30
-    while not wps.jobs():
-        assert time.monotonic() < deadline
-    assert "call asynchronously" in busy(wps.execute("extract-samples", **EXTRACT))
-    (job,) = wps.jobs()
-    wps.dispatcher.dismiss(job["id"], "enough")
-    waiting.join(30)
-    assert not waiting.is_alive()
+@pytest.fixture
+def waited_for():
+    """A function that lets a user call synchronously, and wait; all calls end with the test."""
+    calls = []
+
+    def call(wps, user="anna"):
+        named = {"user": user} | EXTRACT
+        thread = threading.Thread(target=wps.execute, args=("extract-samples",), kwargs=named)
+        thread.start()
+        calls.append((wps, user, thread))
+        until(lambda: wps.jobs(user))
+
+    yield call
+    for wps, user, _ in calls:
+        for job in wps.jobs(user):
+            wps.dispatcher.dismiss(job["id"], "enough")
+    for _, _, thread in calls:
+        thread.join(DEADLINE)
+        assert not thread.is_alive()
+
+
+def test_synchronous_calls_leave_threads_for_others(start, waited_for):
+    wps = start(running=False, sync_at_once=1, sync_seconds=120)
+    waited_for(wps)
+    assert "1 synchronous calls are" in busy(wps.execute("extract-samples", "boris", **EXTRACT))
+    assert wps.jobs("boris") == []
+
+
+def test_of_the_synchronous_calls_one_user_has_half(start, waited_for):
+    wps = start(running=False, sync_at_once=3, sync_seconds=120)
+    shutil.copy(wps.root / "users/anna/labels.gpkg", wps.root / "users/boris")
+    waited_for(wps)
+    refusal = busy(wps.execute("extract-samples", **EXTRACT))
+    assert refusal.startswith("1 of your synchronous calls")
+    assert "call asynchronously" in refusal
+    waited_for(wps, "boris")
+
+
+def test_a_seat_is_free_again_after_the_call(start):
+    wps = start(sync_at_once=1)
+    for _ in range(3):
+        assert b"ProcessSucceeded" in wps.execute("extract-samples", **EXTRACT).data
+    wrong = wps.execute("extract-samples", **(EXTRACT | {"scene": "shared/none.tif"}))
+    assert b"none.tif" in wrong.data
+    assert b"ProcessSucceeded" in wps.execute("extract-samples", **EXTRACT).data
+
+
+@pytest.mark.parametrize("name", ["limit", "offset"])
+@pytest.mark.parametrize("value", ["9" * 5_000, "-1", "1.5", "much", "9" * 12])
+def test_a_number_of_jobs_that_is_none_is_refused(wps, name, value):
+    answer = wps.get("jobs", **{name: value})
+    assert answer.status_code == 400
+    assert answer.get_json()["error"].startswith(f"{name} is {value[:12]}")
+    assert len(answer.data) < 200
 
 
 def test_a_ledger_that_cannot_be_written_takes_no_job(start, monkeypatch):

@@ -24,8 +24,9 @@ from wps_processes.cluster.watching import Sight, Watching
 from wps_processes.fetching import Fetcher
 from wps_processes.job import timed
 from wps_processes.jobs import DISMISSED, SUCCESSFUL, Job, Ledger, Outcome
-from wps_processes.runners import NO_ANSWER, log_of, remove_drafts
+from wps_processes.runners import log_of, remove_drafts
 from wps_processes.runs import RunTokens
+from wps_processes.words import NO_ANSWER
 
 LOGGER = logging.getLogger(__name__)
 NO_API = "waiting for the cluster, whose API does not answer"

@@ -13,6 +13,7 @@ from landcover.storage import Storage
 from landcover.storage.tree import is_mountable
 from wps_processes.cluster.settings import ClusterSettings, Placement
 from wps_processes.jobs import Job
+from wps_processes.words import TOKEN_VARIABLE, URL_VARIABLE
 
 COMPONENT = {"app.kubernetes.io/name": "geoportal", "app.kubernetes.io/component": "job"}
 """Labels of all Jobs and pods made here."""
@@ -20,7 +21,6 @@ COMPONENT = {"app.kubernetes.io/name": "geoportal", "app.kubernetes.io/component
 JOB, ATTEMPT, USER = "geoportal/job", "geoportal/attempt", "geoportal/user"
 """Further labels."""
 
-URL_VARIABLE, TOKEN_VARIABLE = "GEOPORTAL_RUN_URL", "GEOPORTAL_RUN_TOKEN"
 MARGIN_MIB = 512
 """Given on top of what an operation needs: the interpreter with all libraries has 260 MiB."""
 
@@ -33,7 +33,17 @@ _THREADS = ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "LOKY_MAX_CPU_COUNT")
 
 def name_of(job: Job) -> str:
     """Return the name of the Job for this attempt."""
-    return f"wps-{job.id}-{job.attempt}"
+    return job_name(job.id, job.attempt)
+
+
+def job_name(job_id: str, attempt: int | str) -> str:
+    """Return the name of the Job for an attempt at a job."""
+    return f"{prefix_of(job_id)}{attempt}"
+
+
+def prefix_of(job_id: str) -> str:
+    """Return how the names of the Jobs for all attempts at a job begin."""
+    return f"wps-{job_id}-"
 
 
 def given(needed: Resources, settings: ClusterSettings) -> Resources:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import get_args
 
 from wps_processes.cluster.api import Cluster, Kind, Object, Refused, Unreachable
-from wps_processes.cluster.manifest import ATTEMPT, JOB
+from wps_processes.cluster.manifest import ATTEMPT, JOB, job_name, prefix_of
 
 LOGGER = logging.getLogger(__name__)
 GONE = "geoportal/gone"
@@ -97,7 +97,7 @@ class Watching:
             followed = [
                 woken
                 for name, woken in self._followed.items()
-                if name.startswith(f"wps-{job_id}-")
+                if name.startswith(prefix_of(job_id))
             ]
         for woken in followed:
             woken.set()
@@ -161,4 +161,4 @@ def _name(kind: Kind, thing: Object) -> str:
     if kind == "job":
         return str(thing["metadata"]["name"])
     labels = thing["metadata"]["labels"]
-    return f"wps-{labels.get(JOB)}-{labels.get(ATTEMPT)}"
+    return job_name(labels.get(JOB), labels.get(ATTEMPT))

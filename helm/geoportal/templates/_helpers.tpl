@@ -20,15 +20,32 @@ app.kubernetes.io/name: geoportal
 app.kubernetes.io/component: job
 {{- end }}
 
-{{/* The images that a job may run, as a list in JSON. */}}
-{{- define "geoportal.job.images" -}}
-{{- compact (list (.Values.jobs.image | default .Values.wps.image) .Values.jobs.cudaImage) | toJson -}}
+{{/* An image of ours, and without a tag that of this version; called with (list $ IMAGE). */}}
+{{- define "geoportal.image" -}}
+{{- $image := last . }}
+{{- if or (not $image) (regexMatch "(:[^/]+|@[^/]+)$" $image) }}{{ $image }}{{ else }}{{ $image }}:{{ (first .).Chart.AppVersion }}{{ end }}
 {{- end }}
 
-{{/* The keys of the taints that a job may tolerate, as a list in JSON. */}}
+{{/* The images of the WPS, of its jobs, and of those on GPUs. */}}
+{{- define "geoportal.wps.image" -}}
+{{- include "geoportal.image" (list . .Values.wps.image) -}}
+{{- end }}
+{{- define "geoportal.job.image" -}}
+{{- include "geoportal.image" (list . (.Values.jobs.image | default .Values.wps.image)) -}}
+{{- end }}
+{{- define "geoportal.job.cudaImage" -}}
+{{- include "geoportal.image" (list . .Values.jobs.cudaImage) -}}
+{{- end }}
+
+{{/* The images that a job may run, as a list in JSON. */}}
+{{- define "geoportal.job.images" -}}
+{{- compact (list (include "geoportal.job.image" .) (include "geoportal.job.cudaImage" .)) | toJson -}}
+{{- end }}
+
+{{/* The keys of the taints that jobs of one placement may tolerate, as a list in JSON. */}}
 {{- define "geoportal.job.taints" -}}
 {{- $keys := list }}
-{{- range concat (.Values.jobs.placement.cpu.tolerations | default list) (.Values.jobs.placement.cuda.tolerations | default list) }}
+{{- range .tolerations | default list }}
 {{- if not .key }}
 {{- fail "jobs.placement has a toleration without a key, which would let jobs onto every node: name the taint's key." }}
 {{- end }}
@@ -55,8 +72,8 @@ app.kubernetes.io/component: job
 {{/* What no single value can say; a sentence for each, with its remedy. */}}
 {{- define "geoportal.check" -}}
 {{- $hub := .Values.jupyterhub }}
-{{- if not $hub.hub.cookieSecret }}
-{{- fail "jupyterhub.hub.cookieSecret is not set: give it what `openssl rand -hex 32` prints, and keep it. A new one signs everybody out." }}
+{{- if not (or $hub.hub.cookieSecret $hub.hub.existingSecret) }}
+{{- fail "jupyterhub.hub.cookieSecret is not set: give it what `openssl rand -hex 32` prints, and keep it. A new one signs everybody out. Or name in jupyterhub.hub.existingSecret a Secret with the key hub.config.JupyterHub.cookie_secret." }}
 {{- end }}
 {{- if not $hub.proxy.secretToken }}
 {{- fail "jupyterhub.proxy.secretToken is not set: give it what `openssl rand -hex 32` prints, and keep it. Without it an upgrade or a rollback may restart the proxy and cut everybody off." }}
@@ -69,6 +86,17 @@ app.kubernetes.io/component: job
 {{- end }}
 {{- if ne ($hub.hub.baseUrl | default "/") "/" }}
 {{- fail (printf "jupyterhub.hub.baseUrl is %s, and the WPS is found at / only: give the geoportal a host name of its own." $hub.hub.baseUrl) }}
+{{- end }}
+{{- $cloud := $hub.custom.geoportal.authenticator }}
+{{- if eq $cloud.kind "nextcloud" }}
+{{- range $name, $example := dict "url" "https://cloud.example.org" "callback_url" "https://geo.example.org/hub/oauth_callback" }}
+{{- $address := index $cloud $name | default "" }}
+{{- if not $address }}
+{{- fail (printf "jupyterhub.custom.geoportal.authenticator.%s is not set: give an address such as %s, or kind: shared-password for a trial." $name $example) }}
+{{- else if not (hasPrefix "https://" $address) }}
+{{- fail (printf "jupyterhub.custom.geoportal.authenticator.%s is %s, on which tokens could be read on the way: give an address such as %s." $name $address $example) }}
+{{- end }}
+{{- end }}
 {{- end }}
 {{- if ne .Values.jupyterhub.custom.geoportal.spawner.kind "kubernetes" }}
 {{- fail "jupyterhub.custom.geoportal.spawner.kind must be kubernetes in a cluster." }}

@@ -61,6 +61,7 @@ def test_image_is_started_as_what_was_looked_at(registry, look):
     part = registry.put_image("team/image:1", layers=(3_000_000, 1_000_000))
     image = look("team/image:1")
     assert image.pinned == f"{registry.host}/team/image@{part['digest']}"
+    assert image.size == pytest.approx(4_000_000, rel=0.01)
     assert image.sentences == (f"{registry.host}/team/image:1 is there, 4 MB to download.",)
 
 

@@ -387,7 +387,7 @@ def test_an_answer_that_makes_no_sense_is_said(annas, dav, body):
 
 def test_an_answer_that_never_ends_is_left(annas, dav, monkeypatch):
     monkeypatch.setattr("landcover.nextcloud.connection._LARGEST_ANSWER", MIB)
-    dav.stand_in.answer("PROPFIND", 207, body=b" " * 2 * MIB)
+    dav.stand_in.answer("PROPFIND", 207, body=listing_of("a", more="<a/>" * (MIB // 2)))
     with pytest.raises(NextcloudError, match="is longer than 1 MiB"):
         annas.files.stat("a")
 

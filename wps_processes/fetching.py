@@ -24,12 +24,10 @@ from landcover.operations import by_identifier
 from landcover.progress import progress_to
 from landcover.storage import Storage
 from landcover.storage.remote import MOST_MIB, fetch_into, is_received, is_remote
+from wps_processes.job_folder import FETCHED, name_of, storage_of
 from wps_processes.jobs import Job, Ledger
 
 LOGGER = logging.getLogger(__name__)
-FETCHED = ".fetched"
-"""The folder in the job's one."""
-
 _NAMES = "names.json"
 _LONGEST_NAMES = 1 << 20
 _KEPT = TypeAdapter(dict[str, str])
@@ -87,7 +85,7 @@ class Fetcher:
     def clear(self, job: Job) -> None:
         """Remove what was fetched for a job."""
         with suppress(LandcoverError, OSError):
-            folder = self._storage_of(job).open(f"home/jobs/{job.id}")
+            folder = self._storage_of(job).open(name_of(job.id))
             try:
                 _clear(folder)
             finally:
@@ -112,7 +110,7 @@ class Fetcher:
                 raise InputError("what was fetched for the job was changed meanwhile") from error
 
     def _storage_of(self, job: Job) -> Storage:
-        return Storage(self.root, job.folder, tuple(job.groups))
+        return storage_of(job, self.root)
 
     def _fetch(self, job: Job, names: list[str], storage: Storage) -> dict[str, str]:
         fetched = {}
@@ -156,7 +154,7 @@ def _names(job: Job) -> list[str]:
 
 
 def _place(job: Job) -> str:
-    return f"home/jobs/{job.id}/{FETCHED}"
+    return f"{name_of(job.id)}/{FETCHED}"
 
 
 def _note(fetched: Mapping[str, str], folder: int) -> None:

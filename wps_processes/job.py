@@ -5,7 +5,6 @@ It is told what to do in one line of JSON, and says in such lines how far it is 
 
 import json
 import math
-import os
 import shutil
 import sys
 import tempfile
@@ -28,6 +27,7 @@ from landcover.operations import by_identifier
 from landcover.progress import progress_to
 from landcover.storage import Storage
 from landcover.writing import draft_name
+from wps_processes.job_folder import LOG, name_of
 from wps_processes.sandbox import confine
 
 _IMPORTED_IN_ADVANCE = (
@@ -40,7 +40,7 @@ _IMPORTED_IN_ADVANCE = (
     "sklearn.mixture",
     "sklearn.model_selection",
 )
-OUR_FAULT = "the operation failed by our fault, its log says more: home/jobs/{id}/job.log"
+OUR_FAULT = "the operation failed by our fault, its log says more: {log}"
 SECONDS_BETWEEN_REPORTS = 0.2
 
 
@@ -91,7 +91,7 @@ def obey(request: Mapping[str, Any], voice: Voice) -> int:
         voice.say(error=str(error))
     except BaseException:
         traceback.print_exc()
-        voice.say(error=OUR_FAULT.format(id=request["id"]))
+        voice.say(error=OUR_FAULT.format(log=f"{name_of(request['id'])}/{LOG}"))
         return 1
     return 0
 
@@ -103,18 +103,6 @@ def prepare() -> None:
     for name in _IMPORTED_IN_ADVANCE:
         import_module(name)
     joblib.cpu_count(only_physical_cores=True)  # asks a program, and jobs may start none
-
-
-def open_log(storage: Storage, job_id: str) -> int:
-    """Return a descriptor of the log in the job's folder, which is made if need be."""
-    folder = storage.make_folder(f"home/jobs/{job_id}")
-    # its owner may have put a pipe there: that must not block
-    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-    flags |= os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    try:
-        return os.open("job.log", flags, 0o660, dir_fd=folder)
-    finally:
-        os.close(folder)
 
 
 def log(sentence: str) -> None:
@@ -141,7 +129,7 @@ def _run(request: Mapping[str, Any]) -> dict[str, Any]:
     """Run the operation and return its outputs, written ones as storage names."""
     operation = by_identifier(request["operation"])
     storage = storage_in(request)
-    folder = f"home/jobs/{request['id']}"
+    folder = name_of(request["id"])
     # the folder's descriptor, not its name: a link put in its place changes nothing
     workdir = Path(f"/proc/self/fd/{storage.make_folder(folder)}")
     confine(readable=storage.roots(), writable=[workdir])

@@ -25,6 +25,7 @@ from wps_processes.dispatcher import Dispatcher
 from wps_processes.documents import in_words
 from wps_processes.forms import as_typed, entries_in, fields_of, form_with, read
 from wps_processes.identity import Caller, Identity
+from wps_processes.job_folder import LOG, name_of, storage_of
 from wps_processes.jobs import STATES, Job, Ledger
 from wps_processes.results import results_of
 from wps_processes.sharings import Sharing, Sharings
@@ -273,7 +274,7 @@ class Pages:
     def _end_of_log(self, job: Job) -> tuple[str, bool]:
         """Return the last part of a job's log, and whether that is all of it."""
         try:
-            log = self._storage(job).open(f"home/jobs/{job.id}/job.log")
+            log = self._storage(job).open(f"{name_of(job.id)}/{LOG}")
         except NameRefused:
             return "", True  # the job has not begun, or its owner has removed it
         try:
@@ -285,7 +286,7 @@ class Pages:
             os.close(log)
 
     def _storage(self, of: Caller | Job) -> Storage:
-        return Storage(self._root, of.folder, tuple(of.groups), bool(of.administrator))
+        return storage_of(of, self._root)
 
     def _check_form(self, request: Request, caller: Caller) -> None:
         """Refuse what a browser session sends unless it comes from a page of this session."""

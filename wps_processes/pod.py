@@ -165,13 +165,14 @@ def _compute(conversation: socket.socket) -> int:
     """Hear the orders, compute, and say how it ended."""
     # not before the fork: they fill hundreds of MiB
     from wps_processes import job
+    from wps_processes.job_folder import open_log
 
     with conversation, conversation.makefile("rw", encoding="utf-8", newline="\n") as stream:
         orders = stream.readline()
         if not orders:
             return 1  # the reporter has said why
         request = json.loads(orders)
-        log = job.open_log(job.storage_in(request), request["id"])
+        log = open_log(job.storage_in(request), request["id"])
         for printed in (1, 2):
             os.dup2(log, printed)
         os.close(log)

@@ -4,10 +4,8 @@ A process of its own, because a crash or a full memory must not be the service's
 kill, and PyWPS's fork of the server hangs once scikit-learn has computed in it.
 """
 
-import os
-import shutil
 import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -16,12 +14,9 @@ import psutil
 from sqlalchemy.exc import SQLAlchemyError
 
 from landcover.errors import LandcoverError
-from landcover.operations import by_identifier
-from landcover.storage import Storage
-from landcover.writing import is_draft, is_unfinished
-from wps_processes.fetching import FETCHED, Fetcher
+from wps_processes.fetching import Fetcher
 from wps_processes.forkserver import Forked, ForkServer, kill_group
-from wps_processes.job import open_log
+from wps_processes.job_folder import log_of, remove_drafts, remove_outputs
 from wps_processes.jobs import DISMISSED, FAILED, Job, Ledger, Outcome
 from wps_processes.words import LONGEST_LINE, NO_ANSWER, orders_for, word_in
 
@@ -130,56 +125,6 @@ def _next_word(stream: BinaryIO) -> Mapping[str, Any]:
     except OSError:
         return {}
     return (word_in(line) or {"error": NO_ANSWER}) if line else {}
-
-
-def _storage_of(job: Job, root: Path) -> Storage:
-    return Storage(root, job.folder, tuple(job.groups), bool(job.administrator))
-
-
-@contextmanager
-def _folder_of(job: Job, root: Path) -> Iterator[int]:
-    """Open the job's folder."""
-    folder = _storage_of(job, root).make_folder(f"home/jobs/{job.id}")
-    try:
-        yield folder
-    finally:
-        os.close(folder)
-
-
-@contextmanager
-def log_of(job: Job, root: Path) -> Iterator[int]:
-    """Open the log in the job's folder."""
-    log = open_log(_storage_of(job, root), job.id)
-    try:
-        yield log
-    finally:
-        os.close(log)
-
-
-def remove_drafts(job: Job, root: Path) -> None:
-    """Remove what an attempt at a job that was killed had begun to write."""
-    _remove(job, root, is_draft)
-
-
-def remove_outputs(job: Job, root: Path) -> None:
-    """Remove all that a job without success has written, but for its log."""
-    declared = by_identifier(job.operation).outputs
-    whole = {o.filename for o in declared if o.is_path} | {FETCHED}
-    _remove(job, root, lambda name: is_unfinished(name) or name in whole)
-
-
-def _remove(job: Job, root: Path, is_left: Callable[[str], bool]) -> None:
-    """Remove what was left in the job's folder, by its name."""
-    # nothing can be tidied if its owner has put something else there, or a thousand nested folders
-    with suppress(LandcoverError, OSError), _folder_of(job, root) as folder:
-        with os.scandir(folder) as entries:
-            left = [entry for entry in entries if is_left(entry.name)]
-        for entry in left:
-            with suppress(OSError, RecursionError):
-                if entry.is_dir(follow_symlinks=False):
-                    shutil.rmtree(entry.name, dir_fd=folder)
-                else:
-                    os.unlink(entry.name, dir_fd=folder)
 
 
 def _how_it_ended(status: int) -> str:

@@ -58,6 +58,7 @@ from wps_processes.documents import (
     execute_response,
 )
 from wps_processes.identity import CALLER, Caller, Identity
+from wps_processes.job_folder import name_of, storage_of
 from wps_processes.jobs import STATES, SUCCESSFUL, Busy, Job, Ledger
 from wps_processes.pages import Pages
 from wps_processes.processes import PROCESSES
@@ -377,13 +378,13 @@ class Application:
     def _output(self, request: Request, caller: Caller, job_id: str, name: str) -> Response:
         job = self._own(job_id, caller)
         try:
-            descriptor = self._storage_of_job(job).open(f"home/jobs/{job.id}/{name}")
+            descriptor = self._storage_of_job(job).open(f"{name_of(job.id)}/{name}")
         except NameRefused as error:
             raise NotFound(str(error)) from error
         file = os.fdopen(descriptor, "rb")
         if os.path.isdir(f"/proc/self/fd/{descriptor}"):  # noqa: PTH112  # a descriptor
             file.close()
-            raise NotFound(f"{name} is a folder: it lies in home/jobs/{job.id}/{name}")
+            raise NotFound(f"{name} is a folder: it lies in {name_of(job.id)}/{name}")
         return self._sent(file, name, request)
 
     def _sent(self, file: Any, name: str, request: Request) -> Response:
@@ -422,7 +423,7 @@ class Application:
         self, operation: Operation, inputs: Mapping[str, Any], caller: Caller
     ) -> None:
         """Refuse a call whose files are not there before a job is made of it."""
-        storage = self._storage(caller.folder, caller.groups, caller.administrator)
+        storage = storage_of(caller, self.places.storage)
         for declared in operation.inputs:
             if declared.is_path and declared.name in inputs:
                 name = inputs[declared.name]
@@ -435,10 +436,7 @@ class Application:
                     raise _invalid(str(error), declared.name) from error
 
     def _storage_of_job(self, job: Job) -> Storage:
-        return self._storage(job.folder, tuple(job.groups), bool(job.administrator))
-
-    def _storage(self, folder: str, groups: tuple[str, ...], administrator: bool) -> Storage:
-        return Storage(self.places.storage, folder, groups, administrator)
+        return storage_of(job, self.places.storage)
 
     def _described(self, job: Job, request: Request) -> dict[str, Any]:
         """Return a job as the contract has it."""
@@ -462,7 +460,7 @@ class Application:
         }
 
     def _described_output(self, job: Job, value: Any, request: Request) -> dict[str, Any]:
-        folder = f"home/jobs/{job.id}/"
+        folder = f"{name_of(job.id)}/"
         if not (isinstance(value, str) and value.startswith(folder)):
             return {"name": None, "href": None, "value": value}
         file = value.removeprefix(folder)

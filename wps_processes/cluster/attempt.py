@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from landcover.errors import LandcoverError
 from landcover.operation import Resources
 from landcover.operations import by_identifier
-from landcover.storage import Storage
+from wps_processes import job_folder
 from wps_processes.cluster import signs
 from wps_processes.cluster.api import Cluster, Object, Refused, Unreachable
 from wps_processes.cluster.manifest import check_allowed, given, manifest_of, name_of
@@ -24,7 +24,6 @@ from wps_processes.cluster.watching import Sight, Watching
 from wps_processes.fetching import Fetcher
 from wps_processes.job import timed
 from wps_processes.jobs import DISMISSED, SUCCESSFUL, Job, Ledger, Outcome
-from wps_processes.runners import log_of, remove_drafts
 from wps_processes.runs import RunTokens
 from wps_processes.words import NO_ANSWER
 
@@ -130,12 +129,12 @@ class Attempt:
     def _prepare(self) -> None:
         """Make the folders that the pod mounts, for the kubelet would make them root's; fetch."""
         job, root = self._job, self._means.root
-        storage = Storage(root, job.folder, tuple(job.groups))
-        os.close(storage.make_folder(f"home/jobs/{job.id}"))
-        for folder in storage.roots():
+        with job_folder.opened(job, root):
+            pass
+        for folder in job_folder.storage_of(job, root).roots():
             folder.mkdir(parents=True, exist_ok=True)
         if job.attempt > 1:
-            remove_drafts(job, root)
+            job_folder.remove_drafts(job, root)
         if self._means.fetcher is not None:
             self._means.fetcher.fetch(job, self._ledger, lambda *_: not self._goes_on())
 
@@ -258,7 +257,10 @@ class Attempt:
 
     def _write_log(self, *lines: str) -> None:
         # its owner may have put something else there
-        with suppress(LandcoverError, OSError), log_of(self._job, self._means.root) as log:
+        with (
+            suppress(LandcoverError, OSError),
+            job_folder.log_of(self._job, self._means.root) as log,
+        ):
             os.write(log, "".join(f"{timed(line)}\n" for line in lines if line).encode())
 
     @property

@@ -9,9 +9,9 @@ from typing import Any
 
 from landcover.errors import InputError
 from landcover.operation import Resources
-from landcover.storage import Storage
 from landcover.storage.tree import is_mountable
 from wps_processes.cluster.settings import ClusterSettings, Placement
+from wps_processes.job_folder import storage_of
 from wps_processes.jobs import Job
 from wps_processes.words import TOKEN_VARIABLE, URL_VARIABLE
 
@@ -169,7 +169,7 @@ def _container(
 
 def _mounts(job: Job, root: Path) -> list[dict[str, Any]]:
     """Return the folders that the owner may enter, of the storage and of nothing else."""
-    home, *others = Storage(root, job.folder, tuple(job.groups)).roots()
+    home, *others = storage_of(job, root).roots()
     mounts = [_mount(home, root)]
     # a job writes to its own folder alone
     mounts += [

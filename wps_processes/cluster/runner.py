@@ -15,8 +15,8 @@ from landcover.errors import LandcoverError
 from wps_processes.cluster.api import Refused, Unreachable
 from wps_processes.cluster.attempt import Attempt, Means
 from wps_processes.cluster.manifest import name_of
+from wps_processes.job_folder import remove_outputs
 from wps_processes.jobs import DISMISSED, FAILED, Job, Ledger, Outcome
-from wps_processes.runners import remove_outputs
 from wps_processes.words import orders_for
 
 LOGGER = logging.getLogger(__name__)

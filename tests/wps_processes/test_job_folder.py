@@ -5,9 +5,8 @@ import subprocess
 
 import pytest
 
-from wps_processes.fetching import FETCHED
+from wps_processes.job_folder import FETCHED, remove_outputs
 from wps_processes.jobs import Job
-from wps_processes.runners import remove_outputs
 
 DEEP = 1_500  # folders in one another, more than Python goes down
 

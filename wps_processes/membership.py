@@ -58,9 +58,7 @@ def with_groups_of_now(job: Job, ledger: Ledger, groups_now: GroupsNow | None) -
     current = groups_now(job.user)
     kept = [group for group in job.groups if group in current]
     if len(kept) < len(job.groups):
-        ledger.narrow(
-            job, kept
-        )  # false if it is another's by now, and then nobody's to start here
+        ledger.narrow(job, kept)  # in vain if it is another's by now; then it does not start here
     return replace(job, groups=kept)
 
 

@@ -302,6 +302,54 @@ HOSTILE = {
     "never deleted": lambda job: job["metadata"].update(finalizers=["example.org/never"]),
     "a pod never deleted": lambda job: metadata(job).update(finalizers=["example.org/never"]),
     "never ended": lambda job: pod(job).update(terminationGracePeriodSeconds=10**9),
+    "shared to write, in so many words": lambda job: shared_mount(job).update(readOnly=False),
+    "anybody": lambda job: pod(job)["securityContext"].pop("runAsNonRoot"),
+    "anybody, in so many words": lambda job: pod(job)["securityContext"].update(
+        runAsNonRoot=False
+    ),
+    "anybody in the container": lambda job: container(job)["securityContext"].update(
+        runAsNonRoot=False
+    ),
+    "root's group in the container": lambda job: container(job)["securityContext"].update(
+        runAsGroup=0
+    ),
+    "capabilities that are kept": lambda job: container(job)["securityContext"].update(
+        capabilities={"drop": ["NET_RAW"]}
+    ),
+    "any system call in the container": lambda job: container(job)["securityContext"].update(
+        seccompProfile={"type": "Unconfined"}
+    ),
+    "no AppArmor": lambda job: pod(job)["securityContext"].update(
+        appArmorProfile={"type": "Unconfined"}
+    ),
+    "no AppArmor in the container": lambda job: container(job)["securityContext"].update(
+        appArmorProfile={"type": "Unconfined"}
+    ),
+    "a label of SELinux": lambda job: pod(job)["securityContext"].update(
+        seLinuxOptions={"type": "spc_t"}
+    ),
+    "a label of SELinux in the container": lambda job: container(job)["securityContext"].update(
+        seLinuxOptions={"type": "spc_t"}
+    ),
+    "all of /proc": lambda job: container(job)["securityContext"].update(procMount="Unmasked"),
+    "a setting of the kernel": lambda job: pod(job)["securityContext"].update(
+        sysctls=[{"name": "kernel.msgmax", "value": "65536"}]
+    ),
+    "a group for its files": lambda job: pod(job)["securityContext"].update(fsGroup=0),
+    "names for addresses": lambda job: pod(job).update(
+        hostAliases=[{"ip": "10.0.0.66", "hostnames": ["hub"]}]
+    ),
+    "the hub's account by its old name": lambda job: pod(job).update(serviceAccount="hub"),
+    "a question whether it is ready": lambda job: container(job).update(
+        readinessProbe={"httpGet": {"host": "169.254.169.254", "port": 80}}
+    ),
+    "a question whether it has begun": lambda job: container(job).update(
+        startupProbe={"httpGet": {"host": "169.254.169.254", "port": 80}}
+    ),
+    "another runtime": lambda job: pod(job).update(runtimeClassName="privileged"),
+    "the label of another component": lambda job: labels(job).update(
+        {"app.kubernetes.io/component": "wps"}
+    ),
     "a device": lambda job: container(job).update(
         volumeDevices=[{"name": "storage", "devicePath": "/dev/x"}]
     ),
@@ -360,6 +408,24 @@ def test_each_rule_is_needed(policy):
         change(one)
         broken.update(policy.refusals(one))
     assert broken == set(policy.messages) - {"only jobs may be created"}
+
+
+def test_the_policy_refuses_jobs_of_its_namespace_even_when_it_fails(helm):
+    manifests = helm.manifests({"jobs": {"cudaImage": IMAGES[1]}})
+    (policy,) = (m for m in manifests if m["kind"] == "ValidatingAdmissionPolicy")
+    (binding,) = (m for m in manifests if m["kind"] == "ValidatingAdmissionPolicyBinding")
+    assert policy["spec"]["failurePolicy"] == "Fail"
+    (rule,) = policy["spec"]["matchConstraints"]["resourceRules"]
+    assert rule == {
+        "apiGroups": ["batch"], "apiVersions": ["*"], "operations": ["CREATE", "UPDATE"],
+        "resources": ["jobs", "cronjobs"],
+    }  # fmt: skip
+    namespace = {"kubernetes.io/metadata.name": "geo"}
+    assert binding["spec"] == {
+        "policyName": policy["metadata"]["name"],
+        "validationActions": ["Deny"],
+        "matchResources": {"namespaceSelector": {"matchLabels": namespace}},
+    }
 
 
 def test_only_the_account_of_the_service_is_judged(policy):

@@ -338,6 +338,35 @@ def test_a_job_speaks_to_the_service_alone(helm):
     assert len(to_dns["to"]) == 5  # the cluster's own, nobody's outside
 
 
+def test_the_service_hears_the_proxy_the_hub_and_jobs_alone(helm):
+    policy = of_kind(helm.manifests(), "NetworkPolicy", "geoportal-wps")["spec"]
+    (rule,) = policy["ingress"]
+    heard = [peer["podSelector"]["matchLabels"] for peer in rule["from"]]
+    components = {"component", "app.kubernetes.io/component"}
+    assert [labels[key] for labels in heard for key in components & labels.keys()] == [
+        "proxy", "hub", "job",
+    ]  # fmt: skip
+    assert all(list(peer) == ["podSelector"] for peer in rule["from"])
+    assert rule["ports"] == [{"port": "http"}]
+
+
+def test_the_service_tells_whether_it_lives_and_may_be_moved(helm):
+    manifests = helm.manifests()
+    (pod,) = pods(manifests)
+    (container,) = pod["containers"]
+    for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+        assert container[probe]["httpGet"] == {"path": "/services/wps/health", "port": "http"}
+    assert pod["serviceAccountName"] == "geoportal-wps"
+    deployment = of_kind(manifests, "Deployment")["spec"]["template"]["metadata"]["labels"]
+    assert deployment["hub.jupyter.org/network-access-hub"] == "true"
+    for manifest in (manifests, helm.manifests(DATABASE)):
+        budget = of_kind(manifest, "PodDisruptionBudget")["spec"]
+        assert "minAvailable" not in budget
+        assert budget["maxUnavailable"] == 1
+    claim = of_kind(manifests, "PersistentVolumeClaim", "geoportal-storage")
+    assert claim["spec"]["accessModes"] == ["ReadWriteMany"]
+
+
 def test_secrets_stand_in_no_manifest_of_ours(helm):
     for manifest in helm.manifests(DATABASE):
         text = yaml.safe_dump(manifest)

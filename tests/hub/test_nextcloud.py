@@ -19,6 +19,7 @@ from tests.nextcloud.oauth import (
     maintenance,
     moved,
     nonsense,
+    refuses,
     served,
     too_many,
 )
@@ -133,7 +134,10 @@ def test_request_that_goes_away_does_not_take_the_new_tokens_with_it(cloud, auth
 
 
 @pytest.mark.parametrize("seconds", [5, 3600])
-@pytest.mark.parametrize("fault", [too_many, maintenance, nonsense, moved, dropped])
+@pytest.mark.parametrize(
+    "fault",
+    [too_many, maintenance, nonsense, moved, dropped, refuses(403), refuses(404), refuses(500)],
+)
 def test_trouble_of_nextcloud_ends_no_session(cloud, authenticator, eve, fault, seconds):
     authenticator.silence = 0
     person = eve(seconds)

@@ -438,6 +438,16 @@ def too_many(request: Request) -> Response:
     return json_answer({"message": "Too many requests"}, 429)
 
 
+def refuses(status: int) -> Callable[[Request], Response]:
+    """A refusal that says nothing of the user."""
+
+    def answer(request: Request) -> Response:
+        return json_answer({"message": "No"}, status)
+
+    answer.__name__ = f"refuses-{status}"
+    return answer
+
+
 def maintenance(request: Request) -> Response:
     """Maintenance mode."""
     answer = _page("<h2>Maintenance mode</h2>", status=503)

@@ -269,7 +269,14 @@ def test_a_pause_that_is_asked_for_is_made_if_it_is_short(dav, local):
         dav.stand_in.answer("PROPFIND", 429, times=9, Retry_After="25")
         with pytest.raises(Throttled, match="try again in 25 seconds"):
             annas.files.stat("map.tif")
-    assert paused[2:] == [25, 25]
+        assert paused[2:] == [25, 25]
+
+
+def test_throttling_that_names_no_pause_is_told_at_once(dav):
+    dav.stand_in.answer("PROPFIND", 429)
+    with dav.of("anna", PAUSELESS) as annas, pytest.raises(Throttled, match="try again later"):
+        annas.files.stat("map.tif")
+    assert dav.stand_in.methods().count("PROPFIND") == 1
 
 
 def test_a_token_that_is_replaced_meanwhile_is_asked_for_again(dav, local):

@@ -80,6 +80,8 @@ def test_a_link_ends_on_its_day(shared, server):
     sent = owner.shares.by_link(path, TOMORROW)
     assert sent.expires == TOMORROW
     assert sent.url.startswith(f"{server.url}/")
+    if server.stand_in:
+        assert server.stand_in.shares[sent.id].permissions == 1
 
 
 def test_links_may_be_switched_off(dav, local):

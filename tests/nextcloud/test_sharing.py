@@ -38,6 +38,10 @@ def test_the_same_file_is_sent_once_and_a_changed_one_again(home, dav):
     assert storage.share("home/maps/ice #1.tif", group=dav.group) == share
     sent = dav.stand_in.files("anna") / "Geoportal/home/maps/ice #1.tif"
     assert sent.read_bytes() == b"a newer map"
+    (home / "maps/ice #1.tif").write_bytes(b"another map")  # of the same size
+    os.utime(home / "maps/ice #1.tif", (1, 1_700_000_000))
+    storage.share("home/maps/ice #1.tif", group=dav.group)
+    assert sent.read_bytes() == b"another map"
 
 
 def test_a_tree_that_nextcloud_shows_is_not_sent_at_all(home, dav):

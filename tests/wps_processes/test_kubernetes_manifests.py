@@ -86,6 +86,13 @@ def test_a_pod_has_no_account_and_no_rights():
     assert not {"hostNetwork", "hostPID", "hostIPC", "serviceAccountName"} & set(spec)
 
 
+def test_the_program_is_the_first_process_so_that_its_end_is_the_pods():
+    """An out-of-memory kill of a child left a pod that had succeeded."""
+    (container,) = made(job())["spec"]["template"]["spec"]["containers"]
+    assert container["command"] == ["python", "-m", "wps_processes.pod"]
+    assert "args" not in container
+
+
 def test_only_the_owners_folders_are_mounted():
     each = job("bob", groups=["ice", "ice & snow", "..", "../users", "a/b", "", "a:b", "a\nb"])
     mounts = {

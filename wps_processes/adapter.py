@@ -56,7 +56,7 @@ class Execution(Protocol):
         """Make a job of a call, wait for its end, and answer with one output and nothing else."""
 
 
-class OperationProcess(Process):
+class OperationProcess(Process):  # type: ignore[misc]  # untyped base
     """A process that follows from an operation; a subclass names the function and a version."""
 
     function: ClassVar[Callable[..., Any]]
@@ -78,7 +78,7 @@ class OperationProcess(Process):
         )
 
 
-class Capabilities(CapabilitiesResponse):
+class Capabilities(CapabilitiesResponse):  # type: ignore[misc]  # untyped base
     """What is offered, in the one version that is spoken; PyWPS's template claims two."""
 
     def _construct_doc(self) -> tuple[str, str]:
@@ -86,7 +86,7 @@ class Capabilities(CapabilitiesResponse):
         return document.replace(_SECOND_VERSION, ""), media_type
 
 
-class OperationService(Service):
+class OperationService(Service):  # type: ignore[misc]  # untyped base
     """PyWPS's service, whose Execute makes jobs; it converts, downloads and stores nothing."""
 
     def __init__(self, processes: Sequence[type[OperationProcess]], execution: Execution) -> None:

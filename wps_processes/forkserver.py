@@ -124,7 +124,7 @@ class ForkServer:
             with theirs:
                 self._process = subprocess.Popen(
                     [sys.executable, "-m", "wps_processes.forkserver"],
-                    stdin=theirs,
+                    stdin=theirs.fileno(),
                     env=self._environment,
                     start_new_session=True,
                 )
@@ -179,11 +179,11 @@ def main() -> int:
     signal.signal(signal.SIGCHLD, lambda number, frame: None)
     own = (requests.fileno(), ended, wake)
     while True:
-        ready, _, _ = select.select([requests, ended], [], [])
+        ready, _, _ = select.select([requests.fileno(), ended], [], [])
         if ended in ready:
             os.read(ended, 4096)
             _report(pipes)
-        if requests in ready:
+        if requests.fileno() in ready:
             message, descriptors, _, _ = socket.recv_fds(requests, 16, 3)
             if not message:
                 return 0

@@ -330,7 +330,8 @@ class Ledger:
         turn = users.index(job.user)
         # one job of each user in each round
         before = sum(min(user.waiting, place) for user in turns[:turn])
-        return place + before + sum(min(user.waiting, place - 1) for user in turns[turn + 1 :])
+        after = sum(min(user.waiting, place - 1) for user in turns[turn + 1 :])
+        return place + int(before) + int(after)
 
     def claim(self) -> Job | None:
         """Take the next job to run, None if none waits or the queue is paused.

@@ -345,7 +345,9 @@ def _audience(typed: Mapping[str, str]) -> Audience | None:
         return Audience.of(link=True, expires=typed.get("expires", ""))
     if not whom:
         raise InputError(f"the name of the {kind or 'group'} is needed")
-    return Audience.of(**{kind: whom}) if kind in ("user", "group") else Audience.of()
+    return Audience.of(
+        user=whom if kind == "user" else None, group=whom if kind == "group" else None
+    )
 
 
 def _see(address: str) -> Response:

@@ -315,7 +315,8 @@ class Application:
             )
         request.environ[CALLER] = caller
         view, values = self._urls.bind_to_environ(request.environ).match()
-        return view(request, caller, **values)
+        answer: Response = view(request, caller, **values)
+        return answer
 
     def _wps(self, request: Request, caller: Caller) -> Response:
         asked = {name.lower(): value for name, value in request.args.items()}
@@ -521,7 +522,8 @@ def _refuse_versions(asked: Mapping[str, str]) -> None:
 
 
 def _invalid(sentence: str, locator: str) -> HTTPException:
-    return InvalidParameterValue(sentence, locator)
+    refusal: HTTPException = InvalidParameterValue(sentence, locator)
+    return refusal
 
 
 def _is_navigation(request: Request) -> bool:

@@ -1,6 +1,7 @@
 """Jobs in a pretended cluster: the pods' real program, the real service, and what goes wrong."""
 
 import json
+import shutil
 import sys
 import threading
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from benchmarks.served import Client, serving, until
 from hub.machine import free_port
 from hub.processes import marked
 from landcover.operation import Resources
+from tests.nextcloud.servers import Server, stood_in
 from tests.pretended_cluster import Image, Node, PretendedCluster, not_found
 from tests.pretended_cluster.node import MARK
 from tests.wps_processes.test_jobs import EXTRACT
@@ -26,6 +28,8 @@ from wps_processes.cluster.runner import KubernetesRunner
 from wps_processes.cluster.settings import ClusterSettings
 from wps_processes.cluster.watching import Watching
 from wps_processes.dispatcher import Dispatcher
+from wps_processes.fetching import Fetcher
+from wps_processes.job_folder import FETCHED
 from wps_processes.jobs import Job, Ledger
 from wps_processes.membership import HubSilent
 from wps_processes.runs import Runs, RunTokens
@@ -143,6 +147,7 @@ def serve(root, cluster, tmp_path):
         at=0,
         told=0,
         groups_now=None,
+        fetcher=None,
         **chosen,
     ):
         port, url = ports[at], f"http://127.0.0.1:{ports[told]}/services/wps/runs"
@@ -150,7 +155,7 @@ def serve(root, cluster, tmp_path):
             image=IMAGE, claim=CLAIM, namespace="geoportal", report_url=url, **chosen
         )
         api, tokens = Cluster("geoportal"), RunTokens(KEY)
-        means = Means(root, api, Watching(api), settings, tokens, None, patience, upgrade)
+        means = Means(root, api, Watching(api), settings, tokens, fetcher, patience, upgrade)
         ledger, runner = Ledger(place), KubernetesRunner(means)
         dispatcher = Dispatcher(ledger, runner, at_once, groups_now=groups_now)
         runs = Runs(ledger, tokens, runner.orders, runner.told, groups_now)
@@ -187,6 +192,19 @@ def test_a_job_computes_in_a_pod_and_its_result_comes_back(serve, root, hold):
     assert "done" in (folder / "job.log").read_text()
     assert not [name for name in folder.iterdir() if name.name.startswith(".")]
     service.cluster.wait_for("jobs", has_condition("Complete"))
+
+
+def test_a_pod_reads_what_its_owner_keeps_at_nextcloud(serve, root, tmp_path):
+    stand_in, users = stood_in(tmp_path / "nextcloud")
+    with stand_in.serving():
+        dav = Server(stand_in.url, users, "ice & snow", {}, stand_in)
+        there = stand_in.files("anna") / "Geoportal/home"
+        there.mkdir(parents=True)
+        shutil.copy(root / "shared/scene.tif", there / "ice.tif")
+        service = serve(fetcher=Fetcher(root, dav.access))
+        over = service.over(service.submit(EXTRACT | {"scene": "home/ice.tif"}))
+    assert (over.state, over.outputs["total"]) == ("successful", 150)
+    until(lambda: not (root / f"users/anna/jobs/{over.id}" / FETCHED).exists())
 
 
 def has_condition(kind):

@@ -73,7 +73,7 @@ class Cluster:
         api = client.ApiClient(configuration)
         self._namespace = namespace
         self._jobs, self._pods = client.BatchV1Api(api), client.CoreV1Api(api)
-        self._watch = watch.Watch
+        self._watch: Callable[..., Any] = watch.Watch
 
     def create(self, manifest: Object) -> Object:
         """Make a Job; one of this name that is there already is ours.
@@ -148,7 +148,7 @@ class Cluster:
             Unreachable: the connection broke.
             Refused: with code 410, what happened after this version is no longer known.
         """
-        stream = self._watch(return_type="object").stream
+        stream: Callable[..., Iterator[Object]] = self._watch(return_type="object").stream
         with _in_our_words():
             for event in stream(
                 self._lister(kind), self._namespace, label_selector=_SELECTOR,

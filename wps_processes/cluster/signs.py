@@ -155,7 +155,7 @@ def _unscheduled(message: str, resources: Resources) -> str:
 
 def _finished(sight: Sight) -> Object | None:
     """Return the condition by which a Job is over."""
-    conditions = _conditions(sight.job)
+    conditions: dict[str, Object] = _conditions(sight.job)
     for name in ("Complete", "Failed", "FailureTarget", "SuccessCriteriaMet"):
         if conditions.get(name, {}).get("status") == "True":
             return conditions[name]

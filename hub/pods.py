@@ -18,10 +18,9 @@ from tornado.web import HTTPError
 from traitlets import Instance, Integer, Unicode
 
 from hub import diagnosis, entry_check
+from hub.diagnosis import Finding, Surroundings, asked_for
 from hub.errors import ImageRefused
-from hub.findings import Finding, Surroundings
 from hub.own_images import OwnImages
-from hub.pod_facts import asked_for
 from hub.profiles import check_choice
 from hub.quantities import GPU, quantity
 from landcover.storage.tree import is_folder_name, is_mountable

@@ -4,9 +4,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from hub.diagnosis import diagnose, pulled_size, refused, unanswered
-from hub.findings import Surroundings
-from hub.pod_facts import asked_for
+from hub.diagnosis import (
+    Surroundings,
+    asked_for,
+    diagnose,
+    pulled_size,
+    refused,
+    unanswered,
+)
 
 NOW = datetime(2026, 11, 21, 14, 8, tzinfo=UTC)
 SINCE = "2026-11-21T14:05:00Z"

@@ -11,8 +11,7 @@ import pytest
 from kubernetes_asyncio.client import V1Container, V1EnvVar, V1ResourceRequirements
 
 from hub import entry_check
-from hub.diagnosis import diagnose
-from hub.findings import Surroundings
+from hub.diagnosis import Surroundings, diagnose
 
 # what the driver's library says when it is asked: CUDA 12.8
 LIBCUDA = "int cuDriverGetVersion(int *version) { *version = 12080; return 0; }"

@@ -9,7 +9,7 @@ from kubernetes_asyncio.config import kube_config
 from kubespawner import clients
 from traitlets.config import Config
 
-from hub.findings import Finding
+from hub.diagnosis import Finding
 from hub.pods import NotStarted, PodSpawner
 from hub.profiles import NotOffered, Profile
 from hub.spawners import Kubernetes

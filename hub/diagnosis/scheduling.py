@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
-from hub.findings import Finding, Surroundings, shortened
-from hub.pod_facts import Pod, asked_for, condition_of, moment
+from hub.diagnosis.findings import Finding, Surroundings, shortened
+from hub.diagnosis.pod_facts import Pod, asked_for, condition_of, moment
 from hub.quantities import GPU, memory
 
 

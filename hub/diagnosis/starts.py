@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hub import entry_check
-from hub.findings import LETTERS, Finding, Surroundings, shortened
-from hub.pod_facts import (
+from hub.diagnosis.findings import LETTERS, Finding, Surroundings, shortened
+from hub.diagnosis.pod_facts import (
     Pod,
     condition_of,
     is_about,
@@ -21,8 +21,8 @@ from hub.pod_facts import (
     status_of,
     statuses,
 )
+from hub.diagnosis.scheduling import unscheduled
 from hub.quantities import memory, size
-from hub.scheduling import unscheduled
 
 _NOTEBOOK = "notebook"  # kubespawner's name of the container
 _PULL_FAILURES = (

@@ -111,9 +111,11 @@ def page() -> Iterator[Page]:
         yield new_page(browser)
 
 
-@pytest.fixture(params=[True, False], ids=["hosts-of-their-own", "one-host"])
-def hub(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[_Hub]:
-    state = tmp_path / "state"
+@pytest.fixture(scope="module", params=[True, False], ids=["hosts-of-their-own", "one-host"])
+def hub(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[_Hub]:
+    state = tmp_path_factory.mktemp("hub") / "state"
     settings = Path(launcher.__file__).with_name("local.yaml")
     with launcher.claimed(Machine(state, state / "storage", settings, free_port())) as machine:
         bob = machine.storage / "users/bob/.jupyter"
@@ -128,7 +130,7 @@ def hub(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[_Hub]:
             until(lambda: _says_it_is_there(machine), PATIENCE / 1000)
             yield _Hub(machine)
         finally:
-            process.terminate()
+            processes.stop_marked(machine.mark)  # a quiet end would take half a minute
             process.wait(STOP_SECONDS)
 
 

@@ -113,7 +113,13 @@ class Desk:
             "service": "WPS", "version": "1.0.0", "request": "Execute", "identifier": operation,
             "DataInputs": values, "storeExecuteResponse": "true", "status": "true",
         }  # fmt: skip
-        answer = self.session.get(self.wps, params=asked, timeout=2 * MINUTES)
+
+        def answered():
+            answer = self.session.get(self.wps, params=asked, timeout=2 * MINUTES)
+            # a new pod of hub or WPS is let in by the network after a moment
+            return answer if answer.status_code != requests.codes.unavailable else None
+
+        answer = until(answered, MINUTES)
         assert answer.ok, answer.text
         (job,) = self.session.get(
             urljoin(self.wps, "jobs"), params={"limit": 1}, timeout=MINUTES

@@ -30,6 +30,7 @@ class Policy:
     def __init__(self, manifest):
         self._spec = manifest["spec"]
         self._cel = celpy.Environment()
+        self._programs = {}
         self.messages = [rule["message"] for rule in self._spec["validations"]]
 
     def refusals(self, job):
@@ -59,7 +60,10 @@ class Policy:
             return False
 
     def _value(self, expression, given):
-        return self._cel.program(self._cel.compile(expression), FUNCTIONS).evaluate(given)
+        if expression not in self._programs:
+            compiled = self._cel.compile(expression)
+            self._programs[expression] = self._cel.program(compiled, FUNCTIONS)
+        return self._programs[expression].evaluate(given)
 
 
 def policy_with(helm, **jobs):

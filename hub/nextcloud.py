@@ -21,6 +21,7 @@ from tornado.web import HTTPError
 from traitlets import Bool, Integer, Unicode, default
 
 from hub import tokens
+from landcover.storage.sharing import LINKS
 
 _NO = (400, 401)
 _BUSY = 429
@@ -121,7 +122,7 @@ class NextcloudOAuthenticator(OAuthenticator):  # type: ignore[misc]  # untyped 
     async def pre_spawn_start(self, user: User, spawner: Spawner) -> None:
         """Tell a user's server where it gets the token of the moment; a token would expire."""
         spawner.environment[tokens.VARIABLE] = tokens.address(spawner.hub.api_url)
-        spawner.environment[tokens.LINKS] = tokens.switch(self.share_links)
+        spawner.environment[LINKS] = tokens.switch(self.share_links)
 
     async def refresh_user(
         self, user: User, handler: Any = None, **options: Any

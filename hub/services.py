@@ -14,6 +14,7 @@ from hub.machine import Machine, free_address
 from hub.quotas import Quota, quota_variables
 from hub.strict import Secret, Strict
 from landcover.storage.remote import MOST_MIB
+from landcover.storage.sharing import LINKS
 
 ACCESS = "access:services!service=wps"
 _DESCRIPTION = {"description": "Get the access token of a user for Nextcloud"}
@@ -118,7 +119,7 @@ def _cloud(share_links: bool) -> dict[str, str]:
     machine = Machine.from_environment(os.environ)
     return {
         tokens.VARIABLE: tokens.address(machine.api_url),
-        tokens.LINKS: tokens.switch(share_links),
+        LINKS: tokens.switch(share_links),
     }
 
 

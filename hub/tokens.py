@@ -19,8 +19,6 @@ from tornado.web import HTTPError
 SCOPE = "custom:geoportal:nextcloud-token"
 VARIABLE = "GEOPORTAL_NEXTCLOUD_TOKEN_URL"
 """Under this name servers and the WPS find the address."""
-LINKS = "GEOPORTAL_SHARE_LINKS"
-"""Under this name they find whether users may share by a link: on or off."""
 _PATH = "/nextcloud/token"
 ROUTE = f"/api{_PATH}"
 

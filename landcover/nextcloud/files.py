@@ -14,12 +14,12 @@ from http import HTTPStatus
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO
 from urllib.parse import quote
-from uuid import uuid4
 
 from landcover.errors import InputError, LandcoverError, NameRefused, NextcloudError, Stalled
 from landcover.nextcloud.connection import PIECE, Connection, Refusal, in_words, reading
 from landcover.nextcloud.listings import Remote, listing
 from landcover.progress import Pace
+from landcover.writing import draft_name
 
 CHUNK = 16 << 20
 """An upload in chunks has chunks of at least so many bytes; Nextcloud takes 5 MiB to 5 GiB."""
@@ -177,7 +177,7 @@ class Files:
             raise Stalled("Nextcloud broke off, try again later")
 
     def _send_beside(self, file: BinaryIO, status: os.stat_result, path: str) -> None:
-        beside = str(PurePosixPath(path).with_name(f".{uuid4().hex[:8]}-upload"))
+        beside = str(PurePosixPath(path).with_name(draft_name("upload")))
         try:
             self._put(file, status, beside, path)
             with _not_over(path), in_words(path):

@@ -2,7 +2,7 @@
 
 tree.py      home/..., shared/..., team/GROUP/...: folders of this machine or its volume
 copies.py    a copy beside others, never over one
-sharing.py   with a user, a group, or by a link
+sharing.py   with a user, a group, or by a link; or stored at one's own Nextcloud
 remote.py    what lies at Nextcloud alone: fetched when it is needed
 """
 

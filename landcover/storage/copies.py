@@ -9,10 +9,10 @@ from contextlib import closing, contextmanager, suppress
 from itertools import count, takewhile
 from pathlib import PurePosixPath
 from typing import BinaryIO
-from uuid import uuid4
 
 from landcover.errors import InputError
 from landcover.storage.tree import DEPTH
+from landcover.writing import draft_name
 
 _PIECE = 1 << 20
 _MOST_OF_A_NAME = 1_000
@@ -36,7 +36,7 @@ def copy_into(folder: int, source: int, name: str) -> str:
         InputError: there is no room, there are too many of this name, or folders lie too deep.
     """
     is_folder = stat.S_ISDIR(os.fstat(source).st_mode)
-    beside = f".{uuid4().hex[:8]}-copy"
+    beside = draft_name("copy")
     try:
         if not is_folder and (same := _same_in(folder, source, name)):
             return same
@@ -56,7 +56,7 @@ def new_file(folder: int, name: str) -> Iterator[BinaryIO]:
 
     If the block fails, nothing remains and the old file is as it was.
     """
-    beside = f".{uuid4().hex[:8]}-new"
+    beside = draft_name("new")
     try:
         flags = _NEW & ~os.O_WRONLY | os.O_RDWR
         with os.fdopen(os.open(beside, flags, 0o660, dir_fd=folder), "w+b") as file:

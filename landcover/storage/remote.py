@@ -81,12 +81,11 @@ def fetch(name: str) -> Path:
         if is_received(name):
             raise NameRefused(f"{name} needs Nextcloud, this storage is a plain folder")
         os.close(OwnServer().open(name))
-        return home_path(name)
-    if not is_remote(name, OwnServer()):
-        return home_path(name)
-    with Nextcloud(access) as nextcloud:
-        path, remote = _found(nextcloud, _Name.of(name))
-        return _cached(name, path, remote, nextcloud)
+    elif is_remote(name, OwnServer()):
+        with Nextcloud(access) as nextcloud:
+            path, remote = _found(nextcloud, _Name.of(name))
+            return _cached(name, path, remote, nextcloud)
+    return home_path(name)
 
 
 def fetch_into(folder: int, name: str, nextcloud: "Nextcloud", most: int) -> str:

@@ -1,4 +1,4 @@
-"""Share what one has made: with a user, with a group, or by a link.
+"""Share what one has made, with a user, a group, or by a link; or store it at one's Nextcloud.
 
 On a plain folder tree a group gets a copy in team/GROUP/, and there is nothing else. With
 Nextcloud the file is shared there: home/maps/ice.tif is Geoportal/home/maps/ice.tif in its owner's

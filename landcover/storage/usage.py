@@ -83,7 +83,7 @@ def measure(
         walk.run(top, leave_out)
     finally:
         os.close(top)
-    return walk.usage(places)
+    return walk.usage()
 
 
 @dataclass
@@ -116,7 +116,7 @@ class _Walk:
                 else:
                     self.is_too_much = True
 
-    def usage(self, places: int) -> Usage:
+    def usage(self) -> Usage:
         totals = dict(self.folders)
         for parts in sorted(totals, key=len, reverse=True):
             if parts:
@@ -124,7 +124,7 @@ class _Walk:
         is_whole = not (self.is_late or self.is_too_much)
         sizes = {parts: (size, False) for size, parts in self.files}
         sizes |= {parts: (size, True) for parts, size in totals.items()}
-        biggest = tuple(_biggest(sizes, places))
+        biggest = tuple(_biggest(sizes, self.places))
         return Usage(totals[()], is_whole, biggest, is_countable=not self.is_too_much)
 
     def _entries(self, top: int, parts: Parts) -> Iterator[tuple[str, os.stat_result]]:

@@ -7,6 +7,7 @@ import pytest
 from hub import tokens
 from hub.client import local_session
 from hub.machine import free_port
+from landcover.storage.sharing import LINKS
 from tests.hub.hub_in_cluster import CLAIM, LIGHT, SECONDS, hub_in_cluster
 from tests.nextcloud.oauth import Account, StandIn, served
 from tests.nextcloud.person import sign_in
@@ -90,4 +91,4 @@ def test_server_asks_the_hub_for_the_token_of_the_moment(cloud, pod):
         )
     assert answer.json()["uid"] == EVE
     assert answer.json()["access_token"] == cloud.access_tokens[-1]
-    assert own[tokens.LINKS] == "on"
+    assert own[LINKS] == "on"

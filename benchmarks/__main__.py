@@ -7,7 +7,7 @@ import platform
 import sys
 
 from benchmarks import balancing, classification, cog, extraction, quality
-from landcover.processors import cores
+from landcover.cpus import cores
 
 SIDE, FULL_SIDE = 4096, 10980
 

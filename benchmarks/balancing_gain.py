@@ -29,9 +29,9 @@ from sklearn.preprocessing import StandardScaler
 
 from demo.data import prepare
 from landcover import extract_samples
-from landcover.balancing import cluster, features_of, keep
-from landcover.processors import cores
-from landcover.samples import read_samples
+from landcover.cpus import cores
+from landcover.samples.balancing import cluster, features_of, keep
+from landcover.samples.folder import read_samples
 
 SEEDS = range(10)
 FOLDS = 5

@@ -3,7 +3,6 @@
 Everybody runs the same trees: ours are read from the others' models.
 """
 
-import os
 import pickle
 import shutil
 import statistics
@@ -11,6 +10,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import lightgbm
@@ -20,9 +20,10 @@ from sklearn.ensemble import RandomForestClassifier
 
 from benchmarks import forests, made
 from benchmarks.measure import LANDCOVER, PEERS, ROUNDS, Row, Usage, compare, run
-from landcover.classifiers.compiled import library
-from landcover.classifiers.tree_ensemble import TreeEnsemble
-from landcover.models import load_model
+from landcover.models.file import load_model
+from landcover.models.forest.ensemble import TreeEnsemble
+from landcover.models.forest.kernel_c import CompiledKernel, library
+from landcover.models.forest.kernel_numpy import NumpyKernel
 
 PIXELS = 262_144
 SHALLOW_SIDE = 2048
@@ -67,8 +68,7 @@ def _against(
     valid = np.ones(values.shape[1:], bool)
     runs: dict[str, Callable[[], object]] = {peer: lambda: predict(pixels)}
     gates = {}
-    for kernel in ("c", "numba") if library() else ("numba",):
-        ours = _with_kernel(trees, kernel)
+    for kernel, ours in _with_kernels(trees).items():
         gates[kernel] = _equal_labels(ours.classify(values, valid)[0], trees, predict(pixels))
         runs[kernel] = lambda ours=ours: ours.classify(values, valid)  # type: ignore[misc]
     taken: dict[str, list[float]] = {name: [] for name in runs}
@@ -82,13 +82,14 @@ def _against(
             for name in gates]  # fmt: skip
 
 
-def _with_kernel(trees: TreeEnsemble, name: str) -> TreeEnsemble:
-    """Return the same trees, bound to a kernel."""
-    again = type(trees)(**{field: getattr(trees, field) for field in trees.__dataclass_fields__})
-    os.environ["LANDCOVER_KERNEL"] = name
-    again.classify(np.zeros((trees.bands, 1, 1), np.uint16), np.ones((1, 1), bool))
-    del os.environ["LANDCOVER_KERNEL"]
-    return again
+def _with_kernels(trees: TreeEnsemble) -> dict[str, TreeEnsemble]:
+    """Return the same trees, bound to each kernel that there is, by its name."""
+    found = {"numpy": trees}
+    trees.__dict__["_kernel"] = NumpyKernel(trees._ranked)
+    if loaded := library():
+        found["c"] = replace(trees)
+        found["c"].__dict__["_kernel"] = CompiledKernel(trees._ranked, loaded)
+    return found
 
 
 def _equal_labels(codes: np.ndarray, trees: TreeEnsemble, probability: np.ndarray) -> str:
@@ -176,7 +177,7 @@ def _equal_maps(folder: Path, scene: Path, theirs: Path) -> str:
         differ = first.read(1) != second.read(1)
     with rasterio.open(scene) as dataset:
         pixels = dataset.read()[:, differ].T
-    best = np.sort(load_model(folder / "model.onnx").trees.predict_proba(pixels), axis=1)
+    best = np.sort(load_model(folder / "model.onnx").classifier.predict_proba(pixels), axis=1)
     if (best[:, -1] - best[:, -2] > 1e-6).any():
         raise SystemExit("labels differ")
     return f"0 of {differ.size:,} labels differ ({differ.sum()} near-ties apart)"

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from landcover.classifiers import random_forest
-from landcover.classifiers.tree_ensemble import Tree, TreeEnsemble, joined, round_down
+from landcover.models.forest.ensemble import Tree, TreeEnsemble, joined, round_down
+from landcover.models.methods import random_forest
 
 _OTB_NODE = re.compile(
     r"depth: (\d+)\s+value: (\S+)\s+norm_class_idx: \d+"

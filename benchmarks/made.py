@@ -10,10 +10,10 @@ from affine import Affine
 from rasterio.windows import Window
 from shapely.geometry import box
 
-from landcover.classifiers.tree_ensemble import TreeEnsemble
-from landcover.legend import Legend
-from landcover.models import QUANTILES, Card, CardBand, Model, save_model
-from landcover.rasters import Grid
+from landcover.io.legend import Legend
+from landcover.io.raster import Grid
+from landcover.models.file import QUANTILES, Card, CardBand, Model, save_model
+from landcover.models.forest.ensemble import TreeEnsemble
 
 CRS = "EPSG:32648"
 TRANSFORM = Affine(10, 0, 500_000, 0, -10, 5_800_000)
@@ -38,6 +38,35 @@ def scene(path: Path, side: int) -> Path:
             noisy = fields + rng.normal(0, 60, fields.shape)
             dataset.write(noisy.clip(1, 10_000).astype(np.uint16), window=window)
     return path
+
+
+def embedding(folder: Path, bands: int, side: int) -> tuple[Path, Path]:
+    """Write fields of 16 x 16 pixels of eight classes in bands that mix eight hidden ones.
+
+    As embeddings do: float32, no band alone means anything. A field in three has its polygon.
+    """
+    rng = np.random.default_rng(7)
+    fields = rng.integers(0, CLASSES, (side // 16, side // 16))
+    shapes, classes = [], []
+    for row, column in np.argwhere(rng.random(fields.shape) < 1 / 3).tolist():
+        x, y = TRANSFORM @ (16 * column, 16 * row)
+        shapes.append(box(x, y - 160, x + 160, y))
+        classes.append(fields[row, column] + 1)
+    labels = folder / "labels.gpkg"
+    geopandas.GeoDataFrame({"class": classes}, geometry=shapes, crs=CRS).to_file(labels)
+    hidden = rng.normal(0, 1, (CLASSES, 8))[np.kron(fields, np.ones((16, 16), int))]
+    hidden += rng.normal(0, 0.4, hidden.shape)
+    scene = folder / "scene.tif"
+    with rasterio.open(
+        scene, "w", driver="GTiff", count=bands, width=side, height=side, dtype="float32",
+        crs=CRS, transform=TRANSFORM, tiled=True, blockxsize=256, blockysize=256,
+        compress="deflate",
+    ) as dataset:  # fmt: skip
+        for band in range(bands):
+            values = hidden @ rng.normal(0, 0.1, 8) + rng.normal(0, 0.02, (side, side))
+            dataset.write(values.astype(np.float32), band + 1)
+            dataset.set_band_description(band + 1, f"A{band:02d}")
+    return scene, labels
 
 
 def polygons(path: Path, side: int, share: float) -> Path:
@@ -188,7 +217,6 @@ def model(path: Path, trees: TreeEnsemble) -> Path:
         code_version="0",
         validation={"kind": "spatial", "accuracy_spatial": None, "accuracy_random": None,
                     "groups": 1},
-        created="2026-01-01T00:00:00Z",
     )  # fmt: skip
     save_model(path, Model(card, trees))
     return path

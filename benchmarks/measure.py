@@ -18,7 +18,6 @@ PEERS = (sys.executable, "-m", "benchmarks.peers")
 _ENVIRONMENT = os.environ | {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
-    "NUMBA_NUM_THREADS": "1",
     "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": "1",
     "OTB_LOGGER_LEVEL": "WARNING",
 }

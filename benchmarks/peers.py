@@ -74,6 +74,15 @@ def balance_chips(samples: str, target: str) -> None:
     np.save(f"{target}.npy", features)
 
 
+def fit_forest(samples: str, trees: str) -> None:
+    """Load samples and fit one forest of scikit-learn: the floor of training, which fits many."""
+    from sklearn.ensemble import RandomForestClassifier
+
+    pixels = [np.load(file)[:, :, 0, 0] for file in sorted(Path(samples).glob("*/samples.npy"))]
+    codes = np.repeat(np.arange(len(pixels)), [len(of_class) for of_class in pixels])
+    RandomForestClassifier(int(trees), random_state=0, n_jobs=1).fit(np.concatenate(pixels), codes)
+
+
 def pycm_of_vectors(first: str, reference: str, target: str) -> None:
     """Give PyCM the two rasters as vectors."""
     from pycm import ConfusionMatrix
@@ -128,6 +137,7 @@ PEERS = {
         pycm_of_vectors,
         classify_whole,
         decode_and_encode,
+        fit_forest,
     )
 }
 

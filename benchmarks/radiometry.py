@@ -1,190 +1,215 @@
 """How often is a shifted scene found, and how often an unshifted one suspected?
 
-    python -m benchmarks.radiometry [DATA]
+    python -m benchmarks.radiometry [DATA [SCENES [TARGET]]]
+    python -m benchmarks.radiometry TABLE.csv ...
 
-cuts windows out of real scenes, plants shifts in them, and asks models of the same scene (trained
-without the window's quarter of the labels) and of other sensors. DATA is a folder with the scenes
-named below; without it the two scenes of the demonstration are used. Writes radiometry.csv, a row
-per window, model and case, and prints the table for README.md.
+plants in real scenes, their halves and quarters, what can go wrong with a scene (`planted`), and
+asks the model of the clean scene. How much a plant matters is the share of labels that move when
+the forest of the clean scene classifies the planted one. DATA is a folder with the scenes named
+below, SCENES a part of their names; without DATA the two scenes of the demonstration are used.
+Writes radiometry.csv, or TARGET, a row per case, and prints the tables for README.md; given such
+tables it only prints.
 """
 
 import csv
-import math
 import sys
 from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import chain
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+from affine import Affine
+from rasterio.io import DatasetReader, MemoryFile
 from scipy.stats import beta
 
-from landcover.classification.training import spectra_on_card
-from landcover.classification.validation import Pixels
-from landcover.classifiers import random_forest
-from landcover.classifiers.tree_ensemble import TreeEnsemble
-from landcover.labels import open_labels
-from landcover.legend import Legend
-from landcover.models import Card
-from landcover.radiometry import Radiometry, compare_pixels
-from landcover.rasters import Band, Grid, open_raster, read_valid
-from landcover.sensors import Measured
+from benchmarks.planted import Case, Unit, cases
+from landcover.inference.radiometry import Radiometry, compare
+from landcover.io.legend import Legend
+from landcover.io.raster import Band, Grid, open_raster, read_valid
+from landcover.io.scene_pixels import sample_pixels
+from landcover.models.file import Card
+from landcover.models.footprint import CELL, Footprint
+from landcover.models.forest.ensemble import TreeEnsemble
+from landcover.models.methods import random_forest
+from landcover.models.training_set import TrainingSet
+from landcover.samples.folder import MOST_SCENE_PIXELS
+from landcover.samples.labels import open_labels
+from landcover.training.train import spectra_on_card
 
-SIDE = 64
-FEWEST_CLASSES = 3
-LEAST_SHARE = 0.05
-"""Of a window, for a class to count."""
 MOST_PER_CLASS = 2000
-SENTINEL = ("B01", "blue", "green", "red", "B05", "B06", "B07", "nir", "B8A", "B09", "B10",
-            "swir1", "swir2")  # fmt: skip
-LANDSAT = ("blue", "green", "red", "nir", "swir1", "swir2")
-MODIS = LANDSAT[:5]
-WAVELENGTHS = (443, 490, 560, 665, 705, 740, 783, 842, 865, 945, 1375, 1610, 2190)
-COLUMNS = (
-    "scene",
-    "model",
-    "row",
-    "column",
-    "classes",
-    "case",
-    "planted",
-    "verdict",
-    "known",
-    "labelled",
-    "right",
-    "right_harmonised",
-)
+MOST_MOVED = 5_000
+"""Pixels by which the share of labels that move is told."""
+PLANTED_PARTS = 4
+"""The whole, where all is planted, and so many less one of its parts, with a third each."""
+MOST_PIECES = 12
+REASON = 90
+"""Characters of the advice that a row keeps."""
+PIECE = 96
+"""Side of the pieces that are asked for as they are."""
+SENTINEL = (443, 490, 560, 665, 705, 740, 783, 842, 865, 945, 1375, 1610, 2190)
+LANDSAT = (483, 560, 662, 835, 1648, 2206)
+MODIS = (469, 555, 645, 858, 2130)
+TRUE_COLOUR, FALSE_COLOUR = (645, 555, 469), (2130, 858, 645)
+COLUMNS = ("scene", "half", "part", "model", "kind", "case", "moved", "verdict", "known", "right",
+           "right_harmonised", "clean_kept", "reason")  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where a scene and its labels are; `scale` is reflectance per count, None for 8-bit counts.
-
-    Models of scenes of one `family` know each other's sensor and season.
-    """
+    """Where a scene and its labels are, and which half of the scenes it belongs to."""
 
     scene: str
     labels: str
-    bands: tuple[str, ...]
-    scale: float | None
-    family: str
-    every: int = 1
-    """Shifts are planted in one of so many windows."""
+    unit: Unit
+    sets_thresholds: bool
 
 
 _CHIAPAS, _ICE = "l7_chiapas/", "sea_ice_ne_greenland/terra_202209"
+_SENTINEL, _COUNTS = Unit(1e4, "uint16", SENTINEL), Unit(255, "uint8", LANDSAT)
 DATA = {
-    "Brandenburg, Sentinel-2 L1C, winter": Source(
-        "s2_brandenburg/s2_l1c_20170216_13bands_10m.tif",
-        "s2_brandenburg/osm_landuse.gpkg", SENTINEL, 1e-4, "s2", 5),
-    "North Carolina, Landsat 7 counts": Source(
-        "l7_north_carolina/lsat7_2000_6bands.tif",
-        "l7_north_carolina/training_polygons.gpkg", LANDSAT, None, "l7 counts"),
-    "Chiapas, Landsat 7 SR, November": Source(
-        _CHIAPAS + "le7_022049_1999-11-18.tif", _CHIAPAS + "training_data.shp", LANDSAT, 1e-4,
-        "l7 November"),
-    "Chiapas, Landsat 7 SR, April": Source(
-        _CHIAPAS + "le7_022049_2002-04-16.tif", _CHIAPAS + "training_data.shp", LANDSAT, 1e-4,
-        "l7 April"),
-    "Greenland, MODIS, clear": Source(
-        _ICE + "13_west_reflectance_uint16.tif", _ICE + "13_west_reference_nir.tif", MODIS, 1e-4,
-        "ice"),
-    "Greenland, MODIS, next day, cloudy": Source(
-        _ICE + "14_west_cloudy_reflectance_uint16.tif",
-        _ICE + "14_west_cloudy_reference_nir.tif", MODIS, 1e-4, "ice"),
+    "Chiapas, November": Source(
+        _CHIAPAS + "le7_022049_1999-11-18.tif", _CHIAPAS + "training_data.shp",
+        Unit(1e4, "int16", LANDSAT), True),
+    "Chiapas, April": Source(
+        _CHIAPAS + "le7_022049_2002-04-16.tif", _CHIAPAS + "training_data.shp",
+        Unit(1e4, "int16", LANDSAT), True),
+    "Greenland, true colour": Source(
+        _ICE + "13_west_truecolor.tif", _ICE + "13_west_reference_nir.tif",
+        Unit(255, "uint8", TRUE_COLOUR), True),
+    "Greenland, true colour, cloudy": Source(
+        _ICE + "14_west_cloudy_truecolor.tif", _ICE + "14_west_cloudy_reference_nir.tif",
+        Unit(255, "uint8", TRUE_COLOUR), True),
+    "Greenland, false colour": Source(
+        _ICE + "13_west_falsecolor721.tif", _ICE + "13_west_reference_nir.tif",
+        Unit(255, "uint8", FALSE_COLOUR), True),
+    "Brandenburg": Source(
+        "s2_brandenburg/s2_l1c_20170216_13bands_10m.tif", "s2_brandenburg/osm_landuse.gpkg",
+        _SENTINEL, True),
+    "North Carolina": Source(
+        "l7_north_carolina/lsat7_2000_6bands.tif", "l7_north_carolina/training_polygons.gpkg",
+        _COUNTS, False),
+    "Greenland, reflectance": Source(
+        _ICE + "13_west_reflectance_uint16.tif", _ICE + "13_west_reference_nir.tif",
+        Unit(1e4, "uint16", MODIS), False),
+    "Greenland, reflectance, cloudy": Source(
+        _ICE + "14_west_cloudy_reflectance_uint16.tif", _ICE + "14_west_cloudy_reference_nir.tif",
+        Unit(1e4, "uint16", MODIS), False),
+    "Greenland, false colour, cloudy": Source(
+        _ICE + "14_west_cloudy_falsecolor721.tif", _ICE + "14_west_cloudy_reference_nir.tif",
+        Unit(255, "uint8", FALSE_COLOUR), False),
 }  # fmt: skip
 DEMO = {
-    "Brandenburg, Sentinel-2 L1C, winter": Source(
-        "demo/scene.tif", "demo/labels.gpkg", SENTINEL, 1e-4, "s2", 5),
-    "North Carolina, Landsat 7 counts": Source(
-        "demo-landsat/scene.tif", "demo-landsat/labels.gpkg", LANDSAT, None, "l7 counts"),
+    "Brandenburg": Source("demo/scene.tif", "demo/labels.gpkg", _SENTINEL, True),
+    "North Carolina": Source("demo-landsat/scene.tif", "demo-landsat/labels.gpkg", _COUNTS, False),
 }  # fmt: skip
-FEW_CLASSES = {"farm", "forest", "meadow", "residential", "water"}
 
 
 @dataclass(frozen=True)
 class Scene:
-    """A scene in memory: values (bands, H, W), validity and codes (H, W), 0 unlabelled."""
+    """A scene or a part of it: values (bands, H, W), validity and codes (H, W), 0 unlabelled."""
 
     source: Source
     values: np.ndarray
     valid: np.ndarray
     codes: np.ndarray
-    classified: np.ndarray
-    forest: TreeEnsemble | None = None
+    transform: Affine = Affine.translation(500_000, 5_800_000) @ Affine.scale(10, -10)
 
-    def labelled(self, roles: tuple[str, ...], without: int | None = None) -> Pixels:
-        """Return the labelled pixels of some bands, without a quarter of the windows."""
-        rows, columns = (np.arange(side) // SIDE % 2 for side in self.codes.shape)
-        quarter = rows[:, None] * 2 + columns
-        chosen = (self.codes > 0) & self.valid & (quarter != without)
-        values = self.values[[self.source.bands.index(role) for role in roles]][:, chosen].T
-        codes = self.codes[chosen]
+    def part(self, rows: slice, columns: slice) -> "Scene":
+        """Cut a part out, which knows where it lies."""
+        moved = self.transform @ Affine.translation(columns.start, rows.start)
+        return replace(self, values=self.values[:, rows, columns],
+                       valid=self.valid[rows, columns], codes=self.codes[rows, columns],
+                       transform=moved)  # fmt: skip
+
+    @property
+    def classes(self) -> set[int]:
+        """The classes of its labels."""
+        return set(np.unique(self.codes[self.valid]).tolist()) - {0}
+
+    def labelled(self) -> TrainingSet:
+        """Return its labelled pixels, at most MOST_PER_CLASS of a class."""
+        chosen = (self.codes > 0) & self.valid
+        values, codes = self.values[:, chosen].T, self.codes[chosen]
         rng = np.random.default_rng(0)
         kept = np.concatenate(
-            [
-                rng.permutation(np.flatnonzero(codes == c))[:MOST_PER_CLASS]
-                for c in np.unique(codes)
-            ]
+            [rng.permutation(np.flatnonzero(codes == c))[:MOST_PER_CLASS] for c in self.classes]
         )
-        return Pixels(values[kept].astype(np.float32), codes[kept], np.zeros(len(kept), str))
+        bands = [Band(f"b{wave}", float(wave)) for wave in self.source.unit.wavelengths]
+        return TrainingSet.of_pixels(values[kept].astype(np.float32), codes[kept], bands=bands)
 
-    def windows(self) -> Iterator["_Window"]:
-        """Yield the windows with enough valid pixels."""
-        height, width = self.codes.shape
-        for row in range(0, height - SIDE + 1, SIDE):
-            for column in range(0, width - SIDE + 1, SIDE):
-                window = np.s_[row : row + SIDE, column : column + SIDE]
-                valid = self.valid[window]
-                if valid.sum() < 1000:
-                    continue
-                shares = np.bincount(self.classified[window][valid]) / valid.sum()
-                classes = int((shares >= LEAST_SHARE).sum())
-                pixels = self.values[:, *window][:, valid]
-                yield _Window(row, column, pixels, self.codes[window][valid], classes)
+    def opened(self, values: np.ndarray) -> DatasetReader:
+        """Write values of the same size as a GeoTIFF in memory, and open it."""
+        bands, height, width = values.shape
+        file = MemoryFile()
+        with file.open(
+            driver="GTiff", count=bands, height=height, width=width, dtype=values.dtype,
+            tiled=True, blockxsize=128, blockysize=128, crs="EPSG:32633", transform=self.transform,
+        ) as target:  # fmt: skip
+            target.write(values)
+            target.write_mask(self.valid)
+        return file.open()
 
 
 @dataclass(frozen=True)
-class _Window:
-    """Valid pixels (bands, N) and labels (N,), 0 for none, and the number of classes."""
+class Trained:
+    """The model of a scene: its forest and its card."""
 
-    row: int
-    column: int
-    pixels: np.ndarray
-    codes: np.ndarray
-    classes: int
+    forest: TreeEnsemble
+    card: Card
+    _labels: dict[int, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
 
-    @property
-    def quarter(self) -> int:
-        return self.row // SIDE % 2 * 2 + self.column // SIDE % 2
+    @classmethod
+    def on(cls, scene: Scene) -> "Trained":
+        """Train on the labels of a scene."""
+        forest = random_forest.fit(scene.labelled(), random_forest.Options(), 0)
+        return cls(forest, card_of(scene))
+
+    def labels_of(self, part: Scene) -> tuple[np.ndarray, np.ndarray]:
+        """Return some pixels of a clean part, bool (H, W), and their labels on its map."""
+        if id(part) not in self._labels:
+            chosen = _some(part)
+            labels = self.forest.predict(part.values[:, chosen].T.astype(np.float32))
+            self._labels[id(part)] = chosen, labels
+        return self._labels[id(part)]
 
 
 def main() -> None:
-    """Write the rows and print the table."""
+    """Write the rows and print the tables, or print those of tables written before."""
+    given = sys.argv[1:]
+    if given and given[0].endswith(".csv"):
+        print_tables([row for path in given for row in _read(Path(path))])
+        return
+    data = Path(given[0]) if given else None
+    target = Path(given[2]) if len(given) > 2 else Path(__file__).with_suffix(".csv")
     rows = []
-    with TemporaryDirectory() as folder:
-        for row in _rows(_open(Path(folder))):
-            rows.append(row)
-            print(f"\r{len(rows)} comparisons", end="", file=sys.stderr, flush=True)
-    target = Path(__file__).with_suffix(".csv")
-    with target.open("w", newline="", encoding="utf-8") as file:
+    with TemporaryDirectory() as folder, target.open("w", newline="", encoding="utf-8") as file:
         table = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         table.writeheader()
-        table.writerows(rows)
-    print(file=sys.stderr)
-    _print(rows)
-    _print_harmonised(rows)
+        for name, scene in _open(Path(folder), data, given[1] if len(given) > 1 else ""):
+            for row in _rows(name, scene):
+                rows.append(row)
+                table.writerow(row)
+                file.flush()
+    print_tables(rows)
 
 
-def _open(folder: Path) -> dict[str, Scene]:
-    if len(sys.argv) > 1:
-        return {name: _scene(Path(sys.argv[1]), source) for name, source in DATA.items()}
-    from demo.data import prepare
+def _read(path: Path) -> list[dict[str, object]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return [dict(row) for row in csv.DictReader(file)]
 
-    prepare(folder)
-    return {name: _scene(folder, source) for name, source in DEMO.items()}
+
+def _open(folder: Path, data: Path | None, wanted: str) -> Iterator[tuple[str, Scene]]:
+    if data is None:
+        from demo.data import prepare
+
+        prepare(folder)
+    sources = DEMO if data is None else DATA
+    for name, source in sources.items():
+        if wanted in name:
+            yield name, _scene(data or folder, source)
 
 
 def _scene(folder: Path, source: Source) -> Scene:
@@ -194,187 +219,196 @@ def _scene(folder: Path, source: Source) -> Scene:
         values, valid = read_valid(dataset, window)
         with open_labels(folder / source.labels, "class", grid) as labels:
             codes = labels.read(window).codes.astype(np.uint8)
-            if source.bands == SENTINEL:  # of eight noisy classes, the five that can be told apart
-                known = [c.code for c in labels.legend.classes if c.name in FEW_CLASSES]
-                codes = np.where(np.isin(codes, known), codes, 0)
-    scene = Scene(source, values.astype(np.float64), valid, codes, codes)
-    pixels = scene.labelled(source.bands)
-    forest = random_forest.fit(pixels.values, pixels.codes, 0)
-    every = values.reshape(len(values), -1).T.astype(np.float32)
-    return Scene(
-        source, scene.values, valid, codes, forest.predict(every).reshape(codes.shape), forest
+    return Scene(source, values.astype(np.float32), valid, codes)
+
+
+def parts_of(scene: Scene) -> Iterator[tuple[str, Scene]]:
+    """Yield the whole scene, and its halves and quarters that hold all classes."""
+    height, width = scene.valid.shape
+    whole, upper, lower = slice(0, height), slice(0, height // 2), slice(height // 2, height)
+    wide, left, right = slice(0, width), slice(0, width // 2), slice(width // 2, width)
+    parts = {
+        "whole": (whole, wide), "north": (upper, wide), "south-east": (lower, right),
+        "west": (whole, left), "north-west": (upper, left), "east": (whole, right),
+        "south": (lower, wide), "north-east": (upper, right), "south-west": (lower, left),
+    }  # fmt: skip
+    for name, at in parts.items():
+        part = scene.part(*at)
+        if part.classes == scene.classes:
+            yield name, part
+
+
+_OPPOSITE = {"north": "south", "south": "north", "west": "east", "east": "west"}
+
+
+def _rows(name: str, scene: Scene) -> Iterator[dict[str, object]]:
+    """Yield a row per part and case, the unchanged ones first."""
+    told = {"scene": name, "half": "sets" if scene.source.sets_thresholds else "tries"}
+    trained = Trained.on(scene)
+    parts = dict(parts_of(scene))
+    for part_name, part in [*parts.items(), *islice(_pieces(scene), MOST_PIECES)]:
+        about = told | {"part": part_name, "model": "of the scene"}
+        yield about | _as_it_is(part, trained.card)
+    for part_name, other_name in _OPPOSITE.items():
+        if part_name in parts and other_name in parts:
+            about = told | {"part": part_name, "model": "of the other half"}
+            yield about | _as_it_is(parts[part_name], card_of(parts[other_name]))
+    for number, (part_name, part) in enumerate(islice(parts.items(), PLANTED_PARTS)):
+        about = told | {"part": part_name, "model": "of the scene"}
+        for turn, case in enumerate(cases(scene.source.unit, number)):
+            if part_name == "whole" or turn % 3 == number % 3:
+                yield about | _planted(part, trained, case)
+
+
+def _pieces(scene: Scene) -> Iterator[tuple[str, Scene]]:
+    """Yield pieces of a scene on which at least two classes are labelled."""
+    height, width = scene.valid.shape
+    for row in range(0, height - PIECE + 1, PIECE):
+        for column in range(0, width - PIECE + 1, PIECE):
+            piece = scene.part(slice(row, row + PIECE), slice(column, column + PIECE))
+            if len(piece.classes) >= 2 and piece.valid.mean() > 0.5:
+                yield f"piece {row} {column}", piece
+
+
+def _as_it_is(part: Scene, card: Card) -> dict[str, object]:
+    found = _judge(part, part.values.astype(part.source.unit.dtype), card)
+    return _told("as it is", "as it is", 0.0, found)
+
+
+def _planted(part: Scene, trained: Trained, case: Case) -> dict[str, object]:
+    values = case.plant(part.values)
+    values = part.source.unit.stored(values) if case.keeps_dtype else values.astype(np.float32)
+    chosen, before = trained.labels_of(part)
+    shifted = values[:, chosen].astype(np.float64)
+    after = trained.forest.predict(shifted.T.astype(np.float32))
+    found = _judge(part, values, trained.card)
+    row = _told(case.kind, case.name, float((before != after).mean()), found)
+    if found.verdict != "shifted":
+        return row
+    gain, offset = (p[:, None] for p in found.correction)
+    harmonised = trained.forest.predict((gain * shifted + offset).T.astype(np.float32))
+    labelled = _labelled(part)
+    codes, clean = part.codes[labelled], part.values[:, labelled]
+    corrected = gain * values[:, labelled].astype(np.float64) + offset
+    right, right_harmonised = (
+        float((trained.forest.predict(v.T.astype(np.float32)) == codes).mean())
+        for v in (clean, corrected)
     )
+    return row | {
+        "right": round(right, 4),
+        "right_harmonised": round(right_harmonised, 4),
+        "clean_kept": round(float((harmonised == before).mean()), 4),
+    }
 
 
-def _rows(scenes: dict[str, Scene]) -> Iterator[dict[str, object]]:
-    """Yield a row per window, model and case."""
-    cards = _Cards(scenes)
-    for name, scene in scenes.items():
-        for number, window in enumerate(scene.windows()):
-            cases = _unshifted(name, scenes, window, cards)
-            if number % scene.source.every == 0:
-                cases = chain(cases, _planted(name, scenes, window, number, cards))
-            for model, case, planted, found, right in cases:
-                told = (name, model, window.row, window.column, window.classes, case, int(planted),
-                        found.verdict, round(found.known, 3), *right)  # fmt: skip
-                yield dict(zip(COLUMNS, told, strict=True))
+def _labelled(part: Scene) -> np.ndarray:
+    """Return bool (H, W), labelled pixels drawn evenly."""
+    return _some(replace(part, valid=part.valid & (part.codes > 0)))
 
 
-_Case = tuple[str, str, bool, Radiometry, tuple[object, object, object]]
-_NO_MAP = ("", "", "")
+def _some(part: Scene) -> np.ndarray:
+    """Return bool (H, W), valid pixels drawn evenly."""
+    at = np.flatnonzero(part.valid)
+    drawn = np.random.default_rng(0).permutation(at)[:MOST_MOVED]
+    chosen = np.zeros(part.valid.size, bool)
+    chosen[drawn] = True
+    return chosen.reshape(part.valid.shape)
 
 
-def _unshifted(
-    name: str, scenes: dict[str, Scene], window: _Window, cards: "_Cards"
-) -> Iterator[_Case]:
-    """Yield what models of the same sensor say of a window, of its season and of others."""
-    for other, theirs in scenes.items():
-        if theirs.source.family == scenes[name].source.family:
-            card = cards.get(other, theirs.source.bands, window.quarter)
-            yield other, "as it is", False, _judge(window.pixels, card), _NO_MAP
-        elif _alike(theirs.source, scenes[name].source):
-            card = cards.get(other, theirs.source.bands, window.quarter)
-            yield other, "another season", False, _judge(window.pixels, card), _NO_MAP
+def _judge(part: Scene, values: np.ndarray, card: Card) -> Radiometry:
+    with part.opened(values) as dataset:
+        return compare(dataset, dataset.indexes, card)
 
 
-def _alike(first: Source, second: Source) -> bool:
-    """Tell whether two scenes are of one sensor and in one unit."""
-    return (first.bands, first.scale) == (second.bands, second.scale)
+def _told(kind: str, case: str, moved: float, found: Radiometry) -> dict[str, object]:
+    return {"kind": kind, "case": case, "moved": round(moved, 3), "verdict": found.verdict,
+            "known": round(found.known, 3), "reason": found.advice[:REASON]}  # fmt: skip
 
 
-def _planted(
-    name: str, scenes: dict[str, Scene], window: _Window, number: int, cards: "_Cards"
-) -> Iterator[_Case]:
-    """Yield what its own model says of a shifted window, and other sensors' of it as it is."""
-    source = scenes[name].source
-    for case, shifted in _shifts(window.pixels, source, number):
-        found = _judge(shifted, cards.get(name, source.bands, window.quarter))
-        right = (
-            _NO_MAP if found.verdict != "shifted" else _right(scenes[name], window, shifted, found)
-        )
-        yield name, case, True, found, right
-    for other, theirs in scenes.items():
-        if not _alike(theirs.source, source):
-            roles = tuple(r for r in LANDSAT if r in source.bands and r in theirs.source.bands)
-            few = window.pixels[[source.bands.index(role) for role in roles]]
-            found = _judge(few, cards.get(other, roles, None))
-            yield other, "another sensor", True, found, _NO_MAP
-
-
-def _right(
-    scene: Scene, window: _Window, shifted: np.ndarray, found: Radiometry
-) -> tuple[int, int, int]:
-    """Return the labelled pixels, and how many are mapped right from clean and harmonised ones."""
-    assert scene.forest is not None
-    labelled = window.codes > 0
-    gain, offset = (part[:, None] for part in found.correction)
-    right = [
-        int((scene.forest.predict(values[:, labelled].T) == window.codes[labelled]).sum())
-        for values in (window.pixels, gain * shifted + offset)
-    ]
-    return int(labelled.sum()), right[0], right[1]
-
-
-class _Cards:
-    """The cards of models, each made once: of a scene, some bands, without a quarter."""
-
-    def __init__(self, scenes: dict[str, Scene]) -> None:
-        self._scenes = scenes
-        self._made: dict[tuple[str, tuple[str, ...], int | None], Card] = {}
-
-    def get(self, scene: str, roles: tuple[str, ...], quarter: int | None) -> Card:
-        if (scene, roles, quarter) not in self._made:
-            pixels = self._scenes[scene].labelled(roles, quarter)
-            self._made[scene, roles, quarter] = _card(roles, pixels)
-        return self._made[scene, roles, quarter]
-
-
-def _shifts(pixels: np.ndarray, source: Source, seed: int) -> Iterator[tuple[str, np.ndarray]]:
-    """Yield what can go wrong with a scene on the way to a user."""
-    if source.scale:
-        yield "offset of 1000 not taken off", pixels + 1000
-        yield "offset of 1000 taken off twice, signed", pixels - 1000
-        yield "offset of 1000 taken off twice, cut off at 0", np.maximum(pixels - 1000, 0)
-        yield "reflectance from 0 to 1", pixels * source.scale
-        yield "stretched to 8 bit", np.rint(np.clip(pixels * source.scale * 255, 0, 255))
-    else:
-        yield "counts from 0 to 1", pixels / 255
-        yield "counts stretched to 10000", np.rint(pixels * 1e4 / 255)
-    if source.bands == SENTINEL:
-        yield "L2A, simulated", _without_atmosphere(pixels)
-    blue, red, nir = (source.bands.index(role) for role in ("blue", "red", "nir"))
-    yield "blue and red exchanged", _exchanged(pixels, blue, red)
-    yield "red and near infrared exchanged", _exchanged(pixels, red, nir)
-    yield "bands in reverse order", pixels[::-1]
-    order = np.arange(len(pixels))
-    rng = np.random.default_rng(seed)
-    while (order == np.arange(len(pixels))).all():
-        order = rng.permutation(len(pixels))
-    yield "bands in random order", pixels[order]
-
-
-def _exchanged(pixels: np.ndarray, first: int, second: int) -> np.ndarray:
-    order = np.arange(len(pixels))
-    order[[first, second]] = second, first
-    return pixels[order]
-
-
-def _without_atmosphere(pixels: np.ndarray) -> np.ndarray:
-    """Take off a path radiance that falls with wavelength, and divide by a transmittance."""
-    wavelength = np.array(WAVELENGTHS)[:, None]
-    path = 1150 * (443 / wavelength) ** 3
-    transmittance = np.clip(0.78 + 0.2 * (wavelength - 443) / 700, 0.78, 0.97)
-    return np.maximum((pixels - path) / transmittance, 1)
-
-
-def _judge(pixels: np.ndarray, card: Card) -> Radiometry:
-    return compare_pixels(pixels.T, card, Measured())
-
-
-def _card(roles: tuple[str, ...], pixels: Pixels) -> Card:
-    described = spectra_on_card([Band(role, None) for role in roles], pixels, 0)
+def card_of(scene: Scene) -> Card:
+    """Return the card of the model of a scene."""
+    with scene.opened(scene.values.astype(scene.source.unit.dtype)) as dataset:
+        around = sample_pixels(dataset, dataset.indexes).some(MOST_SCENE_PIXELS).values
+    described = spectra_on_card(scene.labelled(), 0, around)
     return Card(
         method="random-forest", legend=Legend.of(["a", "b"]), dtype="uint16", nodata=None,
-        chip_size=1, samples_sha256="", code_version="", validation={}, created="", **described,
+        chip_size=1, samples_sha256="", code_version="", validation={}, places=_places(scene),
+        **described,
     )  # fmt: skip
 
 
-def _print(rows: list[dict[str, object]]) -> None:
+def _places(scene: Scene) -> Footprint:
+    cells = np.argwhere((scene.codes > 0) & scene.valid) // CELL
+    return Footprint.of_cells(cells, "EPSG:32633", scene.transform, CELL, True)
+
+
+def print_tables(rows: Sequence[dict[str, object]]) -> None:
+    """Print how many plants were found, how many clean parts suspected, and how maps fare."""
+    for half, title in (("sets", "scenes that set the thresholds"), ("tries", "other scenes")):
+        of_half = [row for row in rows if row["half"] == half]
+        if of_half:
+            print(f"\n### {title}: {', '.join(sorted({str(row['scene']) for row in of_half}))}\n")
+            _print_found(of_half)
+            _print_harmonised(of_half)
+    _print_missed(rows)
+
+
+def _print_missed(rows: Sequence[dict[str, object]]) -> None:
+    """Print the plants that moved labels and were not found, and the clean parts suspected."""
+    print("\n| scene | part | case | labels that moved | verdict |\n|---|---|---|---|---|")
+    for row in rows:
+        is_clean, is_ok = row["kind"] == "as it is", row["verdict"] == "ok"
+        if is_clean != is_ok and (is_clean or _moved(row) != "less than 5 %"):
+            told = (row[key] for key in ("scene", "part", "case", "moved", "verdict"))
+            print(f"| {' | '.join(map(str, told))} |")
+
+
+def _moved(row: dict[str, object]) -> str:
+    moved = float(str(row["moved"]))
+    return "10 % or more" if moved >= 0.1 else "5 to 10 %" if moved >= 0.05 else "less than 5 %"
+
+
+def _print_found(rows: Sequence[dict[str, object]]) -> None:
     counted: dict[tuple[str, str], list[bool]] = defaultdict(list)
     for row in rows:
-        few = row["classes"] < FEWEST_CLASSES  # type: ignore[operator]
-        group = "windows of fewer than three classes" if few else "three classes or more"
-        suspected = row["verdict"] != "ok"
-        counted[group, str(row["case"])].append(suspected)
-        if row["case"] != "another season":  # neither shifted nor the same
-            counted[group, "all shifts" if row["planted"] else "all unshifted"].append(suspected)
-    print("| windows | case | n | not ok | share | 95 % interval |\n|---|---|---|---|---|---|")
-    for (group, case), found in sorted(counted.items()):
+        found = row["verdict"] != "ok"
+        if row["kind"] == "as it is":
+            counted["as it is", str(row["model"])].append(found)
+            continue
+        counted["all plants", _moved(row)].append(found)
+        counted[str(row["kind"]), _moved(row)].append(found)
+    print("| plant | labels that move | n | not ok | share | 95 % interval |")
+    print("|---|---|---|---|---|---|")
+    for (kind, moved), found in sorted(counted.items()):
         low, high = _interval(sum(found), len(found))
         share = f"{sum(found) / len(found):.1%} | {low:.1%} to {high:.1%}"
-        print(f"| {group} | {case} | {len(found)} | {sum(found)} | {share} |")
+        print(f"| {kind} | {moved} | {len(found)} | {sum(found)} | {share} |")
 
 
-def _print_harmonised(rows: list[dict[str, object]]) -> None:
-    """Print how accurate maps of harmonised windows of three classes or more are."""
-    counted: dict[str, np.ndarray] = defaultdict(lambda: np.zeros(4, int))
+def _print_harmonised(rows: Sequence[dict[str, object]]) -> None:
+    """Print how harmonised maps compare with the clean ones."""
+    counted: dict[str, list[tuple[float, float, float]]] = defaultdict(list)
     for row in rows:
-        if row["labelled"] != "" and int(str(row["classes"])) >= FEWEST_CLASSES:
-            counts = (row["labelled"], row["right"], row["right_harmonised"], 1)
-            counted[str(row["case"])] += np.array(counts, int)
-    print("\n| harmonised | windows | labelled pixels | clean map right | harmonised map right |")
-    print("|---|---|---|---|---|")
-    for case, (labelled, clean, harmonised, windows) in sorted(counted.items()):
-        of = max(labelled, 1)  # a window may hold no label
-        shares = f"{clean / of:.2%} | {harmonised / of:.2%}"
-        print(f"| {case} | {windows} | {labelled} | {shares} |")
+        if row["verdict"] == "shifted" and row.get("right"):
+            right, harmonised, kept = (
+                float(str(row[key])) for key in ("right", "right_harmonised", "clean_kept")
+            )
+            counted[str(row["kind"])].append((right, harmonised, kept))
+    print(
+        "\n| harmonised | n | clean map right | harmonised right | within 1 point | same label |"
+    )
+    print("|---|---|---|---|---|---|")
+    for kind, figures in sorted(counted.items()):
+        right, harmonised, kept = np.nanmean(np.array(figures), axis=0)
+        within = np.mean([abs(a - b) <= 0.01 for a, b, _ in figures])
+        print(f"| {kind} | {len(figures)} | {right:.2%} | {harmonised:.2%} | {within:.0%} | "
+              f"{kept:.2%} |")  # fmt: skip
 
 
 def _interval(hits: int, total: int) -> tuple[float, float]:
     """Return the interval of Clopper and Pearson (Biometrika 26, 1934)."""
     low = 0.0 if hits == 0 else float(beta.ppf(0.025, hits, total - hits + 1))
     high = 1.0 if hits == total else float(beta.ppf(0.975, hits + 1, total - hits))
-    assert math.isfinite(low + high)
     return low, high
 
 

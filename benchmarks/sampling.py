@@ -20,10 +20,10 @@ import numpy as np
 import rasterio
 from affine import Affine
 
-from landcover.legend import Legend
-from landcover.rasters import open_raster
+from landcover.io.legend import Legend
+from landcover.io.raster import open_raster
 from sample_map.drawing import Drawing
-from sample_map.features import Geometry, sum_areas
+from sample_map.features import Geometry, Sample, sum_areas
 from sample_map.store import SampleStore
 from sample_map.tiles import Look, TileMaker, describe
 
@@ -46,7 +46,8 @@ def main() -> None:
 def _samples() -> None:
     empty = Drawing(SampleStore(NAME, Legend.of(CLASSES)), "eve")
     for name in CLASSES:
-        empty.add(name, [_outline() for _ in range(SAMPLES // len(CLASSES) + 1)], "eve", SCENE)
+        count = SAMPLES // len(CLASSES) + 1
+        empty.add(Sample.new(name, _outline(), "eve", SCENE) for _ in range(count))
     empty.store.close()
     _row(f"open {SAMPLES:,} samples, with their areas", [_seconds(_open)], "")
     drawing = Drawing(SampleStore(NAME), "eve")

@@ -4,6 +4,7 @@ import json
 import os
 import random
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 import numpy as np
 import psutil
@@ -21,7 +22,7 @@ import rasterio
 import requests
 from rasterio import Affine
 
-from hub.machine import free_port
+from hub.local.machine import free_port
 
 PREFIX = "/services/wps/"
 DEADLINE = 60.0
@@ -35,11 +36,16 @@ class Hub(BaseHTTPRequestHandler):
     """Answers who a token belongs to: a token is a user's name."""
 
     protocol_version = "HTTP/1.1"
+    revoked: ClassVar[set[str]] = set()
+    """Tokens that are nobody's."""
 
     def do_GET(self) -> None:
         """Describe the token's user as JupyterHub does."""
         name = self.headers.get("Authorization", "").rpartition(" ")[2]
-        user = {"name": name, "kind": "user", "groups": [], "admin": False,
+        if name in self.revoked:
+            self.send_error(403)
+            return
+        user = {"name": name, "kind": "user", "groups": [], "admin": name == "root",
                 "scopes": ["access:services!service=wps"]}  # fmt: skip
         content = json.dumps(user).encode()
         self.send_response(200)
@@ -61,8 +67,11 @@ class Served:
         log: what it has said since the first start.
     """
 
-    def __init__(self, state: Path, hub: str, **settings: object) -> None:
-        """Keep everything in `state`."""
+    def __init__(
+        self, state: Path, hub: str, descriptors: int | None = None, **settings: object
+    ) -> None:
+        """Keep everything in `state`; `descriptors` limits the process, None leaves it."""
+        self._descriptors = descriptors
         self.state, self.log = state, state / "service.log"
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}{PREFIX}"
@@ -89,6 +98,9 @@ class Served:
                 [sys.executable, "-m", "wps_processes"],
                 env=self._environment, stdout=log, stderr=log,
             )  # fmt: skip
+        if self._descriptors is not None:
+            limits = (self._descriptors, self._descriptors)
+            resource.prlimit(self.process.pid, resource.RLIMIT_NOFILE, limits)
         until(self.answers)
 
     def answers(self) -> bool:
@@ -127,6 +139,12 @@ class Client:
     def get(self, path: str = "", **asked: object) -> requests.Response:
         """Return an answer, also a refusal."""
         return self._session.get(f"{self._served.url}{path}", params=asked, timeout=DEADLINE)
+
+    def page(self, path: str = "", **asked: object) -> requests.Response:
+        """Return a page as a browser gets it."""
+        accepted = {"Accept": "text/html"}
+        address = f"{self._served.url}{path}"
+        return self._session.get(address, params=asked, timeout=DEADLINE, headers=accepted)
 
     def execute(self, asynchronously: bool = True, **inputs: object) -> requests.Response:
         """Start a short job."""
@@ -183,7 +201,7 @@ def replicas(state: Path, number: int, **settings: object) -> Iterator[list[Serv
     """Run services that share a storage with a small scene and its labels."""
     storage = state / "storage"
     shared = storage / "shared"
-    shared.mkdir(parents=True)
+    shared.mkdir(parents=True, exist_ok=True)
     profile = {"driver": "GTiff", "width": _SIDE, "height": _SIDE, "crs": "EPSG:32633",
                "transform": Affine(10, 0, 400_000, 0, -10, 5_800_000)}  # fmt: skip
     rng = np.random.default_rng(0)

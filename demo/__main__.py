@@ -9,12 +9,14 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 from demo.engines import Engine, InProcess, OverWps
 from demo.picture import draw
 from landcover.errors import LandcoverError
 
 SCENES = {"sentinel": "shared/demo", "landsat": "shared/demo-landsat"}
+"""Each writes to a folder of its own below TARGET."""
 REFERENCES = {"sentinel": "reference.gpkg", "landsat": "reference.tif"}
 TARGET = Path("demo-output")
 
@@ -25,10 +27,11 @@ def main() -> int:
     parser.add_argument("scene", nargs="?", default="sentinel", choices=sorted(SCENES))
     chosen = parser.parse_args().scene
     try:
-        TARGET.mkdir(exist_ok=True)
-        engine = _engine()
+        target = TARGET / chosen
+        target.mkdir(parents=True, exist_ok=True)
+        engine = _engine(target)
         print(f"Making a map of {SCENES[chosen]}, {engine}", file=sys.stderr)
-        _run(engine, SCENES[chosen], REFERENCES[chosen])
+        _run(engine, SCENES[chosen], REFERENCES[chosen], target)
     except LandcoverError as error:
         print(f"demo: {error}", file=sys.stderr)
         return 2
@@ -37,21 +40,21 @@ def main() -> int:
     return 0
 
 
-def _engine() -> Engine:
+def _engine(target: Path) -> Engine:
     state = Path(os.environ.get("GEOPORTAL_STATE", ".geoportal"))
     endpoint = state / "endpoint.json"
     if endpoint.exists():
         running = json.loads(endpoint.read_text())
-        return OverWps(running["wps"], running["token"], TARGET)
-    return InProcess(TARGET)
+        return OverWps(running["wps"], running["token"], target)
+    return InProcess(target)
 
 
-def _run(engine: Engine, folder: str, reference: str) -> None:
+def _run(engine: Engine, folder: str, reference: str, target: Path) -> None:
     scene = f"{folder}/scene.tif"
     cut = engine.run(
         "extract-samples", scene=scene, labels=f"{folder}/labels.gpkg", max_per_class=2000
     )
-    balanced = engine.run("balance-samples", samples=cut["samples"], threshold=1000)
+    balanced = engine.run("balance-samples", samples=cut["samples"], threshold=200)
     trained = engine.run(
         "train-classifier", samples=cut["samples"], selection=balanced["selection"]
     )
@@ -60,7 +63,7 @@ def _run(engine: Engine, folder: str, reference: str) -> None:
     assessed = engine.run("assess-quality", map=mapped["map"], reference=f"{folder}/{reference}")
     _print_table(engine, trained, assessed)
     print(f"radiometry of the scene  {checked['verdict']}")
-    picture = TARGET / "picture.png"
+    picture = target / "picture.png"
     draw(engine.local(scene), engine.local(mapped["map"]), picture)
     print(f"map      {engine.local(mapped['map'])}")
     print(f"report   {engine.local(assessed['report'])}")
@@ -75,8 +78,14 @@ def _print_table(engine: Engine, trained: dict[str, str], assessed: dict[str, st
         right, found = (statistics["class"][key][name] for key in ("PPV", "TPR"))
         print(f"{name:<14}{_percent(right):>12}{_percent(found):>16}")
     print(f"against the reference  {_percent(statistics['overall']['Overall ACC'])}")
-    print(f"in unseen places       {_percent(training['accuracy_spatial'])}")
+    print(f"in unseen places       {_with_interval(training)}")
     print(f"by a random split      {_percent(training['accuracy_random'])} (too optimistic)")
+
+
+def _with_interval(training: dict[str, Any]) -> str:
+    lower, upper = map(_percent, training["accuracy_spatial_interval"])
+    share = _percent(training["accuracy_spatial"])
+    return f"{share} ({lower} to {upper}, {training['groups']} places)"
 
 
 def _percent(share: float | None) -> str:

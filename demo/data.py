@@ -18,10 +18,10 @@ import rasterio
 from rasterio.enums import Resampling
 
 from landcover.errors import LandcoverError
-from landcover.legend import Legend
-from landcover.rasters import LEGEND_TAG
-from landcover.sensors import LANDSAT_7, SENTINEL_2
-from landcover.writing import written_beside
+from landcover.io.atomic import written_beside
+from landcover.io.legend import LEGEND_TAG, Legend
+from landcover.io.sensors import LANDSAT_7, SENTINEL_2
+from landcover.io.sidecars.legend_beside import write_legend_beside
 
 SENTINEL_CLASSES = ("farm", "forest", "meadow", "residential", "water")
 LANDSAT_CLASSES = (
@@ -130,6 +130,7 @@ def _landsat_reference(source: Path, target: Path) -> None:
     with rasterio.open(target, "w", count=1, dtype="uint8", nodata=0, **profile, **_COG) as out:
         out.write(codes, 1)
         out.update_tags(**{LEGEND_TAG: legend.to_tag()})
+    write_legend_beside(target, legend)
 
 
 def _at_size(path: Path, height: int, width: int) -> np.ndarray:

@@ -42,15 +42,16 @@ class InProcess:
         """Run one operation."""
         operation = by_identifier(identifier)
         workdir = self._target / identifier
-        workdir.mkdir(exist_ok=True)
-        paths = {i.name for i in operation.inputs if i.kind in ("file", "folder")}
+        paths = {i.name for i in operation.inputs if i.is_path}
         resolved = {
             name: self.local(str(value)) if name in paths else value
             for name, value in inputs.items()
         }
         with progress_to(lambda fraction, text: _show(identifier, fraction, text)):
-            outputs = operation(resolved, workdir)
-        return {name: str(value) for name, value in outputs.items()}
+            done = operation.run(
+                resolved, workdir, on_remark=lambda said: _remark(identifier, said)
+            )
+        return {name: str(value) for name, value in done.outputs.items()}
 
     def local(self, name: str) -> Path:
         """Return a name's path."""
@@ -109,6 +110,10 @@ class OverWps:
             else:
                 outputs[output.identifier] = output.data[0]
         return outputs
+
+
+def _remark(identifier: str, sentence: str) -> None:
+    print(f"{identifier:<17} remark: {sentence}", file=sys.stderr)
 
 
 def _show(identifier: str, fraction: float, text: str) -> None:

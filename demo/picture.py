@@ -7,8 +7,8 @@ import rasterio
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from landcover.legend import NODATA, Legend
-from landcover.rasters import bands_of, legend_of, open_raster
+from landcover.io.legend import NODATA, Legend
+from landcover.io.raster import bands_of, legend_of, open_raster
 
 # near infrared, short-wave infrared, red: water dark, forest and fields apart
 _COMPOSITES = (("B08", "B11", "B04"), ("nir", "swir1", "red"))

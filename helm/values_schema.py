@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from hub.settings import Settings
-from hub.strict import Strict
+from portal.base_model import Strict
 
 _QUANTITY = r"^\d+(\.\d+)?([kKMGTPE]i?|m)?$"
 
@@ -60,6 +60,14 @@ class Placements(Camel):
     cuda: Placement
 
 
+class JobQuota(Camel):
+    """What all jobs together get."""
+
+    jobs: int = Field(ge=1)
+    cores: int = Field(ge=1)
+    memory_mib: int = Field(ge=512)
+
+
 class Jobs(Camel):
     """Where jobs compute, and what one may have."""
 
@@ -70,6 +78,7 @@ class Jobs(Camel):
     most_memory_mib: int = Field(ge=512)
     most_gpus: int = Field(ge=1)
     longest_seconds: int = Field(ge=60)
+    quota: JobQuota
     placement: Placements
 
 
@@ -77,6 +86,7 @@ class NetworkPolicy(Camel):
     """Who may talk to WPS and jobs."""
 
     enabled: bool
+    dns: list[dict[str, Any]]
     wps_egress: list[dict[str, Any]]
 
 

@@ -1,17 +1,6 @@
-"""Errors of the hub; each is one sentence that says what to do.
-
-The first two are for the administrator who starts it, the last is for who starts a server.
-"""
+"""Errors of the hub for who starts a server; those for an administrator are in `portal.errors`."""
 
 from landcover.errors import LandcoverError
-
-
-class CannotStart(LandcoverError):
-    """The geoportal cannot start, or has ended, for a reason that a person can remove."""
-
-
-class SettingsError(CannotStart):
-    """The settings file does not do; the sentence names the path of the fault in it."""
 
 
 class ImageRefused(LandcoverError):

@@ -13,18 +13,21 @@ import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 from traitlets.config import Config
 
-from hub import services, subdomains
-from hub.authenticators import Nextcloud, SharedPassword
-from hub.culler import Culler
-from hub.errors import SettingsError
-from hub.machine import Machine
-from hub.own_images import OwnImages
-from hub.profiles import Profile
-from hub.services import Wps
+from hub.auth import subdomains
+from hub.auth.authenticators import Nextcloud, SharedPassword
+from hub.kubernetes.own_images import OwnImages
+from hub.kubernetes.profiles import Profile
+from hub.local import read_only, teams
+from hub.local.machine import Machine
+from hub.services import wps
+from hub.services.culler import Culler
+from hub.services.wps import Wps
 from hub.spawners import Kubernetes, Local
-from hub.strict import Strict
+from portal.base_model import Strict
+from portal.errors import SettingsError
 
 LOGGER = logging.getLogger(__name__)
+_TEMPLATES = Path(__file__).with_name("templates")
 
 
 class Settings(Strict):
@@ -56,11 +59,12 @@ class Settings(Strict):
     def configure(self, c: Config) -> None:
         """Set every trait of the hub that follows from these settings; only sets, never reads."""
         c.Spawner.consecutive_failure_limit = 0  # z2jh sets 5: one bad profile stopped the hub
+        c.JupyterHub.template_paths = [str(_TEMPLATES)]
         self.authenticator.configure(c)
         self.spawner.configure(c, self.profiles)
         self.own_images.configure(c)
         cloud = self.authenticator
-        services.configure(
+        wps.configure(
             c,
             self.wps,
             self.culler,
@@ -75,7 +79,7 @@ def load(path: Path) -> Settings:
     """Read settings from a YAML file.
 
     Raises:
-        SettingsError: the file is missing, is no YAML, or something in it does not do.
+        SettingsError: the file is missing, is no YAML, or something in it is invalid.
     """
     content = _content(path)
     try:
@@ -95,6 +99,9 @@ def configure(c: Config) -> None:
     is_local = isinstance(settings.spawner, Local)
     if is_local:
         machine.keep_private()
+        level = logging.INFO if read_only.is_kept() else logging.WARNING
+        logging.getLogger("JupyterHub").log(level, read_only.what_is_kept())  # which shows both
+        teams.configure(c, machine)
     if not isinstance(settings.authenticator, Nextcloud):
         return
     if is_local:

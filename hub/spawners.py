@@ -9,16 +9,17 @@ from typing import Any, Literal
 from pydantic import Field
 from traitlets.config import Config
 
-from hub import scratch
-from hub.machine import CHECKOUT, Machine
-from hub.profiles import Profile, offered
-from hub.quotas import Quota, quota_variables
-from hub.strict import Strict
+from hub.kubernetes.profiles import Profile, offered
+from hub.local import scratch
+from hub.local.machine import CHECKOUT, Machine
+from hub.services.quotas import Quota, quota_variables
+from portal.base_model import Strict
 
 # a first start imports much from a cold disk: 26 s were seen on a busy machine
 _PATIENCE_SECONDS = 180
 # between the spawner's giving up in words and JupyterHub's without
 _FAREWELL_SECONDS = 30
+_ROUTES_SECONDS = 10
 _STORAGE = "storage"
 # A mount cannot be renamed from within: an ordinary folder could, and with a file in its place no
 # container would start again. Its one page of memory has no room for what is put beside the teams,
@@ -50,9 +51,10 @@ class Local(Strict):
         machine = Machine.from_environment(os.environ)
         machine.configure(c)
         _patient(c)
-        c.JupyterHub.spawner_class = "hub.embedded.EmbeddedSpawner"
+        c.JupyterHub.spawner_class = "hub.local.embedded.EmbeddedSpawner"
         c.EmbeddedSpawner.storage = str(machine.storage)
         c.EmbeddedSpawner.scratch = str(machine.state / "scratch")
+        c.EmbeddedSpawner.reserve = str(machine.reserve.file)
         c.EmbeddedSpawner.mark = machine.mark
         c.EmbeddedSpawner.environment = (
             machine.mark
@@ -93,7 +95,9 @@ class Kubernetes(Strict):
         # of KubeSpawner, because z2jh sets it there
         c.KubeSpawner.start_timeout = self.start_seconds + _FAREWELL_SECONDS
         c.KubeSpawner.k8s_api_request_retry_timeout = self.start_seconds
-        c.JupyterHub.spawner_class = "hub.pods.PodSpawner"
+        c.JupyterHub.spawner_class = "hub.kubernetes.spawner.PodSpawner"
+        # a proxy that was lost comes back without a route; the hub looks so often (z2jh: 60 s)
+        c.JupyterHub.last_activity_interval = _ROUTES_SECONDS
         c.PodSpawner.patience = self.start_seconds
         c.PodSpawner.home = self.home
         c.PodSpawner.storage = _STORAGE

@@ -11,4 +11,5 @@ DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends "$@
 if [ -n "${APT_MIRROR:-}" ]; then
   mv /tmp/debian.sources "$sources"
 fi
+apt-get clean
 rm -rf /var/lib/apt/lists/* /var/log/apt /var/log/dpkg.log /var/log/alternatives.log

@@ -1,37 +1,34 @@
 """`landcover OPERATION --name value ... --workdir DIR`, derived from the operations.
 
-Standard output carries one JSON object, standard error the progress. Exit status: 0 done, 2 bad
-input with one sentence, 1 our fault, 130 interrupted.
+Standard output carries one JSON object, standard error progress and remarks. Exit status: 0 done,
+2 bad input with one sentence, 1 our fault, 130 interrupted.
 """
 
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from landcover.drivers import restrict_process
-from landcover.errors import InputError, LandcoverError
+from landcover.errors import LandcoverError
+from landcover.io.atomic import to_json
+from landcover.io.gdal_drivers import restrict_process
 from landcover.operation import Input, Operation
 from landcover.operations import OPERATIONS
 from landcover.progress import progress_to
-from landcover.writing import to_json
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one operation and return the exit status."""
     chosen = vars(_parser().parse_args(arguments))
     operation: Operation = chosen.pop("operation")
-    workdir = Path(chosen.pop("workdir"))
+    overwrite = chosen.pop("overwrite") == "true"
     given = {name: value for name, value in chosen.items() if value is not None}
     restrict_process()
     try:
-        try:
-            workdir.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"workdir {workdir} can be no folder: {error.strerror}") from error
+        given, workdir = operation.found(given)
         with progress_to(_Shown()):
-            print(to_json(operation(given, workdir)))
+            done = operation.run(given, workdir, on_remark=_show_remark, overwrite=overwrite)
+        print(to_json({**done.outputs, "remarks": done.remarks}))
     except LandcoverError as error:
         print(f"landcover: {error}", file=sys.stderr)
         return 2
@@ -61,6 +58,12 @@ def _parser() -> argparse.ArgumentParser:
         for declared in operation.inputs:
             _add_input(command, declared)
         command.add_argument("--workdir", default=".", help="folder to write to")
+        command.add_argument(
+            "--overwrite",
+            default="false",
+            choices=("true", "false"),
+            help="replace what another operation wrote there, or this one from other files",
+        )
     return parser
 
 
@@ -69,12 +72,18 @@ def _add_input(command: argparse.ArgumentParser, declared: Input) -> None:
     default = "" if declared.default in (None, "") else f" (default {declared.default})"
     default = " (required)" if declared.required else default
     text = f"{declared.description}{default}".replace("%", "%%")
+    several: dict[str, Any] = {"nargs": "+", "action": "extend"} if declared.many else {}
     command.add_argument(
         *(f"--{spelling}" for spelling in spellings),
+        **several,
         dest=declared.name,
         metavar="|".join(declared.choices) or declared.kind.upper(),
         help=text,
     )
+
+
+def _show_remark(sentence: str) -> None:
+    print(f"remark: {sentence}", file=sys.stderr)
 
 
 class _Shown:

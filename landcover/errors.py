@@ -1,7 +1,7 @@
 """Errors for the person who can act on them: what was found, and what is needed.
 
     LandcoverError
-    ├── InputError       something given to an operation does not do
+    ├── InputError       something given to an operation is invalid
     │   ├── NameRefused  a storage name that does not exist or that leaves the caller's folders
     │   │   └── NotThere one of the caller's folders, where there is nothing of this name
     │   └── ModelError   a model file that is not one of ours, or is not safe to run
@@ -20,6 +20,12 @@ Only these cross to a user; anything else is our fault and goes to the log.
 _LONGEST = 500
 
 
+def sentence_of(text: str) -> str:
+    """Return a text that may hold names from files as one bounded, printable line."""
+    shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    return shown if len(shown) <= _LONGEST else f"{shown[:_LONGEST]} ..."
+
+
 class LandcoverError(Exception):
     """The one family of errors whose sentence is shown to a user.
 
@@ -29,12 +35,20 @@ class LandcoverError(Exception):
 
     def __init__(self, sentence: str) -> None:
         """Hold the sentence, on one line."""
-        shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in sentence)
-        super().__init__(shown if len(shown) <= _LONGEST else f"{shown[:_LONGEST]} ...")
+        super().__init__(sentence_of(sentence))
 
 
 class InputError(LandcoverError):
-    """Something given to an operation does not do; the sentence says what is needed."""
+    """Something given to an operation is invalid; the sentence says what is needed.
+
+    Attributes:
+        input: the name of the operation's input, where that is known; else "".
+    """
+
+    def __init__(self, sentence: str, name: str = "") -> None:
+        """Hold the sentence, and which input it is about."""
+        super().__init__(sentence)
+        self.input = name
 
 
 class NameRefused(InputError):

@@ -1,25 +1,30 @@
 """The operations offered, in the order of a mapping campaign."""
 
-from landcover.balancing import balance_samples
-from landcover.classification.mapping import classify_scene
-from landcover.classification.training import train_classifier
-from landcover.extraction import extract_samples
-from landcover.operation import Operation, Resources
+from landcover.inference.classify import classify_scene
+from landcover.inference.radiometry import check_radiometry
+from landcover.operation import Needs, Operation
 from landcover.quality.assessment import assess_quality
 from landcover.quality.comparison import compare_maps
 from landcover.quality.reference_sample import draw_reference_sample
-from landcover.radiometry import check_radiometry
+from landcover.samples.balancing import balance_samples
+from landcover.samples.extraction import extract_samples
+from landcover.training.train import (
+    needs_of_training,
+    settle_training,
+    train_classifier,
+)
 
 OPERATIONS = (
-    Operation.of(extract_samples),
-    Operation.of(balance_samples),
-    Operation.of(train_classifier, lambda inputs: Resources(cores=2, memory_mib=4096)),
-    Operation.of(check_radiometry),
-    Operation.of(classify_scene, lambda inputs: Resources(cores=2, memory_mib=4096)),
-    Operation.of(draw_reference_sample),
-    Operation.of(assess_quality),
-    Operation.of(compare_maps),
+    Operation.of(extract_samples, "1.4"),
+    Operation.of(balance_samples, "1.3"),
+    Operation.of(train_classifier, "1.4", needs_of_training, settle_training),
+    Operation.of(check_radiometry, "1.2"),
+    Operation.of(classify_scene, "1.3", Needs(cores=2, memory_mib=4096)),
+    Operation.of(draw_reference_sample, "1.1"),
+    Operation.of(assess_quality, "1.2"),
+    Operation.of(compare_maps, "1.2"),
 )
+"""The only list: commands, processes, functions of the package, forms and tests follow from it."""
 
 
 def by_identifier(identifier: str) -> Operation:

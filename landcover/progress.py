@@ -1,21 +1,140 @@
-"""Tell whoever is waiting how far the work is, without passing arguments down.
+"""What an operation says while it runs, without passing arguments down: progress and remarks.
 
 An operation calls `report_progress`; a face listens with `progress_to`. The listener may raise
 `Stopped`, and the operation ends there.
+
+`remark` says "done, but": what was skipped, guessed, ignored or is weaker than it looks. Faces
+collect them with `collecting_notes`; where nobody does, they are logged as warnings.
+`report_metric` notes a figure of a step, such as the loss after each epoch, for the run record.
 """
 
+import logging
 import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass, field
+
+from landcover.errors import sentence_of
 
 Listener = Callable[[float, str], None]
 """Takes a fraction 0..1 and a sentence."""
 
 SECONDS_BEFORE_ESTIMATE = 5.0
+MAX_REMARKS = 100
+"""Of one run; further ones are counted."""
+MAX_METRICS = 100_000
+
+LOGGER = logging.getLogger("landcover")
 
 _listener: ContextVar[Listener | None] = ContextVar("listener", default=None)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A figure of a run: its name, the step it belongs to, and its value."""
+
+    name: str
+    step: int
+    value: float
+
+
+@dataclass
+class Notes:
+    """The remarks and metrics of one run, as they come.
+
+    Attributes:
+        on_remark: called with each new remark.
+    """
+
+    on_remark: Callable[[str], None]
+    _remarks: list[str] = field(default_factory=list)
+    _omitted: int = 0
+    metrics: list[Metric] = field(default_factory=list)
+
+    @property
+    def remarks(self) -> list[str]:
+        """The remarks so far; each stands once."""
+        if not self._omitted:
+            return list(self._remarks)
+        return [*self._remarks, f"{self._omitted} further remarks are not listed"]
+
+    def add(self, sentence: str) -> None:
+        """Take a remark, unless it was made before."""
+        if sentence in self._remarks:
+            return
+        if len(self._remarks) >= MAX_REMARKS:
+            self._omitted += 1
+            return
+        self._remarks.append(sentence)
+        self.on_remark(sentence)
+
+
+_notes: ContextVar[Notes | None] = ContextVar("notes", default=None)
+
+
+def remark(sentence: str) -> None:
+    """Say what a user should know of a result: what was skipped, guessed, ignored or is weak.
+
+    Args:
+        sentence: plain words; what no terminal should print is escaped.
+    """
+    remark_listener()(sentence_of(sentence))
+
+
+def remark_listener() -> Callable[[str], None]:
+    """Return what takes remarks here and now: who collects them, else the log."""
+    notes = _notes.get()
+    return _log_remark if notes is None else notes.add
+
+
+def _log_remark(sentence: str) -> None:
+    LOGGER.warning("%s", sentence)
+
+
+def report_metric(name: str, value: float, step: int = 0) -> None:
+    """Note a figure of a step for the run record."""
+    notes = _notes.get()
+    if notes is not None and len(notes.metrics) < MAX_METRICS:
+        notes.metrics.append(Metric(name, step, float(value)))
+
+
+def remarks_so_far() -> list[str]:
+    """Return the remarks that this run has made, for a report to repeat."""
+    notes = _notes.get()
+    return [] if notes is None else notes.remarks
+
+
+@contextmanager
+def collecting_notes(on_remark: Callable[[str], None]) -> Iterator[Notes]:
+    """Collect the remarks and metrics of everything in the `with` block.
+
+    Args:
+        on_remark: called with each new remark, as it is made.
+    """
+    notes = Notes(on_remark)
+    token = _notes.set(notes)
+    try:
+        yield notes
+    finally:
+        _notes.reset(token)
+
+
+@contextmanager
+def holding_remarks() -> Iterator[Callable[[str], None]]:
+    """Hold the remarks of the `with` block back until it ends.
+
+    Yields:
+        What makes a remark at once, so that it stands before the others.
+    """
+    listener = remark_listener()
+    try:
+        with collecting_notes(lambda sentence: None) as held:
+            yield lambda sentence: listener(sentence_of(sentence))
+    finally:
+        for sentence in held.remarks:
+            listener(sentence)
 
 
 def report_progress(fraction: float, sentence: str) -> None:
@@ -28,6 +147,22 @@ def report_progress(fraction: float, sentence: str) -> None:
     listener = _listener.get()
     if listener is not None:
         listener(min(max(fraction, 0.0), 1.0), sentence)
+
+
+def is_listened_to() -> bool:
+    """Return whether somebody listens to the progress of what runs here."""
+    return _listener.get() is not None
+
+
+def time_left(seconds: float, fraction: float) -> str:
+    """Return words for the time left after so many seconds; none before that can be known.
+
+    >>> time_left(10, 0.5), time_left(1, 0.5), time_left(10, 0.01)
+    (', about 10 s left', '', '')
+    """
+    if seconds < SECONDS_BEFORE_ESTIMATE or not 0.05 <= fraction < 1:
+        return ""
+    return f", about {_duration(seconds / fraction * (1 - fraction))} left"
 
 
 @contextmanager
@@ -84,13 +219,13 @@ class Pace:
         seconds = time.monotonic() - self._began
         if seconds < SECONDS_BEFORE_ESTIMATE or not self._done or not self._left:
             return ""
-        return f", about {_in_words(seconds / self._done * self._left)} left"
+        return f", about {_duration(seconds / self._done * self._left)} left"
 
 
-def _in_words(seconds: float) -> str:
+def _duration(seconds: float) -> str:
     """Return a duration, rounded as an estimate should be.
 
-    >>> _in_words(7), _in_words(100), _in_words(5000)
+    >>> _duration(7), _duration(100), _duration(5000)
     ('10 s', '2 min', '1.4 h')
     """
     if seconds < 55:

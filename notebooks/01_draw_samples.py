@@ -33,13 +33,15 @@
 #   Try it on a lake. The slider says how alike.
 #
 # What is there can be changed at any time: **Select** (S) it, then drag its **Corners** (E),
-# **Move** (M) or **Split** (X) it, **Cut out** (H) a hole, give it another class with a key, or
-# delete it. **Undo** (Ctrl+Z) takes back the last step; *Undo this one* the last step of the
-# selected sample, whatever you did elsewhere since.
+# **Move** (M) or **Split** (X) it, **Cut out** (H) a hole, or delete it. **Change class** (C) and
+# then a class gives it that class; otherwise a click on a class only says what you draw next. Esc
+# lets go of a sample. **Undo** (Ctrl+Z) takes back the last step; *Undo this one* the last step of
+# the selected sample, whatever you did elsewhere since.
 #
 # The green line on top says where your samples are kept. Each stroke is on the disk before it says
-# so. If it turns red, stop drawing: the kernel or the storage is away. Open the page again next
-# week, or in two tabs, and the samples are there.
+# so. Yellow means that the kernel is busy and saves what you draw when it is free. If it turns
+# red, stop drawing: the kernel or the storage is away. Open the page again next week, or in two
+# tabs, and the samples are there: run the cell with the map once more to see them.
 
 # %%
 from sample_map import SampleMap

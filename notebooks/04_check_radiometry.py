@@ -24,7 +24,6 @@ shared = Path.home() / "shared"
 work = Path.home() / "course" / "work"
 model = work / "train" / "model.onnx"
 check = work / "check"
-check.mkdir(parents=True, exist_ok=True)
 
 found = check_radiometry(scene=shared / "demo" / "scene.tif", model=model, workdir=check)
 print(f"{found.verdict}: {found.advice}")
@@ -63,8 +62,7 @@ m
 # %%
 def map_of(scene, radiometry):
     """Classify a scene and return the codes and the legend."""
-    folder = check / radiometry
-    folder.mkdir(exist_ok=True)
+    folder = check / f"{scene.stem}-{radiometry}"
     made = classify_scene(scene=scene, model=model, radiometry=radiometry, workdir=folder)
     with rasterio.open(made.map) as dataset:
         return dataset.read(1), Legend.from_tag(dataset.tags()["LANDCOVER_LEGEND"])
@@ -105,11 +103,11 @@ print(f"{(unchecked != right).mean():.0%} of the pixels changed their class")
 
 # %%
 try:
-    classify_scene(scene=newer, model=model, workdir=check)
+    classify_scene(scene=newer, model=model, workdir=check / "refused")
 except LandcoverError as error:
     print(error)
 
-found = check_radiometry(scene=newer, model=model, workdir=check)
+found = check_radiometry(scene=newer, model=model, workdir=check / "newer")
 pd.read_csv(found.bands).set_index("band").T.round(2)
 
 # %% [markdown]
@@ -122,27 +120,79 @@ pd.read_csv(found.bands).set_index("band").T.round(2)
 # %%
 harmonised, _ = map_of(newer, "harmonise")
 print(f"{(harmonised == right).mean():.2%} of the pixels are as on the right map")
-json.loads((check / "harmonise" / "coverage.json").read_text())["radiometry"]["advice"]
+json.loads((check / "newer-harmonise" / "coverage.json").read_text())["radiometry"]["advice"]
+
+# %% [markdown]
+# ## A gain, which no unit explains
+#
+# Brightness can change without any unit: the sun stands higher, one product divides by its angle
+# and the other does not, a sensor ages. Then every value is multiplied by the same number, and it
+# is a number that no table of units holds. Here it is 1.2: the picture looks as before, every
+# value stays within what the model has seen in some place, and the map is another one.
+
+# %%
+brighter = check / "brighter.tif"
+with rasterio.open(brighter, "w", **profile) as dataset:
+    dataset.write((values * 1.2).round().astype(values.dtype))
+    dataset.descriptions = names
+
+unchecked, _ = map_of(brighter, "ignore")
+print(f"{(unchecked != right).mean():.0%} of the pixels changed their class")
+
+found = check_radiometry(scene=brighter, model=model, workdir=check / "brighter")
+print(f"{found.verdict}: {found.advice}")
+
+# %% [markdown]
+# How can the check know that this is not simply brighter land? The card holds more than the
+# labelled pixels: it says what the *whole* scene looked like that the samples were cut from. No
+# mixture of that land, however much forest or field, looks like this one, but after dividing by
+# 1.2 it fits. Where the model was trained, little is left to chance, and a gain of 1.05 is found.
+# In another region other land could do what a small gain does. There more is asked, and a gain
+# that cannot be told from another mixture of classes is said in a remark and not corrected.
+
+# %%
+harmonised, _ = map_of(brighter, "harmonise")
+print(f"{(harmonised == right).mean():.2%} of the pixels are as on the right map")
+
+# %% [markdown]
+# ## Which pixels does the model not know?
+#
+# The check also writes a layer, `unknown.tif`: how much each pixel resembles the training pixels,
+# in percent. Dark places are land that nobody labelled. On the scene as it is, there you draw the
+# next samples.
+
+# %%
+as_it_is = check_radiometry(scene=shared / "demo" / "scene.tif", model=model, workdir=check)
+with rasterio.open(as_it_is.unknown) as dataset:
+    resemblance = dataset.read(1, masked=True)
+
+fig, ax = plt.subplots(figsize=(8, 4), layout="constrained")
+fig.colorbar(ax.imshow(resemblance, vmin=0, vmax=100), label="resembles training pixels, %")
+ax.set_axis_off()
+plt.show()
+print(f"{(resemblance < 50).mean():.0%} of the pixels resemble no training pixel")
 
 # %% [markdown]
 # ## Another sensor
 #
-# `shared/demo-landsat` is a scene of Landsat 7, in counts of 8 bits. No offset makes a
+# `shared/demo-landsat` is a scene of Landsat 7, in counts of 8 bits. No gain or offset makes a
 # Sentinel-2 scene of it. The verdict is *foreign*, and stays so whatever you ask for: draw
 # samples on that scene, and train a model of its own.
 
 # %%
-found = check_radiometry(scene=shared / "demo-landsat" / "scene.tif", model=model, workdir=check)
+found = check_radiometry(
+    scene=shared / "demo-landsat" / "scene.tif", model=model, workdir=check / "landsat"
+)
 print(f"{found.verdict}: {found.advice}")
 
 # %% [markdown]
 # ## What the check cannot know
 #
-# It knows units, the order of bands, and spectra that no training pixel resembles. It does not
-# know the *season*: a field in May may look like a meadow in February, and both are spectra that
-# the model has learned. Thin *haze* adds a little to every blue band, less than the check asks
-# for. For those there is only one remedy, page 6: measure the map against a reference of its own
-# year.
+# It knows units, gains, haze, the order of bands, broken bands, and spectra that no training pixel
+# resembles. It does not know the *season*: a field in May may look like a meadow in February, and
+# both are spectra that the model has learned. In a region where the model was not trained it does
+# not know a small gain from other land either. For those there is only one remedy, page 6: measure
+# the map against a reference of its own year.
 #
 # **Try it**: exchange two bands of the scene (`values[[1, 0, *range(2, 13)]]`), and read the
 # advice.

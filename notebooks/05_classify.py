@@ -20,7 +20,6 @@ from landcover.legend import NODATA, Legend
 
 demo = Path.home() / "shared" / "demo"
 work = Path.home() / "course" / "work"
-(work / "classify").mkdir(parents=True, exist_ok=True)
 
 classification = classify_scene(
     scene=demo / "scene.tif",
@@ -32,8 +31,10 @@ classification
 # %% [markdown]
 # ## The map, and how sure the model is
 #
-# The map is a GeoTIFF that QGIS opens with its colours. Beside it lies the *confidence*: the share
-# of trees, in percent, that voted for the class that won.
+# The map is a GeoTIFF that QGIS opens with the colours and names of its classes: they stand in
+# `map.qml` and `map.tif.aux.xml` beside it, so copy all three. Beside it also lies the
+# *confidence*: the share of trees, in percent, that voted for the class that won. With
+# `probabilities=True` you get that share for every class.
 
 # %%
 with rasterio.open(classification.map) as dataset:

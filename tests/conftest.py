@@ -11,17 +11,52 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import psutil
 import pytest
 import requests
+from xdist.scheduler import LoadFileScheduling
 
-from hub.client import fresh_token, local_session, sign_in
+from hub.local.client import fresh_token, local_session, sign_in
 
 START_SECONDS = 240.0
 STOP_SECONDS = 90.0
 OURS = ("GEOPORTAL_", "JUPYTERHUB_", "JUPYTER_")
+_NEXTCLOUD = "tests/nextcloud/"
+# what takes longest is begun first, or a worker would be left alone with it at the end
+_LONGEST = (
+    "tests/test_drawing_in_the_browser.py",
+    "tests/wps_processes/runners/kubernetes/test_runner.py",
+    "tests/test_course_in_the_hub.py",
+    _NEXTCLOUD,
+    "tests/hub/local/test_launcher.py",
+    "tests/hub/services/test_culler.py",
+    "tests/hub/test_spawning.py",
+    "tests/wps_processes/test_main.py",
+    "tests/wps_processes/jobs/test_durability.py",
+)
+
+
+class _Units(LoadFileScheduling):
+    """Deals out files, and all of Nextcloud as one, because those share a hub."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return _NEXTCLOUD if nodeid.startswith(_NEXTCLOUD) else super()._split_scope(nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _Units | None:
+    return _Units(config, log) if config.getvalue("dist") == "loadfile" else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    def rank(item: pytest.Item) -> int:
+        ranks = (n for n, name in enumerate(_LONGEST) if item.nodeid.startswith(name))
+        return next(ranks, len(_LONGEST))
+
+    items.sort(key=rank)
 
 
 @dataclass(frozen=True)

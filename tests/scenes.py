@@ -1,6 +1,6 @@
 """Small scenes whose answer is known, made in code."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import geopandas
@@ -60,6 +60,18 @@ def write_labels(
     frame = geopandas.GeoDataFrame({field: list(names)}, geometry=list(geometries), crs=CRS)
     frame.to_crs(crs).to_file(path)
     return path
+
+
+def label_points(
+    points: Path, target: Path, class_at: Callable[[int, int], str | None], crs: str = CRS
+) -> Path:
+    """Save drawn points with the class that is found at their row and column, in any CRS."""
+    frame = geopandas.read_file(points)
+    columns, rows = ~TRANSFORM @ (frame.geometry.x, frame.geometry.y)
+    at = zip(rows.astype(int), columns.astype(int), strict=True)
+    frame["class"] = [class_at(*place) for place in at]
+    frame.to_crs(crs).to_file(target)
+    return target
 
 
 def quarters(size: int = 64, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:

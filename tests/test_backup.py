@@ -8,6 +8,9 @@ import pytest
 import requests
 from owslib.wps import SYNC, WebProcessingService
 
+from landcover.disk import Reserve
+from wps_processes.web.health import BACKED_UP
+
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 PAGE = Path(__file__).parents[1] / "helm" / "README.md"
 
@@ -46,6 +49,8 @@ def test_what_was_saved_is_there_again(start_geoportal, tmp_path):
 
     run(save, here)
     assert (here / "geoportal.tar").stat().st_mode & 0o077 == 0
+    assert (here / "geoportal.tar").stat().st_size < Reserve(first.state).size
+    assert (first.state / BACKED_UP).exists()
     (here / "geoportal.tar").rename(there / "geoportal.tar")
     run(restore, there)
 

@@ -11,10 +11,11 @@ import pytest
 import requests
 from playwright.sync_api import Page, expect
 
-from landcover.legend import Legend
+from landcover import draw_reference_sample
+from landcover.io.legend import Legend
 from tests.browser import ARTIFACTS, PATIENCE, chromium, give_password, new_page, sign_in
 from tests.conftest import Geoportal
-from tests.scenes import write_raster
+from tests.scenes import label_points, write_raster
 
 pytestmark = [pytest.mark.e2e, pytest.mark.browser]
 
@@ -33,9 +34,12 @@ def test_the_report_is_read_in_both_languages_where_no_script_may_run(
     codes = np.ones((40, 40), np.uint8)
     codes[:, 20:] = 2
     legend = Legend.of(["forest", "water"]).to_tag()
-    for name, values in (("map.tif", codes), ("truth.tif", np.roll(codes, 2, axis=1))):
-        write_raster(folder / name, values, nodata=255, LANDCOVER_LEGEND=legend)
-    inputs = "map=home/report/map.tif;reference=home/report/truth.tif;design=stratified"
+    mapped = write_raster(folder / "map.tif", codes, nodata=255, LANDCOVER_LEGEND=legend)
+    drawn = draw_reference_sample(mapped, per_class=20, workdir=folder)
+    label_points(
+        drawn.points, folder / "truth.gpkg", lambda _, column: "forest" if column < 22 else "water"
+    )
+    inputs = "map=home/report/map.tif;reference=home/report/truth.gpkg;design=stratified"
     answer = requests.get(
         geoportal.wps,
         params={"service": "WPS", "version": "1.0.0", "request": "Execute",
@@ -59,6 +63,43 @@ def test_the_report_is_read_in_both_languages_where_no_script_may_run(
     expect(page.get_by_role("heading", name="Насколько хороша карта map.tif?")).to_be_visible()
     expect(page.get_by_role("heading", name="How good is map.tif?")).to_be_hidden()
     page.screenshot(path=ARTIFACTS / "8-report-ru.png", full_page=True)
+
+
+def test_the_first_screen_says_what_this_is_and_where_the_doors_are(
+    page: Page, geoportal: Geoportal
+) -> None:
+    assert page.context.browser is not None
+    with page.context.browser.new_context(viewport={"width": 1280, "height": 720}) as context:
+        lab = context.new_page()
+        lab.set_default_timeout(PATIENCE)
+        sign_in(lab, geoportal, "newcomer")
+        expect(lab.get_by_role("heading", name="Geoportal: land-cover maps")).to_be_visible()
+        lab.screenshot(path=ARTIFACTS / "12-first-screen.png")
+        scene = geoportal.storage / "shared" / "demo" / "scene.tif"
+        lab.get_by_label("Bring a scene").set_input_files(scene)
+        expect(lab.get_by_role("heading", name="A scene: scene.tif")).to_be_visible()
+        expect(lab.get_by_text("13 bands: B01, B02")).to_be_visible()
+        expect(lab.get_by_text("is home/scene.tif")).to_be_visible()
+        assert (geoportal.storage / "users" / "newcomer" / "scene.tif").is_file()
+        lab.screenshot(path=ARTIFACTS / "13-scene.png")
+        lab.get_by_role("button", name="Draw samples on it").click()
+        state = lab.locator(".sample-map-state")
+        expect(state).to_contain_text("Saved in home/samples/home-scene.geojson")
+        expect(lab.locator(".sample-map-tile .leaflet-tile-loaded").first).to_be_visible()
+        whole = lab.locator(".leaflet-container").evaluate(
+            """box => {
+                const {left, right, top, bottom} = box.getBoundingClientRect();
+                return [right - left < innerWidth, bottom - top < innerHeight];
+            }"""
+        )
+        assert whole == [True, True]
+        lab.screenshot(path=ARTIFACTS / "14-scene-on-the-map.png")
+        # a page that is opened again with another kernel
+        lab.click('[data-jp-item-name="save"]')
+        lab.get_by_role("menuitem", name="Kernel", exact=True).click()
+        lab.get_by_role("menuitem", name="Shut Down Kernel", exact=True).click()
+        lab.goto(f"{geoportal.url}/user/newcomer/lab/tree/map of scene.ipynb?reset")
+        expect(lab.get_by_text("Run this cell (Shift+Enter) to see it")).to_be_visible()
 
 
 def test_a_person_runs_processes_by_their_forms_where_no_script_runs(

@@ -3,6 +3,7 @@
 The screenshots are kept in test-artifacts/: look at them.
 """
 
+import fcntl
 import json
 import time
 from collections.abc import Iterator
@@ -77,7 +78,8 @@ class Desk:
         self.page = new_page(browser)
         sign_in(self.page, geoportal, user)
         cell = nbformat.v4.new_code_cell(CODE.format(name=name, more=more), id="map")
-        book = nbformat.v4.new_notebook(cells=[cell])
+        empty = nbformat.v4.new_code_cell("", id="more")
+        book = nbformat.v4.new_notebook(cells=[cell, empty])
         book.metadata.kernelspec = {"name": "python3", "display_name": "Python 3"}
         nbformat.write(book, self.home / self.book)
         self.open()
@@ -266,9 +268,12 @@ def test_person_draws_changes_and_undoes(desk_for) -> None:
     assert shape(moved["geometry"]).centroid.y < shape(edited["geometry"]).centroid.y
 
     desk.page.keyboard.press("s")
+    desk.page.keyboard.press("c")
+    expect(desk.message()).to_contain_text("Choose the class that this sample gets")
     desk.page.keyboard.press("2")
     (reclassed, *_) = desk.folded(lambda found: found[0]["properties"]["version"] == 4)
     assert reclassed["properties"]["class"] == "forest"
+    expect(desk.message()).to_contain_text("The sample was water and is forest now. Undo")
     desk.expect_version(4)
 
     desk.tool("split")
@@ -307,6 +312,87 @@ def test_person_draws_changes_and_undoes(desk_for) -> None:
     desk.page.click(".sample-map-own-undo")
     desk.saved(2)
     desk.shot("6-undone")
+
+
+def test_class_goes_to_no_sample_that_was_not_selected_to_be_changed(desk_for) -> None:
+    desk = desk_for("safe")
+    desk.rectangle((0.3, 0.3), (0.4, 0.4))
+    desk.saved(1)
+    chosen = desk.page.locator(".sample-map-selected")
+    for ways_in in ((), ("s",)):  # as it was drawn, and with another tool
+        for key in ways_in:
+            desk.page.keyboard.press(key)
+        desk.legend("farm").click()
+        expect(desk.legend("farm")).to_have_attribute("aria-pressed", "true")
+    desk.tool("select")
+    desk.click((0.35, 0.35))  # to look at it
+    expect(chosen).to_contain_text("water")
+    desk.legend("forest").click()
+    desk.page.keyboard.press("c")
+    expect(chosen).to_have_attribute("data-changing", "true")
+    desk.shot("15-changing")
+    desk.page.keyboard.press("Escape")
+    expect(chosen).to_be_hidden()
+    desk.legend("farm").click()
+    desk.click((0.35, 0.35))
+    desk.page.click(".sample-map-change")
+    desk.click((0.1, 0.1))  # nothing is there
+    expect(chosen).to_be_hidden()
+    desk.page.keyboard.press("2")
+    desk.rectangle((0.5, 0.3), (0.6, 0.4))
+    first, second = desk.saved(2)
+    assert (first["properties"]["class"], first["properties"]["version"]) == ("water", 1)
+    assert second["properties"]["class"] == "forest"
+
+
+@pytest.mark.parametrize(
+    ("work", "answers"),
+    [
+        ("import fcntl; fcntl.flock(open('{}'), fcntl.LOCK_EX)", True),
+        # the page hears that it works before Python's lock is held, or nobody could know
+        (
+            "import ctypes; f = open('{}'); print('begun', flush=True); "
+            "ctypes.PyDLL(None).flock(f.fileno(), 2)",
+            False,
+        ),
+    ],
+    ids=["while others may run", "alone"],
+)
+def test_kernel_that_works_is_no_lost_kernel(desk_for, work: str, answers: bool) -> None:
+    """The work lasts until a lock is free, with Python's own lock held or not."""
+    desk = desk_for(f"busy-{answers}")
+    held = (desk.home / f"held-{answers}").open("w")
+    fcntl.flock(held, fcntl.LOCK_EX)
+    seen = desk.page.evaluate_handle(
+        """() => {
+            const seen = new Set();
+            const state = document.querySelector(".sample-map-state");
+            new MutationObserver(() => seen.add(state.textContent)).observe(
+                state, { childList: true });
+            return seen;
+        }"""
+    )
+    desk.page.locator(".jp-Cell").last.locator(".cm-content").click()
+    desk.page.keyboard.press("Control+a")
+    desk.page.keyboard.insert_text(work.format(held.name))  # without the editor's help
+    desk.page.keyboard.press("Control+Enter")
+    expect(desk.page.locator(".jp-InputPrompt", has_text="[*]")).to_be_visible()
+    if answers:
+        desk.rectangle((0.3, 0.3), (0.4, 0.4))
+        desk.expect_count("water", 1)
+        expect(desk.page.locator(".jp-InputPrompt", has_text="[*]")).to_be_visible()
+        expect(desk.state).to_contain_text("Saved in")
+    else:
+        expect(desk.state).to_contain_text("The kernel is busy. What you draw now is saved")
+        desk.rectangle((0.3, 0.3), (0.4, 0.4))
+        expect(desk.state).to_contain_text("Strokes not saved: 1")
+        desk.shot("16-busy")
+    held.close()
+    expect(desk.state).to_contain_text("Saved in")
+    desk.saved(1)
+    said = " ".join(desk.page.evaluate("seen => [...seen]", seen))
+    assert "NOT SAVED" not in said
+    assert ("busy" in said) != answers
 
 
 def test_reload_shows_what_was_drawn(desk_for) -> None:
@@ -393,6 +479,8 @@ def test_two_people_draw_in_one_file_and_see_what_they_both_changed(desk_for) ->
         desk.tool("select")
         desk.click((0.35, 0.35))
         expect(desk.page.locator(".sample-map-selected")).to_contain_text("by demo")
+    demo.page.keyboard.press("c")
+    bob.page.keyboard.press("c")
     demo.page.keyboard.press("2")
     bob.page.keyboard.press("3")  # before either is folded into the file
     expect(demo.page.locator(".sample-map-conflict")).to_contain_text("at the same time")
@@ -492,6 +580,7 @@ def test_background_map_that_cannot_be_reached_is_off(desk_for) -> None:
     expect(desk.page.locator(".sample-map-tile img").first).to_be_visible()
 
 
+@pytest.mark.proof
 def test_stroke_is_on_the_disk_within_300_ms(desk_for) -> None:
     desk = desk_for("swift")
     desk.tool("point")
@@ -516,6 +605,7 @@ def test_stroke_is_on_the_disk_within_300_ms(desk_for) -> None:
     assert np.percentile(took, 95) < 300, sorted(took)[-5:]
 
 
+@pytest.mark.proof
 def test_fifty_thousand_samples_stay_usable(desk_for, geoportal: Geoportal) -> None:
     file = geoportal.storage / "users" / "demo" / "samples" / "many.geojson"
     file.parent.mkdir(parents=True, exist_ok=True)

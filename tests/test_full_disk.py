@@ -1,20 +1,25 @@
 """A full disk locks nobody out: on a really full file system, with the real server, in a browser.
 
-Homes are file systems of their own without a free block or inode, mounted in a namespace that only
-this geoportal sees.
+Homes are file systems of their own without a free block or inode, and the state folder is one that
+a test fills, mounted in a namespace that only this geoportal sees.
 """
 
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+import requests
 import websocket
+from owslib.wps import SYNC, WebProcessingService
 from playwright.sync_api import expect
 
+from landcover.disk import FULL, room_on
 from tests.browser import ARTIFACTS, chromium, new_page, sign_in
 from tests.conftest import STOP_SECONDS, Geoportal, clean_environment, wait_until_ready
 from tests.test_course_in_the_hub import execute
@@ -27,8 +32,10 @@ USERS = ("kernels", "reader")
 # each home: most of it in one file, then a folder, then what fits; and then no inode is left
 FILL = """
 set -e
+mkdir -p "$GEOPORTAL_STATE"
+mount -t tmpfs -o size=192m,mode=700 tmpfs "$GEOPORTAL_STATE"
 for user in $USERS; do
-    home="$GEOPORTAL_STORAGE/users/$user"
+    home="$GEOPORTAL_STATE/storage/users/$user"
     mkdir -p "$home"
     mount -t tmpfs -o size=4m,nr_inodes=64,mode=700 tmpfs "$home"
     mkdir "$home/scenes" "$home/old"
@@ -42,16 +49,34 @@ exec "$PYTHON" -m hub
 """
 
 
+def skip_without_mounts() -> None:
+    if subprocess.run([*NAMESPACE, "true"], capture_output=True).returncode:
+        pytest.skip("nobody may mount in a namespace of their own here, so no disk can be filled")
+
+
+def fill(file: Path) -> None:
+    """Write to the end of a file until no byte more goes onto the disk."""
+    with file.open("ab", buffering=0) as rest:
+        for size in (1 << 20, 1):
+            with suppress(OSError):
+                while rest.write(bytes(size)):
+                    pass
+
+
+def run_job(full: Geoportal, token: dict[str, str]) -> dict[str, Any]:
+    """Start a job, and return it when it is over."""
+    inputs = [("scene", "shared/demo/scene.tif"), ("labels", "shared/demo/labels.gpkg")]
+    WebProcessingService(full.wps, headers=token).execute("extract-samples", inputs, mode=SYNC)
+    jobs = requests.get(f"{full.wps}jobs", headers=token, timeout=60).json()["jobs"]
+    return dict(jobs[0])
+
+
 @pytest.fixture(scope="module")
 def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Geoportal]:
     """A geoportal in which the homes of `USERS` are full before their first server starts."""
-    if subprocess.run([*NAMESPACE, "true"], capture_output=True).returncode:
-        pytest.skip("nobody may mount in a namespace of their own here, so no disk can be filled")
+    skip_without_mounts()
     state = tmp_path_factory.mktemp("full") / "state"
-    environment = clean_environment(
-        state, GEOPORTAL_STORAGE=str(state.with_name("storage")), USERS=" ".join(USERS),
-        PYTHON=sys.executable,
-    )  # fmt: skip
+    environment = clean_environment(state, USERS=" ".join(USERS), PYTHON=sys.executable)
     with (
         state.with_name("state.stderr").open("a") as errors,
         subprocess.Popen(
@@ -60,7 +85,8 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Geoportal]:
         ) as process,
     ):  # fmt: skip
         running = wait_until_ready(process, state)
-        yield running
+        # as the geoportal's own namespace has it
+        yield replace(running, state=Path(f"/proc/{process.pid}/root{state}"))
         assert running.stop() == 0
         process.wait(STOP_SECONDS)
 
@@ -111,15 +137,15 @@ def test_banner_says_what_takes_most_room_and_leads_there(full: Geoportal):
         expect(banner).to_contain_text(
             re.compile(r"scenes/july\.tif 1\.9 MiB, old/ 1\.1 MiB, rest\.bin \d+ KiB\.")
         )
-        page.wait_for_selector(".jp-Launcher")
+        page.wait_for_selector("#geoportal-welcome")
         page.screenshot(path=ARTIFACTS / "10-full-disk.png")
-        launcher = page.locator(".jp-Launcher").bounding_box()
+        welcome = page.locator("#geoportal-welcome").bounding_box()
         shown = banner.bounding_box()
-        assert launcher is not None
+        assert welcome is not None
         assert shown is not None
         assert shown["y"] == 0
         assert 20 < shown["height"] < 60  # px: a line or two
-        assert shown["height"] < launcher["y"] < 200
+        assert shown["height"] < welcome["y"] < 200
         banner.get_by_role("link", name="old/").click()
         expect(page.locator(".jp-DirListing-item", has_text="b.tif")).to_be_visible()
         banner.get_by_role("link", name="scenes/july.tif").click()
@@ -127,6 +153,45 @@ def test_banner_says_what_takes_most_room_and_leads_there(full: Geoportal):
         page.screenshot(path=ARTIFACTS / "11-full-disk-folder.png")
         banner.get_by_role("button").click()
         expect(banner).to_be_hidden()
+
+
+def test_on_a_full_disk_people_sign_in_start_servers_and_are_told_why_jobs_fail(full: Geoportal):
+    token = {"Authorization": f"token {full.token}"}
+    rest = full.storage / "shared" / "rest.bin"
+    fill(rest)
+    assert room_on(full.state) == 0
+
+    assert requests.get(f"{full.url}/hub/api/user", headers=token, timeout=60).ok
+    with full.login("late") as late:
+        page = late.get(full.wps, headers={"Accept": "text/html"}, timeout=60)
+        assert "You have no jobs yet" in page.text
+    session, server = full.start_server("late")
+    kernel = session.post(f"{server}api/kernels", json={}, timeout=SECONDS)
+    assert kernel.status_code == 201
+    session.close()
+
+    fill(rest)  # the room that the server was given and did not need
+    failed = run_job(full, token)
+    assert (failed["state"], failed["error"]) == ("failed", FULL)
+    rest.unlink()
+    assert run_job(full, token)["state"] == "successful"
+
+
+def test_first_start_on_a_full_disk_is_one_sentence(tmp_path: Path):
+    skip_without_mounts()
+    state = tmp_path / "state"
+    state.mkdir()
+    script = 'mount -t tmpfs -o size=4m tmpfs "$GEOPORTAL_STATE" && exec "$PYTHON" -m hub'
+    done = subprocess.run(
+        [*NAMESPACE, "bash", "-c", script], capture_output=True, text=True, timeout=120,
+        env=clean_environment(state, PYTHON=sys.executable),
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (1, "")
+    assert re.fullmatch(
+        rf"The disk of {state} is full \(\d MiB are free, a start needs \d+\): free some room, "
+        r"or name another folder with GEOPORTAL_STATE\.\n",
+        done.stderr,
+    )
 
 
 @pytest.mark.browser
@@ -137,13 +202,13 @@ def test_with_room_left_there_is_no_banner(geoportal: Geoportal):
             sign_in(page, geoportal, "roomy")
         if asked.value.json()["share"] >= 0.9:
             pytest.skip("the disk of this machine is nearly full itself")
-        page.wait_for_selector(".jp-Launcher")
+        page.wait_for_selector("#geoportal-welcome")
         expect(page.locator("#geoportal-room")).to_have_count(0)
 
 
 def test_home_that_cannot_even_be_made_is_told(tmp_path: Path):
     """What a spawner cannot mend is still an error, and not a server without a home."""
-    from hub.embedded import prepare_home
+    from hub.local.embedded import prepare_home
 
     (tmp_path / "users").write_text("a file in the way")
     with pytest.raises(OSError, match="users"):

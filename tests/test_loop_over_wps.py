@@ -50,7 +50,7 @@ def loop(geoportal):
         wps, "extract-samples", scene=scene, labels="shared/demo/labels.gpkg", max_per_class=500
     )
     samples = done["extract"]["samples"]
-    done["balance"] = run(wps, "balance-samples", mode=SYNC, samples=samples, threshold=300)
+    done["balance"] = run(wps, "balance-samples", mode=SYNC, samples=samples, threshold=30)
     done["train"] = run(
         wps, "train-classifier", samples=samples, selection=done["balance"]["selection"]
     )

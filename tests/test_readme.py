@@ -8,6 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import requests
+
+from demo.data import prepare
 
 ROOT = Path(__file__).parents[1]
 
@@ -43,6 +46,71 @@ def test_the_service_readmes_clients_run(geoportal, monkeypatch, capsys):
     code = "\n".join(blocks("wps_processes/README.md", "python"))
     exec(compile(code, "wps_processes/README.md", "exec"), {})
     assert "/outputs/" in capsys.readouterr().out
+
+
+def test_the_map_of_the_notebooks_readme_draws(tmp_path, monkeypatch):
+    prepare(tmp_path / "shared")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    shown = {}
+    code = blocks("notebooks/README.md", "python")[0]
+    exec(compile(code, "notebooks/README.md", "exec"), shown)
+    assert set(shown["m"].samples["class"]) == {"water", "forest"}
+    shown["m"].close()
+    assert (tmp_path / "samples" / "demo-scene.geojson").is_file()
+
+
+def test_a_page_of_the_course_becomes_a_notebook(tmp_path):
+    (tmp_path / ".venv").symlink_to(sys.prefix)
+    (tmp_path / "notebooks").symlink_to(ROOT / "notebooks")
+    (shown,) = blocks("notebooks/README.md", "sh")
+    subprocess.run(["sh", "-c", shown], cwd=tmp_path, check=True, capture_output=True)
+    assert json.loads((tmp_path / "01_draw_samples.ipynb").read_text())["cells"]
+
+
+@pytest.mark.e2e
+def test_a_team_is_made_as_the_hubs_readme_says(geoportal, tmp_path):
+    (tmp_path / ".venv").symlink_to(sys.prefix)
+    (shown,) = (block for block in blocks("hub/README.md", "sh") if "hub team" in block)
+    done = subprocess.run(
+        ["sh", "-c", shown], cwd=tmp_path, check=True, capture_output=True, text=True,
+        env=os.environ | {"GEOPORTAL_STATE": str(geoportal.state), "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert "team/forest; added: demo, anna" in done.stderr
+    assert (geoportal.storage / "team" / "forest").is_dir()
+    answer = requests.get(
+        f"{geoportal.url}/hub/api/user",
+        headers={"Authorization": f"token {geoportal.token_for('anna')}"},
+        timeout=60,
+    )
+    assert answer.json()["groups"] == ["forest"]
+
+
+ELSEWHERE = {
+    "README.md": ("make run", "make demo", "make test"),  # what starts these tests, and the demo
+    "helm/README.md": ("umask", "kubectl", "tar --create --mode", "helm", "mkdir"),
+    "hub/README.md": ("   occ",),  # of a Nextcloud
+    "images/README.md": ("docker",),
+    "wps_processes/README.md": ("GEOPORTAL_LEDGER=",),  # settings, no command
+}
+"""How blocks begin that others run: tests/kubernetes, tests/images, test_backup, test_demo."""
+
+
+@pytest.mark.parametrize("page", sorted(
+    str(path.relative_to(ROOT)) for path in ROOT.rglob("README.md")
+    if not {".venv", "node_modules"} & set(path.relative_to(ROOT).parts)
+))  # fmt: skip
+def test_no_command_block_of_a_readme_goes_unrun(page):
+    text = (ROOT / page).read_text()
+    for shown in blocks(page, "sh"):
+        parsed = subprocess.run(["sh", "-n"], input=shown, text=True, check=False, timeout=20)
+        assert parsed.returncode == 0, shown
+        runs_here = (page, shown.startswith(".venv/bin/")) in {
+            (here, True) for here in ("README.md", "notebooks/README.md", "hub/README.md")
+        }
+        assert runs_here or shown.startswith(ELSEWHERE.get(page, ())), shown
+    indented = re.findall(r"^\n    (?:make|pip|python|\.venv)\b.*$", text, re.MULTILINE)
+    assert indented == []  # a block that no test would find
 
 
 def test_the_demo_prints_the_readmes_table(tmp_path):

@@ -2,9 +2,10 @@
 
 import hashlib
 import logging
-import re
 import secrets
-from dataclasses import dataclass
+import time
+from collections import OrderedDict
+from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 from typing import Any, Protocol
@@ -13,49 +14,43 @@ from urllib.parse import urlencode
 from itsdangerous import BadSignature, Signer, URLSafeTimedSerializer
 from jupyterhub.services.auth import HubOAuth
 from tornado.web import HTTPError
-from werkzeug.exceptions import Forbidden, ServiceUnavailable
 from werkzeug.wrappers import Request, Response
+
+from wps_processes.caller import Caller
+from wps_processes.errors import NotPermitted, Unavailable
 
 LOGGER = logging.getLogger(__name__)
 SESSION, STATE = "geoportal-wps", "geoportal-wps-state"
 STATE_SECONDS = 600
+READ_SECONDS = 30.0
+"""So long the hub is not asked again about a token that only reads."""
+
+ACT_SECONDS = 4.0
+"""The same for a token that changes something: one that is revoked ends within 5 s."""
+
+MEMORY_SECONDS = 3_600.0
+_MOST_KNOWN = 10_000  # tokens
 CALLER = "geoportal.caller"
 """Under this name the caller stands in a request's environment."""
-# kubespawner leaves such names as they are; it is asked about all others
-_OWN_SLUG = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
-
-
-@dataclass(frozen=True)
-class Caller:
-    """A hub user.
-
-    Attributes:
-        name: the hub's name of the user.
-        groups: the user's groups.
-        administrator: whether the hub says so.
-        by_token: whether the request carries a token; a browser's session may only read.
-    """
-
-    name: str
-    groups: tuple[str, ...] = ()
-    administrator: bool = False
-    by_token: bool = True
-
-    @property
-    def folder(self) -> str:
-        """The user's folder below users/, as kubespawner names it."""
-        if _OWN_SLUG.fullmatch(self.name) and "--" not in self.name:
-            return self.name
-        from kubespawner.slugs import safe_slug  # slow to import, seldom needed
-
-        return str(safe_slug(self.name))
 
 
 class Identity(Protocol):
     """Tells who calls."""
 
     def caller(self, request: Request) -> Caller | None:
-        """Return the caller, None if the request carries no valid identity."""
+        """Return the caller, None if the request carries no valid identity.
+
+        Raises:
+            NotPermitted: it is known, and may not use this service.
+            Unavailable: who tells identities does not answer.
+        """
+
+    def remembered(self, request: Request) -> str | None:
+        """Return the user whose identity a request carries if it was valid not long ago.
+
+        Nobody is asked, and nothing follows from it but whose turn it is. It is "" if the request
+        carries no identity, and None if the hub has to be asked.
+        """
 
     def sign_in(self, request: Request) -> Response | None:
         """Return what sends a browser to sign in, None if there is no such way."""
@@ -74,16 +69,33 @@ class HubIdentity:
         """Keep the key of session cookies in the state folder; cookies are for `prefix` alone."""
         self._key = kept_key(state / "wps-cookie.key")
         self._prefix = prefix
+        self._known = _Known()
         self._making = Lock()
         self._made: HubOAuth | None = None
 
     def caller(self, request: Request) -> Caller | None:
-        """Return the caller by token, else by session."""
-        token = token_of(request)
-        if token is not None:
-            return self._caller_of(token, by_token=True)
-        session = self._unsign(request.cookies.get(SESSION, ""), "session", None)
-        return None if session is None else self._caller_of(session, by_token=False)
+        """Return the caller by token, else by session.
+
+        Raises:
+            NotPermitted: the token may not use the WPS.
+            Unavailable: the hub does not answer.
+        """
+        token, by_token = self._token_in(request)
+        if token is None:
+            return None
+        known = self._known.get(token, ACT_SECONDS if _is_act(request) else READ_SECONDS)
+        if known is None:
+            known = self._asked(token)
+            self._known.keep(token, known)
+        return None if known is None else replace(known, by_token=by_token)
+
+    def remembered(self, request: Request) -> str | None:
+        """Return the user of the request's token or session if the hub has named it lately."""
+        token, _ = self._token_in(request)
+        if token is None:
+            return ""
+        known = self._known.get(token, MEMORY_SECONDS)
+        return None if known is None else known.name
 
     def sign_in(self, request: Request) -> Response:
         """Send a browser to the hub, which sends it back with a code."""
@@ -95,12 +107,17 @@ class HubIdentity:
         return answer
 
     def signed_in(self, request: Request) -> Response:
-        """Turn the hub's code into a session."""
+        """Turn the hub's code into a session.
+
+        Raises:
+            NotPermitted: this browser did not begin to sign in here.
+            Unavailable: the hub did not complete the sign-in.
+        """
         asked = self._unsign(request.cookies.get(STATE, ""), "state", STATE_SECONDS)
         if asked is None or not secrets.compare_digest(
             asked["state"], request.args.get("state", "")
         ):
-            raise Forbidden("this sign-in did not begin here, open the page again")
+            raise NotPermitted("this sign-in did not begin here, open the page again")
         token = self._token_for(request.args.get("code", ""))
         answer = Response(status=302, headers={"Location": self._own_path(asked["next"])})
         self._set_cookie(answer, request, SESSION, self._sign(token, "session"), None)
@@ -125,7 +142,7 @@ class HubIdentity:
         """JupyterHub's client; it owns a thread, which two callers at once would make twice."""
         with self._making:
             if self._made is None:
-                self._made = HubOAuth(cache_max_age=30)
+                self._made = HubOAuth()
                 _ = self._made._pool
         return self._made
 
@@ -134,23 +151,28 @@ class HubIdentity:
             return str(self._hub.token_for_code(code, sync=True))
         except HTTPError as error:
             LOGGER.warning("the hub gives no token for a code: %s", error)
-            raise ServiceUnavailable(
+            raise Unavailable(
                 "the hub did not complete this sign-in, open the page again"
             ) from error
 
-    def _caller_of(self, token: str, by_token: bool) -> Caller | None:
+    def _token_in(self, request: Request) -> tuple[str | None, bool]:
+        """Return the hub's token that a request carries, and whether in its header."""
+        token = token_of(request)
+        if token is not None:
+            return token, True
+        return self._unsign(request.cookies.get(SESSION, ""), "session", None), False
+
+    def _asked(self, token: str) -> Caller | None:
         try:
-            user = self._hub.user_for_token(token, sync=True)
+            user = self._hub.user_for_token(token, use_cache=False, sync=True)
         except HTTPError as error:
             LOGGER.warning("the hub does not answer: %s", error)
-            raise ServiceUnavailable("the hub does not answer, try again later") from error
+            raise Unavailable("the hub does not answer, try again later") from error
         if not user or user.get("kind") != "user":
             return None
         if not self._hub.check_scopes(self._hub.access_scopes, user):
-            raise Forbidden("this token may not use the WPS")
-        return Caller(
-            user["name"], tuple(user.get("groups", ())), bool(user.get("admin")), by_token
-        )
+            raise NotPermitted("this token may not use the WPS")
+        return Caller(user["name"], tuple(user.get("groups", ())), bool(user.get("admin")))
 
     def _own_path(self, path: str) -> str:
         return path if path.startswith(self._prefix) else self._prefix
@@ -172,6 +194,40 @@ class HubIdentity:
             return URLSafeTimedSerializer(self._key, salt=purpose).loads(signed, max_age=seconds)
         except BadSignature:
             return None
+
+
+class _Known:
+    """What the hub has said of tokens, by their digests; the oldest is forgotten first."""
+
+    def __init__(self) -> None:
+        self._callers: OrderedDict[bytes, tuple[float, Caller]] = OrderedDict()
+        self._lock = Lock()
+
+    def get(self, token: str, seconds: float) -> Caller | None:
+        """Return whose token it is if the hub has said so in the last seconds."""
+        since, caller = self._callers.get(_digest(token), (0.0, None))
+        return caller if time.monotonic() - since < seconds else None
+
+    def keep(self, token: str, caller: Caller | None) -> None:
+        """Remember whose token it is, or forget one that is nobody's."""
+        digest = _digest(token)
+        with self._lock:
+            self._callers.pop(digest, None)
+            if caller is not None:
+                self._callers[digest] = time.monotonic(), caller
+            if len(self._callers) > _MOST_KNOWN:
+                self._callers.popitem(last=False)
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode(errors="replace")).digest()
+
+
+def _is_act(request: Request) -> bool:
+    """Return whether a request may change something: WPS executes by GET too."""
+    asked = (value.lower() for name, value in request.args.items(multi=True)
+             if name.lower() == "request")  # fmt: skip
+    return request.method not in ("GET", "HEAD") or "execute" in asked
 
 
 def token_of(request: Request) -> str | None:

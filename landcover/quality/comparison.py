@@ -1,44 +1,53 @@
-"""Which of two maps of one place is better, and is the difference more than chance?
-
-The test is McNemar's, clustered: pixels of one polygon are right or wrong together, so a polygon
-counts as one witness. Source: Yang, Sun, Hardin 2010, doi:10.1002/sim.4024 (the statistic);
-with few witnesses its exact distribution under exchange of the two maps takes the place of
-chi-square, as the binomial does in McNemar's own test.
-"""
+"""Which of two maps of one place is better, and is the difference more than chance?"""
 
 import math
-from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from landcover.errors import InputError
-from landcover.labels import NO_FEATURE, Labelled, Labels, open_labels, raster_legend
-from landcover.legend import MAX_CODE, Legend
-from landcover.operation import HTML, AnyPath, LabelFile, RasterFile
+from landcover.io.legend import Legend
+from landcover.io.legend_files import read_legend
+from landcover.io.paths import AnyPath
+from landcover.io.raster import Grid, legend_of, on_grid, open_raster, windows_of
+from landcover.io.run_record import input_name
+from landcover.operation import HTML, LabelFile, LegendFile, MapFile
 from landcover.progress import report_progress
-from landcover.quality.assessment import notes_on, united
+from landcover.quality.assessment import (
+    notes_on_grid,
+    notes_on_left_out,
+    notes_on_match,
+    notes_on_one_side,
+    side_of,
+)
+from landcover.quality.clustered_test import (
+    SIGNIFICANT,
+    Verdict,
+    Witnesses,
+    mcnemar,
+    of_cells,
+    of_places,
+)
 from landcover.quality.confusion import (
     WINDOW,
     Confusion,
+    LeftOut,
     need_named,
     read_codes,
     statistics_of,
     tabulate,
 )
+from landcover.quality.matching import Match, Side, match_legends
+from landcover.quality.naming import distinct_names
 from landcover.quality.report import Note, draw_difference, draw_matrix, write_page
-from landcover.rasters import Grid, legend_of, on_grid, open_raster, windows_of
-from landcover.samples import BLOCK_GROUP
+from landcover.samples.labels import Codes, Labelled, Labels, open_labels, raster_legend
 
-SIGNIFICANT = 0.05
-EXACT_UP_TO = 18
-"""Clusters up to which all exchanges are enumerated, 2 to the power of it."""
-_PICTURE = 500
-"""Cells along the longer side of the picture of differences."""
+_CELLS = 512
+"""Cells along the longer side by which differences are drawn and tested."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +57,8 @@ class Comparison:
     Attributes:
         better: first or second if one agrees better and p_value is below 0.05, else neither.
         p_value: probability of a difference at least as large if both maps were equally good;
-            McNemar's test clustered by reference polygon, or 64-pixel block of a raster.
+            McNemar's test clustered by reference polygon or point, or by blocks that are wider
+            than differences reach.
         report: both matrices side by side, and where the maps differ.
     """
 
@@ -57,43 +67,19 @@ class Comparison:
     report: HTML
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """The outcome of the test.
-
-    Attributes:
-        p_value: clustered by place.
-        pixelwise: as if every pixel were a witness of its own: too optimistic.
-        places: number of compared places.
-        discordant: number of places where one map has more pixels right than the other.
-        advantage: pixels that only the first map has right, less those of the second.
-    """
-
-    p_value: float
-    pixelwise: float
-    places: int
-    discordant: int
-    advantage: int
-
-    @property
-    def better(self) -> Literal["first", "second", "neither"]:
-        """The map that agrees better, if that is more than chance."""
-        if self.p_value >= SIGNIFICANT:
-            return "neither"
-        return "first" if self.advantage > 0 else "second"
-
-
 def compare_maps(
-    first: RasterFile,
-    second: RasterFile,
+    first: MapFile,
+    second: MapFile,
     reference: LabelFile,
     class_field: str = "class",
+    legend: LegendFile | None = None,
+    layer: str = "",
     workdir: AnyPath = "",
 ) -> Comparison:
     """Tell which of two maps agrees better with a reference, and whether that is chance.
 
     Only pixels count that are labelled in the reference and classified in both maps. Classes of
-    the two maps are matched by name, or by code where a map has no legend.
+    maps and reference meet by name, as in assess-quality; codes without names meet codes.
 
     Args:
         first: a classified scene.
@@ -101,83 +87,81 @@ def compare_maps(
         reference: polygons, points or a raster of what is really there; any grid and CRS. A
             random sample, or polygons that neither map was trained on.
         class_field: attribute of a vector reference that holds the class.
+        legend: names the codes of maps or of a reference that has no names: a CSV with the
+            columns code, name and color, JSON, or an earlier map.
+        layer: of a vector reference that holds several.
         workdir: folder to write to.
 
     Raises:
-        InputError: an input does not do, or no labelled pixel is classified in both maps.
+        InputError: an input is invalid, no labelled pixel is classified in both maps, or the
+            classes cannot be matched.
     """
-    files = {"first": Path(first).name, "second": Path(second).name,
-             "reference": Path(reference).name}  # fmt: skip
+    given = read_legend(legend)
+    paths = {"first": first, "second": second, "reference": reference}
+    files = distinct_names({name: input_name(name, path) for name, path in paths.items()})
     with open_raster(first) as one, open_raster(second) as other:
         grid = Grid.of(one)
-        notes = (*_moved(Grid.of(other), grid), *notes_on(reference, grid))
-        known, as_first = _matched(one, other)
+        notes = (*_moved(Grid.of(other), grid), *notes_on_grid(reference, grid))
+        maps = match_legends(_side(one, files["first"]), _side(other, files["second"]), given)
+        both = Side(f"{files['first']} with {files['second']}", maps.legend)
         with (
             on_grid(other, grid) as moved,
-            open_labels(reference, class_field, grid, known) as labels,
+            open_labels(reference, class_field, grid, layer=layer, partly=True) as labels,
         ):
-            legend = united(known, labels.legend, files["first"])
-            counted = _count(one, moved, labels, as_first)
-    tables = [Confusion.of(table, legend, sum(counted.tables)) for table in counted.tables]
+            with_reference = match_legends(both, side_of(labels, files["reference"]), given)
+            codes_of = _CodesOf(
+                first=with_reference.of_one[maps.of_one],
+                second=with_reference.of_one[maps.of_other],
+                reference=with_reference.of_other,
+            )
+            counted = _count(one, moved, labels, codes_of)
+    _check(maps, with_reference, counted)
+    tables = [
+        Confusion.of(table, with_reference.legend, sum(counted.tables)) for table in counted.tables
+    ]
     if not tables[0].total:
         raise InputError(
             f"no pixel is classified in both {files['first']} and {files['second']} and labelled "
             f"in {files['reference']}: they do not overlap"
         )
-    verdict = mcnemar(np.array(list(counted.advantage.values())), *counted.discordant)
-    names = {entry.code: entry.name for entry in legend.classes}
+    witnesses = _witnesses(counted)
+    verdict = mcnemar(witnesses, *counted.discordant)
+    block = witnesses.block * counted.cell
+    notes += (
+        *_notes_on_test(verdict, block, joined=not counted.is_raster),
+        *notes_on_left_out(labels.outside, counted.left_out),
+        *notes_on_match(maps),
+        *notes_on_match(with_reference),
+        *notes_on_one_side(sum(counted.tables, np.zeros(1, int)), with_reference),
+    )
     page = write_page(
         Path(workdir) / "report.html",
         "comparison.html",
         verdict=verdict,
+        block=block,
         significant=SIGNIFICANT,
         tables=tables,
         statistics=[statistics_of(table) for table in tables],
         pictures=[draw_matrix(table) for table in tables],
-        difference=draw_difference(counted.differs, counted.seen),
-        changes=[
-            (names.get(a, str(a)), names.get(b, str(b)), int(counted.changes[a, b]))
-            for a, b in _largest(counted.changes)
-        ],
-        share=float(counted.differs.sum() / max(1, counted.seen.sum())),
-        colors={entry.name: entry.color for entry in legend.classes},
         notes=notes,
+        **_drawn(counted, with_reference.legend),
         **files,
     )
     return Comparison(verdict.better, verdict.p_value, page)
 
 
-def mcnemar(advantages: np.ndarray, only_first: int, only_second: int) -> Verdict:
-    """Test whether two maps are equally often right.
-
-    Args:
-        advantages: int (places,), for each place the pixels that only the first map has right
-            less those that only the second has.
-        only_first: pixels that only the first map has right.
-        only_second: pixels that only the second map has right.
-    """
-    moved = advantages[advantages != 0].astype(float)
-    return Verdict(
-        p_value=_exchange_test(moved),
-        pixelwise=_chi_square((only_first - only_second) ** 2, only_first + only_second),
-        places=len(advantages),
-        discordant=len(moved),
-        advantage=only_first - only_second,
-    )
-
-
-def _exchange_test(moved: np.ndarray) -> float:
-    if len(moved) > EXACT_UP_TO:
-        return _chi_square(float(moved.sum() ** 2), float((moved**2).sum()))
-    sums = np.zeros(1)
-    for advantage in np.abs(moved):  # all ways to call one map the other, place by place
-        sums = np.concatenate([sums + advantage, sums - advantage])
-    return float((np.abs(sums) >= abs(moved.sum())).mean())
-
-
-def _chi_square(square: float, variance: float) -> float:
-    """Return the upper tail of chi-square with one degree of freedom at square / variance."""
-    return math.erfc(math.sqrt(square / variance / 2)) if variance else 1.0
+def _drawn(counted: "_Counted", legend: Legend) -> dict[str, Any]:
+    """Return what the report shows of where the maps differ."""
+    names = {entry.code: entry.name for entry in legend.classes}
+    return {
+        "difference": draw_difference(counted.differs, counted.seen),
+        "changes": [
+            (names.get(a, str(a)), names.get(b, str(b)), int(counted.changes[a, b]))
+            for a, b in _largest(counted.changes)
+        ],
+        "share": float(counted.differs.sum() / max(1, counted.seen.sum())),
+        "colors": {entry.name: entry.color for entry in legend.classes},
+    }
 
 
 @dataclass
@@ -185,83 +169,130 @@ class _Counted:
     """What both maps and the reference say, summed over windows.
 
     Attributes:
+        cell: side in pixels of the cells.
+        is_raster: whether the reference is one; then cells are summed, else places.
+        differs: int (rows, columns), pixels that differ in each cell.
+        seen: pixels classified in both, in each cell.
+        advantage: pixels only the first map has right less those only the second has, in each.
+        labelled: compared pixels in each cell.
+        places: float (4, N), of each place the compared pixels, the advantage, and the sums of
+            rows and of columns of these pixels.
         tables: confusion by code (256, 256) of the first and of the second map.
         changes: pixels by code (256, 256) of the first map and of the second, labelled or not.
-        advantage: per place, pixels only the first has right less those only the second has.
         discordant: pixels only the first has right, and only the second.
-        differs: pixels that differ, per cell of the picture.
-        seen: pixels classified in both, per cell of the picture.
-        across: number of blocks side by side on the map.
+        left_out: what of the reference does not count.
     """
 
-    tables: tuple[np.ndarray, np.ndarray]
-    changes: np.ndarray
-    advantage: Counter[int]
-    discordant: tuple[int, int]
+    cell: int
+    is_raster: bool
     differs: np.ndarray
     seen: np.ndarray
-    across: int
+    advantage: np.ndarray
+    labelled: np.ndarray
+    places: np.ndarray
+    tables: tuple[np.ndarray, np.ndarray]
+    changes: np.ndarray
+    discordant: tuple[int, int] = (0, 0)
+    left_out: LeftOut = field(default_factory=LeftOut)
+
+    @classmethod
+    def nothing(cls, grid: Grid, is_raster: bool) -> "_Counted":
+        """Begin."""
+        cell = max(1, math.ceil(max(grid.width, grid.height) / _CELLS))
+        shape = (math.ceil(grid.height / cell), math.ceil(grid.width / cell))
+        differs, seen, advantage, labelled = np.zeros((4, *shape), np.int64)
+        first, second, changes = np.zeros((3, 256, 256), np.int64)
+        return cls(
+            cell, is_raster, differs, seen, advantage, labelled, np.zeros((4, 0)),
+            (first, second), changes,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _CodesOf:
+    """The code in the legend of all, uint8 (256,), for each code of each."""
+
+    first: np.ndarray
+    second: np.ndarray
+    reference: np.ndarray
 
 
 def _count(
-    one: DatasetReader, other: DatasetReader, labels: Labels, as_first: np.ndarray
+    one: DatasetReader, other: DatasetReader, labels: Labels, codes_of: _CodesOf
 ) -> _Counted:
-    cell = max(1, math.ceil(max(one.width, one.height) / _PICTURE))
-    shape = (math.ceil(one.height / cell), math.ceil(one.width / cell))
-    counted = _Counted(
-        tables=(np.zeros((256, 256), np.int64), np.zeros((256, 256), np.int64)),
-        changes=np.zeros((256, 256), np.int64),
-        advantage=Counter(),
-        discordant=(0, 0),
-        differs=np.zeros(shape, np.int64),
-        seen=np.zeros(shape, np.int64),
-        across=math.ceil(one.width / BLOCK_GROUP),
-    )
+    counted = _Counted.nothing(Grid.of(one), isinstance(labels, Codes))
+    counted.left_out.unlabelled = len(labels.unlabelled)
+    legends = legend_of(one), legend_of(other)
     windows = list(windows_of(one, WINDOW))
     for done, window in enumerate(windows):
         report_progress(done / len(windows), "comparing the two maps")
-        first = read_codes(one, window)
-        codes = read_codes(other, window)
-        for dataset, held in ((one, first), (other, codes)):
+        maps = read_codes(one, window), read_codes(other, window)
+        for dataset, held, legend in zip((one, other), maps, legends, strict=True):
             counts = np.bincount(held.ravel(), minlength=256)
-            need_named(counts, legend_of(dataset), Path(dataset.name).name)
-        second = as_first[codes]
+            need_named(counts, legend, Path(dataset.name).name)
         labelled = labels.read(window)
-        _add(counted, first, second, labelled, window, cell)
+        labelled = replace(labelled, codes=codes_of.reference[labelled.codes])
+        first, second = codes_of.first[maps[0]], codes_of.second[maps[1]]
+        _add(counted, first, second, labelled, window)
     return counted
 
 
 def _add(
-    counted: _Counted,
-    first: np.ndarray,
-    second: np.ndarray,
-    labelled: Labelled,
-    window: Window,
-    cell: int,
+    counted: _Counted, first: np.ndarray, second: np.ndarray, labelled: Labelled, window: Window
 ) -> None:
     counted.changes += tabulate(first, second)
     both = (first != 0) & (second != 0)
-    _add_cells(counted.seen, both, window, cell)
-    _add_cells(counted.differs, both & (first != second), window, cell)
-    rows, columns = np.nonzero(both & (labelled.codes != 0))
-    truth = labelled.codes[rows, columns]
-    codes = first[rows, columns], second[rows, columns]
-    for table, mapped in zip(counted.tables, codes, strict=True):
-        table += tabulate(truth, mapped)
-    right = [mapped == truth for mapped in codes]
+    compared = both & (labelled.codes != 0)
+    counted.left_out.conflicts += labelled.conflicts
+    counted.left_out.zeros += labelled.zeros
+    counted.left_out.unclassified += int(np.count_nonzero((labelled.codes != 0) & ~both))
+    _add_cells(counted.seen, both, window, counted.cell)
+    _add_cells(counted.differs, both & (first != second), window, counted.cell)
+    if compared.any():
+        truth = np.where(compared, labelled.codes, 0)
+        for table, mapped in zip(counted.tables, (first, second), strict=True):
+            table += tabulate(truth, mapped)
+        advantage = np.where(compared, (first == truth).astype(np.int8) - (second == truth), 0)
+        _add_advantage(counted, advantage, compared, labelled.features, window)
+
+
+def _add_advantage(
+    counted: _Counted,
+    advantage: np.ndarray,
+    compared: np.ndarray,
+    features: np.ndarray,
+    window: Window,
+) -> None:
+    only_first, only_second = counted.discordant
     counted.discordant = (
-        counted.discordant[0] + int((right[0] & ~right[1]).sum()),
-        counted.discordant[1] + int((right[1] & ~right[0]).sum()),
+        only_first + int(np.count_nonzero(advantage > 0)),
+        only_second + int(np.count_nonzero(advantage < 0)),
     )
-    place = labelled.features[rows, columns].astype(np.int64)
-    if (place == NO_FEATURE).any():  # a raster: blocks stand for places
-        place = (rows + window.row_off) // BLOCK_GROUP * counted.across
-        place += (columns + window.col_off) // BLOCK_GROUP
-    first_place = int(place.min(initial=0))
-    compared = np.bincount(place - first_place)
-    sums = np.bincount(place - first_place, right[0].astype(np.int8) - right[1])
-    for at in np.flatnonzero(compared).tolist():
-        counted.advantage[at + first_place] += int(sums[at])
+    if counted.is_raster:
+        _add_cells(counted.advantage, advantage, window, counted.cell)
+        _add_cells(counted.labelled, compared, window, counted.cell)
+    else:
+        rows, columns = np.nonzero(compared)
+        at = advantage[rows, columns], rows + window.row_off, columns + window.col_off
+        which = features[rows, columns]
+        sums = [np.bincount(which), *(np.bincount(which, weights) for weights in at)]
+        counted.places = _added(counted.places, np.stack(sums))
+
+
+def _added(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Return the sum of two tables (4, N); the columns that one lacks are 0."""
+    total = np.zeros((len(one), max(one.shape[1], other.shape[1])))
+    total[:, : one.shape[1]] += one
+    total[:, : other.shape[1]] += other
+    return total
+
+
+def _witnesses(counted: _Counted) -> Witnesses:
+    if counted.is_raster:
+        return of_cells(counted.advantage, counted.labelled)
+    pixels, advantages, rows, columns = counted.places[:, counted.places[0] > 0]
+    row, column = ((along / pixels // counted.cell).astype(int) for along in (rows, columns))
+    return of_places(advantages.astype(np.int64), row, column, counted.differs, counted.seen)
 
 
 def _add_cells(target: np.ndarray, marked: np.ndarray, window: Window, cell: int) -> None:
@@ -276,29 +307,58 @@ def _add_cells(target: np.ndarray, marked: np.ndarray, window: Window, cell: int
     target[rows : rows + len(down), columns : columns + len(along)] += sums
 
 
-def _matched(one: DatasetReader, other: DatasetReader) -> tuple[Legend, np.ndarray]:
-    """Return a legend of both maps, and uint8 (256,): the code in it of each code of the second.
+def _side(dataset: DatasetReader, name: str) -> Side:
+    return Side(name, legend_of(dataset) or raster_legend(dataset, "a map"))
 
-    Classes are matched by name; where a map names none, codes mean the same on both.
+
+def _notes_on_test(verdict: Verdict, block: int, joined: bool) -> tuple[Note, ...]:
+    """Say that places were joined, and that there are too few to decide anything."""
+    notes = []
+    if block and joined:
+        notes.append(
+            Note(
+                f"Places near one another are right or wrong together, so they were joined in "
+                f"blocks of {block:,} pixels.",
+                f"Соседние места верны или неверны вместе, поэтому они объединены в блоки по "
+                f"{block:,} пикселей.",
+            )
+        )
+    if verdict.alike:
+        notes.append(
+            Note(
+                "No decision is possible: on each of the compared pixels both maps are right, or "
+                "both are wrong.",
+                "Решение невозможно: на каждом из сравнённых пикселей обе карты верны или обе "
+                "неверны.",
+            )
+        )
+    elif not verdict.decidable:
+        notes.append(
+            Note(
+                "No decision is possible: the maps differ in too few independent places "
+                f"({verdict.discordant}) to tell a better map from chance. Compare them on a "
+                "larger reference, or one with more places.",
+                f"Решение невозможно: независимых мест, где карты различаются: "
+                f"{verdict.discordant}; этого мало, чтобы отличить лучшую карту от случайности. "
+                "Нужен эталон большей площади или с большим числом мест.",
+            )
+        )
+    return tuple(notes)
+
+
+def _check(maps: Match, with_reference: Match, counted: _Counted) -> None:
+    """Refuse codes that met by code and do not mean the same.
+
+    The maps are compared where they are labelled or not, each reference pixel with both maps.
     """
-    first, second = legend_of(one), legend_of(other)
-    if first is not None and second is not None:
-        by_name = {entry.name: entry.code for entry in first.classes}
-        new = [entry for entry in second.classes if entry.name not in by_name]
-        free = [code for code in range(1, MAX_CODE + 1) if code not in first.codes]
-        if len(new) > len(free):
-            raise InputError(f"both maps together have more than {MAX_CODE} classes")
-        added = [replace(entry, code=code) for entry, code in zip(new, free, strict=False)]
-        by_name |= {entry.name: entry.code for entry in added}
-        as_first = np.zeros(256, np.uint8)
-        for entry in second.classes:
-            as_first[entry.code] = by_name[entry.name]
-        return Legend(tuple(sorted((*first.classes, *added), key=lambda c: c.code))), as_first
-    if first is None:
-        named, nameless = second or raster_legend(other), raster_legend(one)
-    else:
-        named, nameless = first, raster_legend(other)
-    return united(named, nameless, Path(one.name).name), np.arange(256, dtype=np.uint8)
+    moved = with_reference.of_one
+    in_all = replace(
+        maps,
+        guessed=tuple(moved[list(maps.guessed)].tolist()),
+        bare=tuple(moved[list(maps.bare)].tolist()),
+    )
+    in_all.check(counted.changes.T)
+    with_reference.check(counted.tables[0] + counted.tables[1])
 
 
 def _moved(of_second: Grid, grid: Grid) -> tuple[Note, ...]:

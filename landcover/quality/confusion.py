@@ -14,10 +14,10 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from landcover.errors import InputError
-from landcover.labels import Labels, need_one_band
-from landcover.legend import NODATA, Legend, unnamed
+from landcover.io.legend import Legend, unnamed
+from landcover.io.raster import read_valid, windows_of
 from landcover.progress import report_progress
-from landcover.rasters import read_valid, windows_of
+from landcover.samples.labels import Labels, Polygons, need_one_band, whole_codes
 
 WINDOW = 2048
 """Side in pixels of the windows a map is read by: one byte a pixel is little."""
@@ -58,17 +58,14 @@ class Confusion:
 
 
 def read_codes(dataset: DatasetReader, window: Window) -> np.ndarray:
-    """Return a window of a map, uint8 (H, W), 0 where it is not classified.
+    """Return a window of a map of any number type, uint8 (H, W), 0 where it is not classified.
 
     Raises:
         InputError: it is no map.
     """
     need_one_band(dataset, "a map")
-    if dataset.dtypes[0] != "uint8":
-        raise InputError(f"{Path(dataset.name).name} holds {dataset.dtypes[0]}, a map needs uint8")
-    (codes,), valid = read_valid(dataset, window, [1])
-    codes[~valid | (codes == NODATA)] = 0
-    return np.asarray(codes)
+    (values,), valid = read_valid(dataset, window, [1])
+    return whole_codes(values, valid, Path(dataset.name).name, "a map")
 
 
 def need_named(counts: np.ndarray, legend: Legend | None, name: str) -> None:
@@ -104,18 +101,68 @@ def tabulate(reference: np.ndarray, codes: np.ndarray) -> np.ndarray:
     return table
 
 
-def accumulate(dataset: DatasetReader, labels: Labels) -> tuple[np.ndarray, int]:
-    """Return counts (256, 256) by code of reference and map, and the pixels labelled twice."""
-    conflicts = 0
+@dataclass
+class LeftOut:
+    """Pixels of a reference that do not count.
+
+    Attributes:
+        conflicts: labelled as two classes.
+        zeros: of code 0 in a raster that declares another nodata.
+        unclassified: labelled where the map is not classified.
+        unlabelled: features, not pixels, without a class.
+    """
+
+    conflicts: int = 0
+    zeros: int = 0
+    unclassified: int = 0
+    unlabelled: int = 0
+
+
+def accumulate(
+    dataset: DatasetReader, labels: Labels, training: Polygons | None
+) -> tuple[np.ndarray, np.ndarray, LeftOut]:
+    """Count the pixels that are labelled and classified.
+
+    Args:
+        dataset: a map.
+        labels: the reference, on the map's grid.
+        training: where the map's model was trained, of any code.
+
+    Returns:
+        Counts (256, 256) by code of reference and map; those of them in the training places; and
+        what does not count.
+    """
+    left_out = LeftOut(unlabelled=len(labels.unlabelled))
     table = np.zeros((256, 256), np.int64)
+    inside = np.zeros_like(table)
     windows = list(windows_of(dataset, WINDOW))
     for done, window in enumerate(windows):
         report_progress(done / len(windows), "comparing map and reference")
         labelled = labels.read(window)
-        conflicts += labelled.conflicts
+        left_out.conflicts += labelled.conflicts
+        left_out.zeros += labelled.zeros
         if labelled.codes.any():  # where nothing is labelled, the map need not be decoded
-            table += tabulate(labelled.codes, read_codes(dataset, window))
-    return table, conflicts
+            codes = read_codes(dataset, window)
+            counts = tabulate(labelled.codes, codes)
+            left_out.unclassified += int(np.count_nonzero(labelled.codes) - counts.sum())
+            table += counts
+            if training is not None:
+                trained = training.read(window).codes != 0
+                inside += tabulate(np.where(trained, labelled.codes, 0), codes)
+    return table, inside, left_out
+
+
+def recoded(table: np.ndarray, of_rows: np.ndarray, of_columns: np.ndarray) -> np.ndarray:
+    """Return a table of counts (256, 256) by other codes.
+
+    Args:
+        table: (256, 256), counts by code.
+        of_rows: uint8 (256,), the new code of each code of a row.
+        of_columns: the same of columns.
+    """
+    moved = np.zeros_like(table)
+    np.add.at(moved, (of_rows[:, None], of_columns[None, :]), table)
+    return moved
 
 
 def mapped_pixels(dataset: DatasetReader) -> np.ndarray:

@@ -1,15 +1,18 @@
 """The pages people read: one HTML file that stands alone, in English and Russian."""
 
 import base64
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from landcover.figures import label_of, new_figure, to_png
+from landcover.io.atomic import written_beside
+from landcover.io.figures import label_of, new_figure, to_png
+from landcover.io.run_record import recipe_digest
+from landcover.progress import remark, remarks_so_far
 from landcover.quality.confusion import Confusion
-from landcover.writing import written_beside
 
 _NUMBERED_UP_TO = 20
 """Classes up to which the cells of a drawn matrix hold their number."""
@@ -17,14 +20,23 @@ _NUMBERED_UP_TO = 20
 
 @dataclass(frozen=True)
 class Note:
-    """A sentence the reader must know, in both languages."""
+    """A sentence the reader must know, in both languages.
+
+    Attributes:
+        en: in English.
+        ru: in Russian.
+        leads: whether it stands before all figures.
+    """
 
     en: str
     ru: str
+    leads: bool = False
 
 
-def write_page(target: Path, template: str, **content: Any) -> Path:
+def write_page(target: Path, template: str, notes: Sequence[Note], **content: Any) -> Path:
     """Render a template of this package; bytes of a picture become an address with `inline`.
+
+    The notes become remarks too, and the run's other remarks stand below them.
 
     The page needs nothing else: styles and pictures are inside, scripts there are none, so that it
     opens under a Content-Security-Policy that forbids all of them.
@@ -41,12 +53,25 @@ def write_page(target: Path, template: str, **content: Any) -> Path:
     pages.filters |= {
         "inline": _inline,
         "number": "{:,}".format,
-        "percent": _percent,
+        "percent": percent,
         "chance": _chance,
+        "interval": _interval,
+        "hectares": _hectares,
     }
     with written_beside(target) as beside:
-        beside.write_text(pages.get_template(template).render(**content), encoding="utf-8")
+        page = pages.get_template(template).render(
+            **content, notes=notes, remarks=_remarks_besides(notes), recipe=recipe_digest()
+        )
+        beside.write_text(page, encoding="utf-8")
     return target
+
+
+def _remarks_besides(notes: Sequence[Note]) -> list[str]:
+    """Make the notes remarks of this run; return its other ones."""
+    for note in notes:
+        remark(note.en)
+    told = {note.en for note in notes}
+    return [sentence for sentence in remarks_so_far() if sentence not in told]
 
 
 def draw_matrix(confusion: Confusion) -> bytes:
@@ -92,9 +117,30 @@ def _inline(png: bytes) -> str:
     return f"data:image/png;base64,{base64.b64encode(png).decode()}"
 
 
-def _percent(share: float | None, digits: int = 1) -> str:
+def percent(share: float | None, digits: int = 1) -> str:
+    """Return a share 0..1 in words, a dash where there is none.
+
+    >>> percent(0.98765), percent(None)
+    ('98.8 %', '–')
+    """
     return "–" if share is None or share != share else f"{100 * share:.{digits}f} %"
 
 
+def _interval(ends: tuple[float, float]) -> str:
+    low, high = ends
+    return "–" if low != low else f"{100 * low:.1f} – {percent(high)}"
+
+
+def _hectares(area: float) -> str:
+    return f"{area:,.1f}" if area < 100 else f"{area:,.0f}"
+
+
 def _chance(p_value: float) -> str:
-    return "p < 0.0001" if p_value < 1e-4 else f"p = {p_value:.4f}"
+    """Return a probability in words.
+
+    >>> _chance(0.2517), _chance(0.03125), _chance(2e-9)
+    ('p = 0.25', 'p = 0.031', 'p < 0.001')
+    """
+    if p_value < 0.001:
+        return "p < 0.001"
+    return f"p = {p_value:.3f}" if p_value < 0.1 else f"p = {p_value:.2f}"

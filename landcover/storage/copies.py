@@ -11,8 +11,8 @@ from pathlib import PurePosixPath
 from typing import BinaryIO
 
 from landcover.errors import InputError
+from landcover.io.atomic import draft_name
 from landcover.storage.tree import DEPTH
-from landcover.writing import draft_name
 
 _PIECE = 1 << 20
 _MOST_OF_A_NAME = 1_000
@@ -43,16 +43,37 @@ def copy_into(folder: int, source: int, name: str) -> str:
         _copy(source, folder, beside, DEPTH)
         return _placed(folder, beside, name, is_folder)
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise InputError(f"there is no room left for a copy of {name}") from error
-        raise InputError(f"{name} cannot be copied: {error.strerror}") from error
+        raise _refused(error, name) from error
     finally:
         _remove(folder, beside, is_folder)
 
 
+def copy_if_free(folder: int, source: int, name: str) -> None:
+    """Copy a file under this very name, unless something has it.
+
+    Args:
+        folder: descriptor of the folder into which the copy goes.
+        source: descriptor of the file.
+        name: of the copy.
+
+    Raises:
+        InputError: there is no room.
+    """
+    beside = draft_name("copy")
+    try:
+        _copy(source, folder, beside, 0)
+        os.link(beside, name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
+    except FileExistsError:
+        pass
+    except OSError as error:
+        raise _refused(error, name) from error
+    finally:
+        _remove(folder, beside, is_folder=False)
+
+
 @contextmanager
 def new_file(folder: int, name: str) -> Iterator[BinaryIO]:
-    """Lend a file beside `name` in a folder; at the end it takes the place of `name`.
+    """Yield a file beside `name` in a folder; at the end it takes the place of `name`.
 
     If the block fails, nothing remains and the old file is as it was.
     """
@@ -67,7 +88,7 @@ def new_file(folder: int, name: str) -> Iterator[BinaryIO]:
 
 
 def visible(folder: int) -> Iterator[tuple[str, int]]:
-    """Come by the files and folders in a folder, sorted, with a descriptor for the moment.
+    """Iterate over the files and folders in a folder, sorted, with a descriptor for the moment.
 
     Hidden names, links and whatever else lies there are passed over.
     """
@@ -90,6 +111,12 @@ def check_depth(left: int) -> None:
     """
     if left == 0:
         raise InputError(f"its folders lie more than {DEPTH} deep, needs fewer")
+
+
+def _refused(error: OSError, name: str) -> InputError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return InputError(f"there is no room left for a copy of {name}")
+    return InputError(f"{name} cannot be copied: {error.strerror}")
 
 
 def _copy(source: int, folder: int, name: str, depth: int) -> None:

@@ -13,21 +13,22 @@ import fcntl
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from landcover.errors import InputError, NameRefused, NotThere
+from landcover.io.atomic import written_beside
+from landcover.io.gdal_drivers import parts_beside
 from landcover.progress import report_progress
 from landcover.storage.copies import new_file
 from landcover.storage.sharing import FOLDER, OwnServer, Tree
-from landcover.storage.tree import DEPTH, NAMES, SHAPEFILE_PARTS, home_path
-from landcover.writing import written_beside
+from landcover.storage.tree import DEPTH, NAMES, home_path
 
 if TYPE_CHECKING:
-    from landcover.nextcloud import Nextcloud, Remote
+    from landcover.storage.nextcloud import Nextcloud, Remote
 
 MOST_MIB = 20 << 10
 """So much is fetched for one name if nothing else is said."""
@@ -38,12 +39,12 @@ _CACHE = Path(".cache") / "geoportal" / "nextcloud"
 
 
 def is_received(name: str) -> bool:
-    """Tell whether a name is one of received/..."""
+    """Return whether a name is one of received/..."""
     return name.split("/", 1)[0] == "received"
 
 
 def is_remote(name: str, tree: Tree) -> bool:
-    """Tell whether a name is to be looked for at Nextcloud, which is not asked here.
+    """Return whether a name is to be looked for at Nextcloud, which is not asked here.
 
     Args:
         name: storage name.
@@ -73,8 +74,8 @@ def fetch(name: str) -> Path:
         InputError: it is too large.
         NextcloudError: Nextcloud does not give it.
     """
-    from landcover.nextcloud import Nextcloud
-    from landcover.nextcloud.access import token_service
+    from landcover.storage.nextcloud import Nextcloud
+    from landcover.storage.nextcloud.access import token_service
 
     access = token_service()
     if access is None:
@@ -83,8 +84,7 @@ def fetch(name: str) -> Path:
         os.close(OwnServer().open(name))
     elif is_remote(name, OwnServer()):
         with Nextcloud(access) as nextcloud:
-            path, remote = _found(nextcloud, _Name.of(name))
-            return _cached(name, path, remote, nextcloud)
+            return _cached(name, _found(nextcloud, _Name.of(name)), nextcloud)
     return home_path(name)
 
 
@@ -105,9 +105,9 @@ def fetch_into(folder: int, name: str, nextcloud: "Nextcloud", most: int) -> str
         InputError: it is too large.
         NextcloudError: Nextcloud does not give it.
     """
-    path, remote = _found(nextcloud, _Name.of(name))
-    _Fetching(nextcloud, folder, most).fetch(path, remote)
-    return remote.name
+    found = _found(nextcloud, _Name.of(name))
+    _Fetching(nextcloud, folder, most).fetch(found)
+    return found[0].remote.name
 
 
 @dataclass(frozen=True)
@@ -145,8 +145,16 @@ class _Name:
         return "/".join((nextcloud.shares.find(self.share_id).path, *self.below))
 
 
-def _found(nextcloud: "Nextcloud", name: _Name) -> "tuple[str, Remote]":
-    """Return path and description of what a name means."""
+@dataclass(frozen=True)
+class _Entry:
+    """A file or folder at Nextcloud: where it lies for its user, and its description."""
+
+    path: str
+    remote: "Remote"
+
+
+def _found(nextcloud: "Nextcloud", name: _Name) -> tuple[_Entry, ...]:
+    """Return what a name means, and then what belongs to it and lies beside it."""
     try:
         path = name.path(nextcloud)
         remote = nextcloud.files.stat(path)
@@ -154,27 +162,38 @@ def _found(nextcloud: "Nextcloud", name: _Name) -> "tuple[str, Remote]":
         raise NameRefused(f"there is no {name.whole}") from error
     if remote.name != PurePosixPath(path).name or remote.name in ("", ".", ".."):
         raise NameRefused(f"there is no {name.whole}")
-    return path, remote
+    beside = () if remote.is_folder else parts_beside(PurePosixPath(path))
+    parts = (_stat(nextcloud, part) for part in beside)
+    return _Entry(path, remote), *(part for part in parts if part is not None)
 
 
-def _cached(name: str, path: str, remote: "Remote", nextcloud: "Nextcloud") -> Path:
+def _stat(nextcloud: "Nextcloud", path: PurePosixPath) -> _Entry | None:
+    """Return a file that may be there; each is asked for, as folders can be very large."""
+    try:
+        remote = nextcloud.files.stat(str(path))
+    except NameRefused:
+        return None
+    return None if remote.is_folder or remote.name != path.name else _Entry(str(path), remote)
+
+
+def _cached(name: str, found: Sequence[_Entry], nextcloud: "Nextcloud") -> Path:
     """Return a copy of this version in the user's cache, where older ones make room for it."""
-    version = hashlib.sha256(f"{path} {remote.etag}".encode()).hexdigest()[:16]
+    etags = [f"{entry.path} {entry.remote.etag}" for entry in found]
+    version = hashlib.sha256("\n".join(etags).encode()).hexdigest()[:16]
     caches = Path.home() / _CACHE / hashlib.sha256(name.encode()).hexdigest()[:16]
-    cache = caches / version
-    # the parts of a shapefile change without it
-    is_kept = bool(remote.etag) and not _is_shapefile(remote)
+    cache, own_name = caches / version, found[0].remote.name
+    is_kept = all(entry.remote.etag for entry in found)
     if is_kept and cache.is_dir():
-        return cache / remote.name
-    with _room_for(remote.name), _alone_in(caches):
+        return cache / own_name
+    with _room_for(own_name), _alone_in(caches):
         if not (is_kept and cache.is_dir()):
             with written_beside(cache) as beside:
                 beside.mkdir()
                 with _opened(beside) as folder:
-                    _Fetching(nextcloud, folder, MOST_MIB << 20).fetch(path, remote)
+                    _Fetching(nextcloud, folder, MOST_MIB << 20).fetch(found)
             for older in set(caches.iterdir()) - {cache, caches / _LOCK}:
                 shutil.rmtree(older)
-    return cache / remote.name
+    return cache / own_name
 
 
 @contextmanager
@@ -194,11 +213,10 @@ class _Fetching:
         self._left = most
         self._entries_left = 1 + _MOST_ENTRIES  # the one that is asked for, and what is in it
 
-    def fetch(self, path: str, remote: "Remote") -> None:
-        with _room_for(remote.name):
-            self._fetch(path, remote, self._folder, DEPTH)
-            if _is_shapefile(remote):
-                self._fetch_parts(path)
+    def fetch(self, found: Sequence[_Entry]) -> None:
+        for entry in found:
+            with _room_for(entry.remote.name):
+                self._fetch(entry.path, entry.remote, self._folder, DEPTH)
 
     def _fetch(self, path: str, remote: "Remote", folder: int, depth: int) -> None:
         self._entries_left -= 1
@@ -221,18 +239,6 @@ class _Fetching:
         with _opened(remote.name, folder) as inner:
             for entry in self._files.inside(path, _MOST_ENTRIES):
                 self._fetch(f"{path}/{entry.name}", entry, inner, depth - 1)
-
-    def _fetch_parts(self, path: str) -> None:
-        shapefile = PurePosixPath(path)
-        wanted = {shapefile.with_suffix(ending).name.lower() for ending in SHAPEFILE_PARTS}
-        parent = str(shapefile.parent)
-        for entry in self._files.inside("" if parent == "." else parent, _MOST_ENTRIES):
-            if entry.name.lower() in wanted and not entry.is_folder:
-                self._fetch(str(shapefile.with_name(entry.name)), entry, self._folder, DEPTH)
-
-
-def _is_shapefile(remote: "Remote") -> bool:
-    return remote.name.lower().endswith(".shp") and not remote.is_folder
 
 
 @contextmanager

@@ -3,24 +3,26 @@
 On a plain folder tree a group gets a copy in team/GROUP/, and there is nothing else. With
 Nextcloud the file is shared there: home/maps/ice.tif is Geoportal/home/maps/ice.tif in its owner's
 Nextcloud. If an administrator shows the tree there, it is that very file, and else it is stored
-there first; recipients read it as received/ID/NAME.
+there first; recipients read it as received/ID/NAME. What belongs to a file beside it, as a mask or
+the names of a map's classes, is copied and stored with it; by Nextcloud the file alone is shared.
 """
 
 import os
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Protocol
 
 from landcover.errors import InputError, NameRefused, NotThere
-from landcover.storage.copies import check_depth, copy_into, visible
+from landcover.io.gdal_drivers import companions_of
+from landcover.storage.copies import check_depth, copy_if_free, copy_into, visible
 from landcover.storage.tree import DEPTH, home_path
 
 if TYPE_CHECKING:
-    from landcover.nextcloud import AskAccess, Files, Nextcloud, Sent
+    from landcover.storage.nextcloud import AskAccess, Files, Nextcloud, Sent
 
 FOLDER = "Geoportal"
 """The folder at Nextcloud below which a user's names are paths."""
@@ -69,7 +71,7 @@ class Audience:
 
 
 def links_are_offered() -> bool:
-    """Tell whether the administrator lets users share by a link."""
+    """Return whether the administrator lets users share by a link."""
     return os.environ.get(LINKS) != "off"
 
 
@@ -131,9 +133,9 @@ def share(
 
     Raises:
         InputError: the file is not there or not yours, or this cannot be done here.
-        NextcloudError: Nextcloud does not do it.
+        NextcloudError: Nextcloud refuses it.
     """
-    from landcover.nextcloud.access import token_service
+    from landcover.storage.nextcloud.access import token_service
 
     return share_from(OwnServer(), name, Audience.of(user, group, link, expires), token_service())
 
@@ -155,7 +157,7 @@ def share_from(tree: Tree, name: str, audience: Audience, access: "AskAccess | N
         raise NameRefused(f"{name} is not yours to share, needs home/...")
     if access is None:
         return _copied(tree, name, audience)
-    from landcover.nextcloud import Nextcloud
+    from landcover.storage.nextcloud import Nextcloud
 
     with Nextcloud(access) as nextcloud:
         sent = _shared(nextcloud, _stored(nextcloud.files, tree, name), audience)
@@ -176,9 +178,9 @@ def store(name: str) -> str:
 
     Raises:
         InputError: the file is not there or not yours, or there is no Nextcloud.
-        NextcloudError: Nextcloud does not do it.
+        NextcloudError: Nextcloud refuses it.
     """
-    from landcover.nextcloud.access import token_service
+    from landcover.storage.nextcloud.access import token_service
 
     return store_from(OwnServer(), name, token_service())
 
@@ -202,7 +204,7 @@ def store_from(tree: Tree, name: str, access: "AskAccess | None") -> str:
         raise NameRefused(f"{name} is not yours to store, needs home/...")
     if access is None:
         raise InputError("there is no Nextcloud to store in, this storage is a plain folder")
-    from landcover.nextcloud import Nextcloud
+    from landcover.storage.nextcloud import Nextcloud
 
     with Nextcloud(access) as nextcloud:
         return _stored(nextcloud.files, tree, name)
@@ -249,7 +251,16 @@ def _copied(tree: Tree, name: str, audience: Audience) -> Share:
         raise NameRefused(f"{audience.group} is no group")
     with _descriptor(tree.open, name) as source, _descriptor(tree.make_folder, team) as folder:
         copy = copy_into(folder, source, PurePosixPath(name).name)
+        copied = companions_of(PurePosixPath(copy))
+        for part, its_name in zip(companions_of(PurePosixPath(name)), copied, strict=True):
+            with suppress(NameRefused), _descriptor(tree.open, str(part)) as beside:
+                _copy_plain(folder, beside, its_name.name)
     return Share(name, audience, f"{team}/{copy}")
+
+
+def _copy_plain(folder: int, source: int, name: str) -> None:
+    if stat.S_ISREG(os.fstat(source).st_mode):
+        copy_if_free(folder, source, name)
 
 
 def _shared(nextcloud: "Nextcloud", path: str, audience: Audience) -> "Sent":
@@ -267,6 +278,9 @@ def _stored(files: "Files", tree: Tree, name: str) -> str:
     try:
         with _descriptor(tree.open, name) as source:
             _bring(files, source, path, DEPTH)
+        for part in companions_of(PurePosixPath(name)):
+            with suppress(NameRefused), _descriptor(tree.open, str(part)) as beside:
+                _bring(files, beside, f"{FOLDER}/{part}", DEPTH)
     except NotThere:
         if not files.exists(path):
             raise

@@ -5,7 +5,7 @@
     shared/          shared/...      read by all
 
 A name never reaches another user's folder: it is resolved to an open descriptor below one of the
-three roots (`landcover.beneath`), and that descriptor is what the library reads.
+three roots (`landcover.io.safe_open`), and that descriptor is what the library reads.
 """
 
 import errno
@@ -18,12 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
-from landcover.beneath import make_beneath, open_beneath
 from landcover.errors import NameRefused, NotThere
+from landcover.io.gdal_drivers import parts_beside
+from landcover.io.safe_open import make_beneath, open_beneath
 
 NAMES = "home/..., shared/..., team/GROUP/... or received/ID/NAME"
-SHAPEFILE_PARTS = (".dbf", ".shx", ".prj", ".cpg")
-"""What lies beside a shapefile and belongs to it."""
 
 DEPTH = 8
 """So many folders deep a walk goes."""
@@ -68,23 +67,23 @@ class Storage:
             NameRefused: the name is malformed, leaves the caller's folders, or names nothing.
         """
         base, parts = self._split(name)
-        with _in_words(name), _opened(base) as top:
-            return open_beneath(top, parts)
+        with _errors_about(name), _opened(base) as top:
+            return _need_folder(open_beneath(top, parts), name)
 
     @contextmanager
     def readable(self, name: str) -> Iterator[Path]:
-        """Lend a path under which the library finds the file or folder, name and ending kept.
+        """Yield a path under which the library finds the file or folder, name and ending kept.
 
         The path leads to the descriptor, not to the name: what the name means later, or what
-        else lies beside the file, is out of reach. The parts of a shapefile come along.
+        else lies beside the file, is out of reach. The parts of a shapefile come along, and what
+        belongs to a raster: its mask, and the .aux.xml of GDAL.
 
         Raises:
             NameRefused: as for `open`.
         """
         with ExitStack() as stack:
             path = _lend(PurePosixPath(name).name, self.open(name), stack)
-            if path.suffix.lower() == ".shp":
-                self._link_parts(name, path.parent, stack)
+            self._link_parts(name, path.parent, stack)
             yield path
 
     def make_folder(self, name: str) -> int:
@@ -99,7 +98,7 @@ class Storage:
         if base != self.root / "shared":
             # a user's first job may come before a server, a group's first file before its folder
             base.mkdir(parents=True, exist_ok=True)
-        with _in_words(name), _opened(base) as top:
+        with _errors_about(name), _opened(base) as top:
             return make_beneath(top, parts)
 
     def roots(self) -> tuple[Path, ...]:
@@ -108,7 +107,7 @@ class Storage:
         return (self.root / "users" / self.folder, *teams, self.root / "shared")
 
     def walk(self, depth: int = DEPTH) -> Generator[Entry, None, None]:
-        """Come by the caller's files and folders, those nearest to the roots first.
+        """Iterate over the caller's files and folders, those nearest to the roots first.
 
         No link is followed; hidden names and those that no page can show are left out. A tree may
         be large: whoever walks stops when there is enough.
@@ -140,7 +139,7 @@ class Storage:
 
     def _split(self, name: str) -> tuple[Path, tuple[str, ...]]:
         """Return the root that a name lies under, and its components below it."""
-        parts = tuple(name.split("/"))
+        parts = tuple(name.removesuffix("/").split("/"))
         if "://" in name or "\0" in name or any(part in ("", ".", "..") for part in parts):
             raise NameRefused(f"{name} is no storage name, needs {NAMES}")
         match parts:
@@ -157,14 +156,21 @@ class Storage:
         raise NameRefused(f"{name} is no storage name, needs {NAMES}")
 
     def _link_parts(self, name: str, home: Path, stack: ExitStack) -> None:
-        stem = PurePosixPath(name)
-        for ending in (*SHAPEFILE_PARTS, *(part.upper() for part in SHAPEFILE_PARTS)):
+        for part in parts_beside(PurePosixPath(name)):
             try:
-                descriptor = self.open(str(stem.with_suffix(ending)))
+                descriptor = self.open(str(part))
             except NameRefused:
                 continue  # only .dbf and .shx are obligatory, and the reader says so
-            link = home / stem.with_suffix(ending).name
+            link = home / part.name
             link.symlink_to(_descriptor_path(descriptor, stack))
+
+
+def _need_folder(descriptor: int, name: str) -> int:
+    """Return a descriptor, unless its name ends in a slash and it is no folder."""
+    if name.endswith("/") and not stat.S_ISDIR(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise NameRefused(f"{name} ends in a slash, leave it out: it is a file")
+    return descriptor
 
 
 def is_folder_name(group: str) -> bool:
@@ -190,21 +196,21 @@ def home_path(name: str) -> Path:
 
 @contextmanager
 def readable_at_home(name: str) -> Iterator[Path]:
-    """Lend a path to a file in a user's own server, as `Storage.readable` does elsewhere.
+    """Yield a path to a file in a user's own server, as `Storage.readable` does elsewhere.
 
     Raises:
         NameRefused: the name is malformed, leads out of its folder, or names nothing.
     """
     base, parts = _split_at_home(name)
     with ExitStack() as stack:
-        with _in_words(name), _opened(base) as top:
+        with _errors_about(name), _opened(base) as top:
             descriptor = open_beneath(top, parts)
         yield _lend(PurePosixPath(name).name, descriptor, stack)
 
 
 @contextmanager
 def folder_at_home(name: str, make: bool = False) -> Iterator[Path]:
-    """Lend a path to a folder in a user's own server; the path leads to its descriptor.
+    """Yield a path to a folder in a user's own server; the path leads to its descriptor.
 
     Args:
         name: storage name of the folder.
@@ -214,7 +220,7 @@ def folder_at_home(name: str, make: bool = False) -> Iterator[Path]:
         NameRefused: the name is malformed, leads out, or names nothing.
     """
     base, parts = _split_at_home(name)
-    with _in_words(name), _opened(base) as top:
+    with _errors_about(name), _opened(base) as top:
         descriptor = make_beneath(top, parts) if make else open_beneath(top, parts)
     with ExitStack() as stack:
         yield Path(_descriptor_path(descriptor, stack))
@@ -244,7 +250,7 @@ def _base_at_home(root: str) -> Path:
 
 def _split_at_home(name: str) -> tuple[Path, tuple[str, ...]]:
     """Return the folder that a name lies under in a user's own server, and what follows."""
-    root, *rest = name.split("/")
+    root, *rest = name.removesuffix("/").split("/")
     if root not in _AT_HOME or "\0" in name or any(part in ("", ".", "..") for part in rest):
         raise NameRefused(f"{name} is no storage name, needs {NAMES}")
     return _base_at_home(root), tuple(rest)
@@ -278,7 +284,7 @@ def _descriptor_path(descriptor: int, stack: ExitStack) -> str:
 
 
 @contextmanager
-def _in_words(name: str) -> Iterator[None]:
+def _errors_about(name: str) -> Iterator[None]:
     """Turn what the system says of a name into a sentence."""
     try:
         yield

@@ -5,14 +5,14 @@ before the call returns, and can be undone.
 """
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from landcover.errors import InputError
-from landcover.legend import Legend
-from landcover.rasters import open_raster
+from landcover.io.legend import Legend
+from landcover.io.raster import open_raster
 from landcover.storage import readable_at_home
 from sample_map.features import Change, Geometry, Sample, checked
 from sample_map.growing import Region, grow
@@ -50,29 +50,28 @@ class Drawing:
     @property
     def legend(self) -> Legend:
         """The classes to draw."""
-        assert self.store.legend is not None
-        return self.store.legend
+        return self.store.legend or Legend(())
 
     def draw(self, class_name: str, geometry: Geometry, image: str) -> Sample:
         """Add a sample.
 
         Raises:
-            InputError: the outline does not do, or there is no such class.
+            InputError: the outline is invalid, or there is no such class.
         """
         sample = Sample.new(self._known(class_name), geometry, self.author, image)
         self._do(Change(None, sample))
         return sample
 
-    def add(
-        self, class_name: str, geometries: Sequence[Geometry], author: str, image: str
-    ) -> None:
-        """Add samples of one class that were drawn elsewhere, in one step.
+    def add(self, samples: Iterable[Sample]) -> None:
+        """Add samples that were drawn elsewhere, in one step; they may have no class yet.
 
         Raises:
-            InputError: an outline does not do, or there is no such class.
+            InputError: there is no such class.
         """
-        self._known(class_name)
-        self._do(*(Change(None, Sample.new(class_name, g, author, image)) for g in geometries))
+        samples = tuple(samples)
+        for class_name in {sample.class_name for sample in samples} - {""}:
+            self._known(class_name)
+        self._do(*(Change(None, sample) for sample in samples))
 
     def grow(
         self, class_name: str, place: tuple[float, float], image: str, tolerance: float
@@ -109,7 +108,7 @@ class Drawing:
             The sample with that outline, and the conflict if there was one.
 
         Raises:
-            InputError: the outline does not do.
+            InputError: the outline is invalid.
         """
         outline = checked(geometry)
         with self._lock:

@@ -29,7 +29,7 @@ Feature = Mapping[str, Any]
 CRS = "EPSG:4326"
 COLUMNS = ("id", "class", "geometry", "author", "image", "drawn", "version")
 SHAPES = ("Point", "MultiPoint", "Polygon", "MultiPolygon")
-_OWN = ("id", "class", "author", "image", "drawn", "version", "editor", "rival")
+OWN = ("id", "class", "author", "image", "drawn", "version", "editor", "rival")
 _EQUAL_AREA = "EPSG:6933"
 
 
@@ -62,14 +62,22 @@ class Sample:
     more: Mapping[str, Any] | None = None
 
     @classmethod
-    def new(cls, class_name: str, geometry: Geometry, author: str, image: str) -> "Sample":
-        """Make a sample that was drawn just now.
+    def new(
+        cls,
+        class_name: str,
+        geometry: Geometry,
+        author: str,
+        image: str,
+        more: Mapping[str, Any] | None = None,
+    ) -> "Sample":
+        """Make a sample that was drawn just now, or was drawn elsewhere and brings `more`.
 
         Raises:
             InputError: the outline has no area, or crosses itself.
         """
         drawn = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        return cls(str(uuid4()), class_name, checked(geometry), author, image, drawn)
+        outline = checked(geometry)
+        return cls(str(uuid4()), class_name, outline, author, image, drawn, more=more or None)
 
     @classmethod
     def from_feature(cls, feature: Feature) -> "Sample":
@@ -95,7 +103,7 @@ class Sample:
             version=int(found.get("version") or 1),
             editor=_text(found.get("editor")),
             rival=_text(found.get("rival")),
-            more={k: v for k, v in found.items() if k not in _OWN} or None,
+            more={k: v for k, v in found.items() if k not in OWN} or None,
         )
         _ = sample.shape  # coordinates that do not fit say so here, not in the middle of drawing
         return sample
@@ -236,9 +244,12 @@ def sum_areas(samples: Iterable[Sample]) -> dict[str, float]:
 
 
 def to_frame(samples: Sequence[Sample]) -> geopandas.GeoDataFrame:
-    """Return the samples as a table with the columns COLUMNS."""
+    """Return the samples as a table: COLUMNS, then the columns that others brought."""
     rows = [_row(sample) for sample in samples]
     table = {name: [row[i] for row in rows] for i, name in enumerate(COLUMNS)}
+    brought = dict.fromkeys(name for sample in samples for name in sample.more or {})
+    for name in brought:
+        table[name] = [(sample.more or {}).get(name) for sample in samples]
     return geopandas.GeoDataFrame(table, geometry="geometry", crs=CRS)
 
 

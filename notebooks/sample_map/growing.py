@@ -118,7 +118,7 @@ def _outline(grown: np.ndarray, corner: Affine, crs: object) -> Geometry:
 
 
 def _is_cut(grown: np.ndarray, window: Window, dataset: DatasetReader) -> bool:
-    """Tell whether the region touches a border of the window that is none of the scene."""
+    """Return whether the region touches a border of the window that is none of the scene."""
     bottom, right = window.row_off + window.height, window.col_off + window.width
     return bool(
         (window.row_off > 0 and grown[0].any())

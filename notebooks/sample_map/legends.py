@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from landcover.errors import InputError
-from landcover.legend import Legend
-from landcover.rasters import LEGEND_TAG, open_raster
+from landcover.io.legend import LEGEND_TAG, Legend
+from landcover.io.raster import open_raster
 from landcover.storage import name_at_home, readable_at_home
 
 Source = Mapping[str, str] | Iterable[str] | str

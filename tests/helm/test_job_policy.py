@@ -8,10 +8,10 @@ from celpy.adapter import json_to_cel
 from celpy.celtypes import BoolType
 from kubernetes.utils.quantity import parse_quantity
 
-from landcover.operation import Resources
-from wps_processes.cluster.manifest import manifest_of
-from wps_processes.cluster.settings import ClusterSettings
-from wps_processes.jobs import Job
+from landcover.operation import Needs
+from wps_processes.jobs.ledger import Job
+from wps_processes.runners.kubernetes.manifest import manifest_of
+from wps_processes.runners.kubernetes.settings import ClusterSettings
 
 IMAGES = ("geoportal/wps:0.1.0", "geoportal/wps-cuda:0.1.0")
 
@@ -77,14 +77,14 @@ def policy_with(helm, **jobs):
 
 
 @pytest.fixture(scope="module")
-def policy(helm_of_module):
-    return policy_with(helm_of_module)
+def policy(helm):
+    return policy_with(helm)
 
 
 @pytest.fixture
 def job():
     """What the service itself makes."""
-    return made(Resources(cores=1, memory_mib=1024))
+    return made(Needs(cores=1, memory_mib=1024))
 
 
 def made(resources, placement=None):
@@ -120,6 +120,11 @@ def with_an_empty_folder(job, **changes):
     pod(job)["volumes"][1]["emptyDir"].update(changes)
 
 
+def with_another_volume(job, number=1, **source):
+    """Exchange one, since their number is bounded too."""
+    pod(job)["volumes"][number] = {"name": pod(job)["volumes"][number]["name"], **source}
+
+
 def metadata(job):
     return job["spec"]["template"]["metadata"]
 
@@ -140,18 +145,14 @@ def with_an_init_container(job, **changes):
 HOSTILE = {
     "a foreign image": lambda job: container(job).update(image="evil/wps:0.1.0"),
     "a foreign image before": lambda job: with_an_init_container(job, image="evil/x"),
-    "a secret as volume": lambda job: pod(job)["volumes"].append(
-        {"name": "s", "secret": {"secretName": "hub"}}
+    "a secret as volume": lambda job: with_another_volume(job, secret={"secretName": "hub"}),
+    "a secret among projected volumes": lambda job: with_another_volume(
+        job, projected={"sources": [{"secret": {"name": "hub"}}]}
     ),
-    "a secret among projected volumes": lambda job: pod(job)["volumes"].append(
-        {"name": "s", "projected": {"sources": [{"secret": {"name": "hub"}}]}}
+    "a settings file": lambda job: with_another_volume(
+        job, configMap={"name": "geoportal-settings"}
     ),
-    "a settings file": lambda job: pod(job)["volumes"].append(
-        {"name": "s", "configMap": {"name": "geoportal-settings"}}
-    ),
-    "a folder of the node": lambda job: pod(job)["volumes"].append(
-        {"name": "s", "hostPath": {"path": "/"}}
-    ),
+    "a folder of the node": lambda job: with_another_volume(job, hostPath={"path": "/"}),
     "another claim": lambda job: pod(job)["volumes"][0].update(
         persistentVolumeClaim={"claimName": "hub-db-dir"}
     ),
@@ -173,6 +174,21 @@ HOSTILE = {
     ),
     "another network, by an annotation": lambda job: metadata(job).update(
         annotations={"k8s.v1.cni.cncf.io/networks": "macvlan"}
+    ),
+    "a long annotation of its pod": lambda job: metadata(job).update(
+        annotations={"cluster-autoscaler.kubernetes.io/safe-to-evict": "x" * 100_000}
+    ),
+    "an annotation for another controller": lambda job: job["metadata"]["annotations"].update(
+        {"kueue.x-k8s.io/job-min-parallelism": "1"}
+    ),
+    "a long annotation": lambda job: job["metadata"]["annotations"].update(
+        {"geoportal/owner": "x" * 100_000}
+    ),
+    "a label for another controller": lambda job: job["metadata"].update(
+        labels={**labels(job), "kueue.x-k8s.io/queue-name": "mine"}
+    ),
+    "many labels": lambda job: job["metadata"].update(
+        labels=labels(job) | {f"geoportal/{number}": "x" for number in range(1_000)}
     ),
     "a path by expression": lambda job: container(job)["volumeMounts"][0].update(
         subPathExpr="$(A)"
@@ -245,6 +261,14 @@ HOSTILE = {
         {"hub.jupyter.org/network-access-hub": "true"}
     ),
     "no limit of cores": lambda job: limits(job).pop("cpu"),
+    "no cores, which is without limit": lambda job: limits(job).update(cpu="0"),
+    "no memory, which is without limit": lambda job: limits(job).update(memory="0"),
+    "no memory in another unit": lambda job: limits(job).update(memory="0Mi"),
+    "no GPU, on the nodes that have some": lambda job: with_gpus(job, "0", IMAGES[1]),
+    "nothing asked for": lambda job: container(job)["resources"].pop("requests"),
+    "less asked for than may be taken": lambda job: container(job)["resources"].update(
+        requests={"cpu": "1m", "memory": "1Mi"}
+    ),
     "more memory": lambda job: limits(job).update(memory="32769Mi"),
     "more memory in another unit": lambda job: limits(job).update(memory="10000Gi"),
     "more cores": lambda job: limits(job).update(cpu="8001m"),
@@ -275,6 +299,16 @@ HOSTILE = {
             }
         }
     ),
+    "spread as it likes": lambda job: pod(job).update(
+        topologySpreadConstraints=[
+            {
+                "maxSkew": 1,
+                "topologyKey": "kubernetes.io/hostname",
+                "whenUnsatisfiable": "DoNotSchedule",
+                "labelSelector": {"matchLabels": {"component": "singleuser-server"}},
+            }
+        ]
+    ),
     "a scheduler of its own": lambda job: pod(job).update(schedulerName="mine"),
     "names of its own": lambda job: pod(job).update(
         dnsPolicy="None", dnsConfig={"nameservers": ["10.0.0.66"]}
@@ -284,8 +318,12 @@ HOSTILE = {
     "a folder in memory": lambda job: with_an_empty_folder(job, medium="Memory"),
     "a folder without an end": lambda job: pod(job)["volumes"][1]["emptyDir"].clear(),
     "a large folder": lambda job: with_an_empty_folder(job, sizeLimit="1Ti"),
-    "many folders": lambda job: pod(job)["volumes"].append(
-        {"name": "more", "emptyDir": {"sizeLimit": "256Mi"}}
+    "many folders": lambda job: with_another_volume(job, 0, emptyDir={"sizeLimit": "256Mi"}),
+    "the storage many times": lambda job: pod(job)["volumes"].append(
+        {**pod(job)["volumes"][0], "name": "more"}
+    ),
+    "a folder of size 0, which is without an end": lambda job: with_an_empty_folder(
+        job, sizeLimit="0"
     ),
     "many containers": lambda job: pod(job)["containers"].append(
         {**container(job), "name": "more"}
@@ -301,6 +339,9 @@ HOSTILE = {
     "another controller": lambda job: job["spec"].update(managedBy="example.org/mine"),
     "again and again": lambda job: pod(job).update(restartPolicy="OnFailure"),
     "many ends": lambda job: job["spec"].update(completions=100),
+    "held back, for as long as it likes": lambda job: job["spec"].update(suspend=True),
+    "a pod without an end": lambda job: pod(job).pop("activeDeadlineSeconds"),
+    "a pod with a late end": lambda job: pod(job).update(activeDeadlineSeconds=10**9),
     "kept for ever": lambda job: job["spec"].pop("ttlSecondsAfterFinished"),
     "kept for long": lambda job: job["spec"].update(ttlSecondsAfterFinished=10**9),
     "never deleted": lambda job: job["metadata"].update(finalizers=["example.org/never"]),
@@ -340,6 +381,15 @@ HOSTILE = {
         sysctls=[{"name": "kernel.msgmax", "value": "65536"}]
     ),
     "a group for its files": lambda job: pod(job)["securityContext"].update(fsGroup=0),
+    "all files given to its group, at every start": lambda job: pod(job)["securityContext"].update(
+        fsGroupChangePolicy="Always"
+    ),
+    "all files given to its group by default": lambda job: pod(job)["securityContext"].pop(
+        "fsGroupChangePolicy"
+    ),
+    "all files labelled, at every start": lambda job: pod(job)["securityContext"].update(
+        seLinuxChangePolicy="Recursive"
+    ),
     "names for addresses": lambda job: pod(job).update(
         hostAliases=[{"ip": "10.0.0.66", "hostnames": ["hub"]}]
     ),
@@ -365,15 +415,15 @@ def test_an_honest_job_passes(policy, job):
 
 
 def test_a_job_for_a_gpu_passes(policy):
-    assert policy.refusals(made(Resources(cores=1, memory_mib=1024, gpus=1))) == []
+    assert policy.refusals(made(Needs(cores=1, memory_mib=1024, gpus=1))) == []
 
 
 def test_a_job_that_gets_the_most_passes(helm):
     policy = policy_with(helm, mostCores=3, mostMemoryMib=4096, mostGpus=2)
-    assert policy.refusals(made(Resources(cores=3, memory_mib=4096, gpus=2))) == []
-    assert policy.refusals(made(Resources(cores=3, memory_mib=4097)))
-    assert policy.refusals(made(Resources(cores=4, memory_mib=4096)))
-    assert policy.refusals(made(Resources(cores=3, memory_mib=4096, gpus=3)))
+    assert policy.refusals(made(Needs(cores=3, memory_mib=4096, gpus=2))) == []
+    assert policy.refusals(made(Needs(cores=3, memory_mib=4097)))
+    assert policy.refusals(made(Needs(cores=4, memory_mib=4096)))
+    assert policy.refusals(made(Needs(cores=3, memory_mib=4096, gpus=3)))
 
 
 def test_a_job_passes_to_the_nodes_of_its_placement_alone(helm):
@@ -382,7 +432,7 @@ def test_a_job_passes_to_the_nodes_of_its_placement_alone(helm):
         "cuda": {"nodeSelector": {"pool": "gpu"}, "tolerations": [{"key": "gpu"}]},
     }
     policy = policy_with(helm, placement=placement)
-    needs = {"cpu": Resources(1, 512), "cuda": Resources(1, 512, gpus=1)}
+    needs = {"cpu": Needs(1, 512), "cuda": Needs(1, 512, gpus=1)}
     for resources in needs.values():
         assert policy.refusals(made(resources, placement)) == []
     swapped = {"cpu": placement["cuda"], "cuda": placement["cpu"]}
@@ -395,22 +445,28 @@ def test_a_job_passes_to_the_nodes_of_its_placement_alone(helm):
 
 def test_without_an_image_for_gpus_there_are_none(helm):
     policy = policy_with(helm, cudaImage="")
-    assert policy.refusals(made(Resources(cores=1, memory_mib=512))) == []
-    assert policy.refusals(made(Resources(cores=1, memory_mib=512, gpus=1)))
+    assert policy.refusals(made(Needs(cores=1, memory_mib=512))) == []
+    assert policy.refusals(made(Needs(cores=1, memory_mib=512, gpus=1)))
 
 
-@pytest.mark.parametrize("change", HOSTILE.values(), ids=HOSTILE)
-def test_what_the_service_has_no_use_for_is_refused(policy, job, change):
-    change(job)
-    assert policy.refusals(job)
-
-
-def test_each_rule_is_needed(policy):
-    broken = set()
-    for change in HOSTILE.values():
-        one = made(Resources(cores=1, memory_mib=1024))
+@pytest.fixture(scope="module")
+def refused(policy):
+    """What each hostile job breaks."""
+    broken = {}
+    for name, change in HOSTILE.items():
+        one = made(Needs(cores=1, memory_mib=1024))
         change(one)
-        broken.update(policy.refusals(one))
+        broken[name] = policy.refusals(one)
+    return broken
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_what_the_service_has_no_use_for_is_refused(refused, name):
+    assert refused[name]
+
+
+def test_each_rule_is_needed(policy, refused):
+    broken = {message for messages in refused.values() for message in messages}
     assert broken == set(policy.messages) - {"only jobs may be created"}
 
 

@@ -5,17 +5,19 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from functools import cache
 
 import kubernetes_validate
 import pytest
 import yaml
 
 from helm.values_schema import schema
-from hub.profiles import Profile
-from hub.quotas import quota_variables
-from hub.settings import Settings
+from hub.kubernetes.profiles import Profile
+from hub.services.quotas import quota_variables
+from hub.settings import Settings as HubSettings
 from tests.helm.conftest import CHART, NEEDED, TRIAL
-from wps_processes.cluster.settings import ClusterSettings
+from wps_processes.runners.kubernetes.settings import ClusterSettings
+from wps_processes.settings import Settings
 
 PAGE = CHART.parent / "README.md"
 TRIAL_HUB = {"jupyterhub": {"custom": {"geoportal": {"authenticator": TRIAL}}}}
@@ -56,12 +58,16 @@ def test_helm_finds_nothing_to_object_to(helm, values):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@cache
+def check_fields(manifest, version):
+    kubernetes_validate.validate(json.loads(manifest), version, strict=True)
+
+
 @pytest.mark.parametrize("version", ["1.32", "1.37"])
 @pytest.mark.parametrize("values", CHOICES.values(), ids=CHOICES)
 def test_kubernetes_knows_every_field(helm, values, version):
-    for manifest in yaml.safe_load_all(helm.rendered(*values)):
-        if manifest:
-            kubernetes_validate.validate(manifest, version, strict=True)
+    for manifest in helm.documents(*values):
+        check_fields(json.dumps(manifest), version)  # most are the same whatever is chosen
 
 
 @pytest.mark.parametrize("values", CHOICES.values(), ids=CHOICES)
@@ -87,7 +93,7 @@ def test_schema_is_the_one_that_the_settings_give():
 
 def test_schema_of_the_settings_is_that_of_the_hub():
     made = schema()
-    hub = Settings.model_json_schema()
+    hub = HubSettings.model_json_schema()
     assert made["$defs"]["Settings"]["properties"] == hub["properties"]
     for name in ("url", "callback_url"):  # empty ones are refused in a sentence
         address = hub["$defs"]["Nextcloud"]["properties"][name]
@@ -98,7 +104,7 @@ def test_schema_of_the_settings_is_that_of_the_hub():
 
 def test_a_trial_needs_nothing_but_its_kind(helm):
     written = of_kind(helm.manifests(TRIAL_HUB), "ConfigMap")["data"]["settings.yaml"]
-    settings = Settings.model_validate(yaml.safe_load(written))
+    settings = HubSettings.model_validate(yaml.safe_load(written))
     assert settings.authenticator.kind == "shared-password"
 
 
@@ -141,6 +147,15 @@ def test_a_misspelt_value_is_named_by_its_place(helm, values, place):
             "a toleration without a key",
         ),
         ({"jupyterhub": {"hub": {"baseUrl": "/geo/"}}}, "jupyterhub.hub.baseUrl is /geo/"),
+        (
+            {"jobs": {"quota": {"cores": 4}}},
+            "jobs.mostCores is 8, and jobs.quota.cores is 4 for all jobs together",
+        ),
+        (
+            {"jobs": {"quota": {"memoryMib": 1024}}},
+            "jobs.mostMemoryMib is 32768, and jobs.quota.memoryMib is 1024",
+        ),
+        ({"networkPolicy": {"dns": []}}, "networkPolicy.dns is empty"),
         (cloud(url=""), "jupyterhub.custom.geoportal.authenticator.url is not set"),
         (cloud(callback_url=""), "authenticator.callback_url is not set"),
         (
@@ -169,13 +184,13 @@ def test_the_page_s_own_site_is_one(helm):
     (container,) = of_kind(manifests, "Deployment")["spec"]["template"]["spec"]["containers"]
     assert container["image"] == f"{site['wps']['image']}:0.1.0"
     written = of_kind(manifests, "ConfigMap")["data"]["settings.yaml"]
-    settings = Settings.model_validate(yaml.safe_load(written))
+    settings = HubSettings.model_validate(yaml.safe_load(written))
     assert settings.wps.public_url
     assert settings.authenticator.admin_groups
 
 
 def test_the_page_s_own_authority_keeps_what_the_chart_mounts(helm):
-    _site, authority, _of_nextcloud_s_chart = shown("Install")
+    _site, authority, *_ = shown("Install")
     (pod,) = pods(helm.manifests(authority))
     (mount,) = authority["wps"]["extraVolumeMounts"]
     assert mount in pod["containers"][0]["volumeMounts"]
@@ -220,7 +235,7 @@ def test_an_image_without_a_tag_is_of_this_version(helm, named, image):
     told = variables_of(manifests)
     assert (told["GEOPORTAL_JOB_IMAGE"], told["GEOPORTAL_JOB_IMAGE_CUDA"]) == (image, image)
     written = of_kind(manifests, "ConfigMap")["data"]["settings.yaml"]
-    (offered,) = Settings.model_validate(yaml.safe_load(written)).profiles
+    (offered,) = HubSettings.model_validate(yaml.safe_load(written)).profiles
     assert offered.image == image
 
 
@@ -305,7 +320,7 @@ def variables_of(manifests):
     return {v["name"]: v.get("value") for v in container["env"]}
 
 
-def test_the_service_reads_the_chart_s_word_on_jobs(helm):
+def test_the_service_reads_the_chart_s_word_on_jobs(helm, tmp_path):
     jobs = {"cudaImage": "geoportal/wps-cuda:0.1.0", "mostCores": 3, "mostMemoryMib": 4096}
     given = variables_of(helm.manifests({"jobs": jobs}))
     read = ClusterSettings.from_environment(given)
@@ -313,6 +328,12 @@ def test_the_service_reads_the_chart_s_word_on_jobs(helm):
     assert read.claim == "geoportal-storage"
     assert read.namespace == "geo"
     assert read.placement["cuda"].tolerations
+    here = {name: value for name, value in given.items() if value is not None}
+    service = Settings.from_environment(here | {"GEOPORTAL_STATE": str(tmp_path)})
+    assert (service.jobs_run_in, service.cluster) == ("kubernetes", read)
+    assert not {n for n in given if n.startswith("GEOPORTAL_")} - {
+        *Settings.variables(), *ClusterSettings.variables(),
+    }  # fmt: skip
     told = {name for name in given if name.startswith("GEOPORTAL_JOB_")}
     assert told == {f"GEOPORTAL_JOB_{name.upper()}" for name in ClusterSettings.model_fields}
 
@@ -335,7 +356,33 @@ def test_a_job_speaks_to_the_service_alone(helm):
         "ports": [{"port": "http"}],
     }
     assert {p["port"] for p in to_dns["ports"]} == {53}
-    assert len(to_dns["to"]) == 5  # the cluster's own, nobody's outside
+    (resolver,) = to_dns["to"]  # the cluster's own, and nobody else who listens there
+    assert resolver["namespaceSelector"]["matchLabels"] == {
+        "kubernetes.io/metadata.name": "kube-system"
+    }
+    assert resolver["podSelector"]["matchLabels"] == {"k8s-app": "kube-dns"}
+
+
+def test_the_page_s_own_resolvers_are_the_only_ones(helm):
+    *_, resolvers = shown("Install")
+    manifests = helm.manifests(resolvers)
+    for name in ("geoportal-jobs", "geoportal-wps"):
+        rules = of_kind(manifests, "NetworkPolicy", name)["spec"]["egress"]
+        (asked,) = (rule for rule in rules if {"port": 53, "protocol": "UDP"} in rule["ports"])
+        assert asked["to"] == resolvers["networkPolicy"]["dns"]
+
+
+def test_all_jobs_together_get_no_more_than_the_site_says(helm):
+    values = {"jobs": {"quota": {"jobs": 300, "cores": 40, "memoryMib": 100_000}}}
+    hub = {"jupyterhub": {"custom": {"geoportal": {"wps": {"jobs_at_once": 5}}}}}
+    manifests = helm.manifests(values, hub, DATABASE)  # three services, each with its five
+    running = of_kind(manifests, "ResourceQuota", "geoportal-jobs-running")["spec"]
+    assert running["scopes"] == ["Terminating"]  # pods with a deadline: jobs' alone
+    assert running["hard"] == {
+        "pods": "30", "requests.cpu": "40", "requests.memory": "100000Mi",
+    }  # fmt: skip
+    kept = of_kind(manifests, "ResourceQuota", "geoportal-jobs")["spec"]
+    assert kept == {"hard": {"count/jobs.batch": "300"}}
 
 
 def test_the_service_hears_the_proxy_the_hub_and_jobs_alone(helm):
@@ -354,8 +401,13 @@ def test_the_service_tells_whether_it_lives_and_may_be_moved(helm):
     manifests = helm.manifests()
     (pod,) = pods(manifests)
     (container,) = pod["containers"]
-    for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
-        assert container[probe]["httpGet"] == {"path": "/services/wps/health", "port": "http"}
+    paths = {
+        "startupProbe": "health/live",
+        "livenessProbe": "health/live",
+        "readinessProbe": "health",
+    }
+    for probe, path in paths.items():
+        assert container[probe]["httpGet"] == {"path": f"/services/wps/{path}", "port": "http"}
     assert pod["serviceAccountName"] == "geoportal-wps"
     deployment = of_kind(manifests, "Deployment")["spec"]["template"]["metadata"]["labels"]
     assert deployment["hub.jupyter.org/network-access-hub"] == "true"

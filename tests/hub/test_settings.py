@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from traitlets.config import Config
 
-from hub.errors import SettingsError
 from hub.settings import Settings, load
+from portal.errors import SettingsError
 
 LOCAL = {"authenticator": {"kind": "shared-password"}, "spawner": {"kind": "local"}}
 PROFILE = "{slug: cpu, title: CPU, image: geo:1, cores: 2, memory: 8G"

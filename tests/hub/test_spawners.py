@@ -15,8 +15,8 @@ from kubespawner import clients
 from kubespawner.slugs import safe_slug
 from traitlets.config import Config
 
-from hub.embedded import EmbeddedSpawner, prepare_home
-from hub.pods import PodSpawner
+from hub.kubernetes.spawner import PodSpawner
+from hub.local.embedded import EmbeddedSpawner, prepare_home
 from hub.settings import Settings
 
 CPU = {"slug": "cpu", "title": "CPU", "image": "geo:1", "cores": 2, "memory": "8G"}
@@ -126,7 +126,7 @@ def test_local_server_finds_a_folder_of_each_of_its_users_groups(tmp_path, monke
     monkeypatch.setattr(LocalProcessSpawner, "start", started)
     spawner = EmbeddedSpawner(storage=str(tmp_path / "storage"), scratch=str(tmp_path / "scratch"))
     groups = [SimpleNamespace(name=name) for name in ("forest", "..", "a/b", "x" * 256)]
-    spawner.user = SimpleNamespace(name="eve", groups=groups)
+    spawner.user = SimpleNamespace(name="eve", groups=groups, admin=False)
     assert asyncio.run(spawner.start())
     assert [path.name for path in (tmp_path / "storage" / "team").iterdir()] == ["forest"]
     assert (spawner.home / "team" / "forest").is_dir()
@@ -177,6 +177,15 @@ def test_hub_waits_longer_than_the_spawner_which_gives_up_in_words(configured):
     c = configured(CLUSTER | {"spawner": CLUSTER["spawner"] | {"start_seconds": 100}})
     assert c.PodSpawner.patience == 100
     assert c.KubeSpawner.start_timeout > 100
+
+
+def test_hub_gives_a_new_proxy_its_routes_within_seconds(configured):
+    c = configured(CLUSTER)
+    assert c.JupyterHub.last_activity_interval == 10  # z2jh sets 60 before
+
+
+def test_pod_has_no_deadline_by_which_the_quota_of_jobs_would_count_it(pod):
+    assert "activeDeadlineSeconds" not in pod("cpu")["spec"]
 
 
 def test_pod_runs_where_the_profile_says(pod):

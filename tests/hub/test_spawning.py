@@ -1,11 +1,17 @@
 """Servers in a cluster, end to end: who may start what, what runs, and why something does not."""
 
+import base64
+import json
+
 import pytest
+import requests
 from playwright.sync_api import expect
 
+from hub.local.processes import marked
 from tests.browser import ARTIFACTS, chromium, give_password, new_page
-from tests.hub.hub_in_cluster import CLAIM, LIGHT, SECONDS, hub_in_cluster
-from tests.pretended_cluster import Image, denied, not_found
+from tests.hub.kubernetes.hub_in_cluster import CLAIM, LIGHT, SECONDS, hub_in_cluster
+from tests.stand_ins.kubernetes import Image, denied, not_found
+from tests.stand_ins.kubernetes.node import MARK
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
@@ -72,6 +78,36 @@ def test_real_server_answers_through_the_proxy(hub, anna):
     assert written.stat().st_mode & 0o007 == 0
     (container,) = hub.cluster.pod("jupyter-anna")["spec"]["containers"]
     assert container["resources"]["limits"]["cpu"] == 2
+
+
+def test_token_of_a_server_is_not_in_its_pod_but_in_a_secret_that_goes_with_it(hub):
+    hub.ask("tom", profile="light").raise_for_status()
+    hub.ready("tom")
+    pod = hub.cluster.pod("jupyter-tom")
+    (container,) = pod["spec"]["containers"]
+    given = {variable["name"]: variable for variable in container["env"]}
+    (secret,) = (
+        thing
+        for thing in hub.cluster.find("secrets")
+        for owner in thing["metadata"].get("ownerReferences") or ()
+        if owner["uid"] == pod["metadata"]["uid"]
+    )
+    token = base64.b64decode(secret["data"]["token"]).decode()
+    reference = {"secretKeyRef": {"name": secret["metadata"]["name"], "key": "token"}}
+    assert given["JUPYTERHUB_API_TOKEN"] == {
+        "name": "JUPYTERHUB_API_TOKEN", "valueFrom": reference,
+    }  # fmt: skip
+    assert token not in json.dumps(pod)
+    assert token not in hub.log
+    # it is the one that the server has
+    (process,) = marked({MARK: pod["metadata"]["uid"]})
+    assert process.environ()["JUPYTERHUB_API_TOKEN"] == token
+    who = requests.get(
+        f"{hub.url}/hub/api/user", headers={"Authorization": f"token {token}"}, timeout=SECONDS
+    )
+    assert who.json()["name"] == "tom"
+    hub.api("tom", "DELETE", "users/tom/server").raise_for_status()
+    hub.cluster.wait_until_gone("secrets", secret["metadata"]["uid"])
 
 
 def test_first_gets_the_gpu_and_the_second_is_told_since_when_it_waits(hub):

@@ -20,13 +20,15 @@ FROM_THE_BASE_IMAGE = {"pip", "setuptools", "wheel"}
 
 RUN_A_FOREST = """
 import numpy as np
-from landcover.classifiers import random_forest
-from landcover.classifiers.compiled import library
+from landcover.models.methods import random_forest
+from landcover.models.forest.kernel_c import library
+from landcover.models.training_set import TrainingSet
 from sklearn.datasets import make_blobs
 
 assert library() is not None, "the C kernel is missing"
 pixels, codes = make_blobs(300, 4, centers=3, random_state=1)
-forest = random_forest.fit(pixels.astype("f4"), (codes + 1).astype("u1"), seed=1)
+samples = TrainingSet.of_pixels(pixels.astype("f4"), (codes + 1).astype("u1"))
+forest = random_forest.fit(samples, random_forest.Options(), seed=1)
 found, _ = forest.classify(pixels.T.reshape(4, 15, 20), np.ones((15, 20), bool))
 print((found.ravel() == codes + 1).mean())
 """
@@ -103,9 +105,6 @@ class Base:
 
     def test_forest_is_trained_and_run_by_the_c_kernel(self, box):
         assert float(box.python(RUN_A_FOREST)) > 0.95
-
-    def test_openmp_is_there_for_numba(self, box):
-        assert box.python("import numba.np.ufunc.omppool") == ""
 
 
 class TestHub(Base):

@@ -14,7 +14,8 @@ from tests.images.recipe import DOCKERFILE, IMAGES, PINS, ROOT, instructions, no
 TEXT = DOCKERFILE.read_text(encoding="utf-8")
 STAGES = stages(TEXT)
 README = (IMAGES / "README.md").read_text(encoding="utf-8")
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+CONFIGURATION = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+PROJECT = CONFIGURATION["project"]
 ROLES = set(re.findall(r"source=/requirements/([\w-]+)\.txt", TEXT))
 FINAL = ("hub", "wps", "notebook")
 FAMILY = [
@@ -143,6 +144,12 @@ def test_context_holds_what_the_recipe_copies_and_no_more():
     needed = {source.split("/")[0] for source in [*copied, *mounted]}
     assert needed == {line.split("/")[0] for line in let_in}
     assert let_in & {"images", "."} == set()
+
+
+def test_the_wheel_is_built_from_all_its_packages():
+    packages = CONFIGURATION["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+    copied = {rest.split()[0] for rest in STAGES["wheel"].said("COPY")}
+    assert {package.split("/")[0] for package in packages} <= copied
 
 
 @pytest.mark.parametrize("family", FAMILY, ids=lambda family: family.__name__)

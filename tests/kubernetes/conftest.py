@@ -20,7 +20,7 @@ import requests
 import yaml
 
 from benchmarks.served import until
-from hub.client import fresh_token, local_session, sign_in
+from hub.local.client import fresh_token, local_session, sign_in
 
 ROOT = Path(__file__).parents[2]
 NAMESPACE = "geoportal"

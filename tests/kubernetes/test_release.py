@@ -18,7 +18,7 @@ import yaml
 from websocket import create_connection
 
 from benchmarks.served import until
-from landcover.operation import Resources
+from landcover.operation import Needs
 from tests import scenes
 from tests.helm.test_job_policy import HOSTILE, made
 from tests.kubernetes.conftest import MINUTES, NAMESPACE, blocks
@@ -324,7 +324,7 @@ def test_the_service_may_create_the_jobs_that_it_makes_and_no_others(kubectl):
         )  # fmt: skip
 
     def job(number, change=lambda job: None):
-        job = made(Resources(cores=1, memory_mib=512))
+        job = made(Needs(cores=1, memory_mib=512))
         job["metadata"] |= {"name": f"job-{number}", "namespace": NAMESPACE}
         change(job)
         return job
@@ -348,6 +348,30 @@ def test_a_user_s_server_outlives_the_hub(release, desk, kernel, kubectl):
     kubectl("rollout", "status", "deployment/hub", f"--timeout={5 * 60}s")
     assert pod_of(kubectl, "bob-smith")["metadata"]["uid"] == before
     assert desk.compute(kernel, "print(kept)") == "42\n"
+
+
+def test_a_lost_proxy_leads_to_users_servers_again_within_seconds(release, desk, kernel, kubectl):
+    kubectl(
+        "delete", "pod", "--selector", "component=proxy", "--force", "--grace-period=0",
+        "--wait=false",
+    )  # fmt: skip
+    kubectl("rollout", "status", "deployment/proxy", f"--timeout={5 * 60}s")
+    release.open()
+    status = f"{desk.lab}api/status"
+    until(lambda: desk.session.get(status, timeout=MINUTES, allow_redirects=False).ok, 30.0)
+    assert desk.compute(kernel, "print(kept)") == "42\n"
+
+
+def test_what_the_service_may_read_holds_no_token_of_a_user(desk, kubectl):
+    account = f"system:serviceaccount:{NAMESPACE}:geoportal-wps"
+    pods = kubectl("get", "pods", "--output", "json", "--as", account)
+    token = desk.compute(
+        desk.start_kernel(), "import os; print(os.environ['JUPYTERHUB_API_TOKEN'])"
+    )
+    assert token.strip()
+    assert token.strip() not in pods
+    refused = kubectl("get", "secrets", "--as", account, check=False)
+    assert "forbidden" in refused.stderr
 
 
 def test_upgrade_and_rollback_keep_servers_and_files(release, desk, kernel, kubectl, drawn):

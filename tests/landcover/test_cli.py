@@ -35,6 +35,7 @@ def test_one_json_object_on_standard_output_progress_on_the_other(inputs, tmp_pa
         "samples": str(tmp_path / "samples"),
         "counts": str(tmp_path / "counts.csv"),
         "total": 9,
+        "remarks": [],
     }
     assert "reading samples" in done.stderr
     assert (tmp_path / "samples/a/samples.mask.npy").exists()
@@ -61,7 +62,6 @@ def test_bad_input_is_one_sentence_and_exit_2(inputs, tmp_path):
 )
 def test_exit_2_for_whatever_the_user_gave(arguments, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("landcover.cli.restrict_process", lambda: None)
     assert main(arguments) == 2
     assert capsys.readouterr().err.count("\n") == 1
 
@@ -73,8 +73,8 @@ def test_a_misspelt_option_exits_with_2_and_one_line(tmp_path):
 
 def test_a_job_process_knows_no_driver_that_refers_elsewhere():
     code = (
-        "from landcover.drivers import restrict_process; restrict_process();"
-        "import sys, landcover.vectors, pyogrio, rasterio;"
+        "from landcover.io.gdal_drivers import restrict_process; restrict_process();"
+        "import sys, landcover.io.vector, pyogrio, rasterio;"
         "assert 'pandas' not in sys.modules; import pandas;"
         "env = rasterio.Env(); env.__enter__();"
         "print(sorted(pyogrio.list_drivers())); "
@@ -89,7 +89,7 @@ def test_a_job_process_knows_no_driver_that_refers_elsewhere():
 def test_importing_the_library_is_light():
     code = (
         "import sys, landcover;"
-        "print([m for m in ('torch', 'sklearn', 'numba', 'rasterio', 'onnx') if m in sys.modules])"
+        "print([m for m in ('torch', 'sklearn', 'rasterio', 'onnx') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

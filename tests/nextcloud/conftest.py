@@ -14,16 +14,17 @@ import pytest
 import requests
 import yaml
 
-from hub import launcher, processes, tokens
-from hub.client import local_session
-from hub.machine import Machine
+from hub.auth import tokens
+from hub.local import launcher, processes
+from hub.local.client import local_session
+from hub.local.machine import Machine
 from tests.conftest import STOP_SECONDS, clean_environment
-from tests.nextcloud.cloud import ADMINISTRATORS, MEMBERS, REAL, Cloud, cloud_for_tests
-from tests.nextcloud.person import sign_in
-from tests.nextcloud.servers import Server, server_of, stood_in
+from tests.stand_ins.nextcloud.cloud import ADMINISTRATORS, MEMBERS, REAL, Cloud, cloud_for_tests
+from tests.stand_ins.nextcloud.person import sign_in
+from tests.stand_ins.nextcloud.servers import Server, server_of, stood_in
 
 PATIENCE_SECONDS = 60
-_CONFIG = Path(launcher.__file__).with_name("jupyterhub_config.py")
+_CONFIG = Path(launcher.__file__).parents[1] / "jupyterhub_config.py"
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ import pytest
 from werkzeug.wrappers import Response
 
 from landcover.errors import NextcloudError, NotSignedIn, Stalled
-from landcover.nextcloud.access import TOKEN_URL, Access, token_service
-from tests.nextcloud.servers import token_service_of
+from landcover.storage.nextcloud.access import TOKEN_URL, Access, token_service
+from tests.stand_ins.nextcloud.servers import token_service_of
 
 SAID = {"access_token": "t0k3n", "uid": "Eve Smith@Lab.org", "url": "https://cloud.example/",
         "expires_at": "2027-01-01T00:00:00Z"}  # fmt: skip

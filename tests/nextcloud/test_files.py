@@ -17,9 +17,9 @@ from landcover.errors import (
     Stopped,
     Throttled,
 )
-from landcover.nextcloud import Access, Nextcloud, Patience, files
 from landcover.progress import progress_to
-from tests.nextcloud.servers import IMPATIENT, PAUSELESS
+from landcover.storage.nextcloud import Access, Nextcloud, Timeouts, files
+from tests.stand_ins.nextcloud.servers import IMPATIENT, PAUSELESS
 
 MIB = 1 << 20
 MOST = 1 << 40
@@ -259,7 +259,7 @@ def test_maintenance_is_said_everywhere(annas, dav, local):
 def test_a_pause_that_is_asked_for_is_made_if_it_is_short(dav, local):
     paused = []
     dav.stand_in.answer("PUT", 429, times=2, Retry_After="20")
-    with dav.of("anna", Patience(pause=paused.append)) as annas:
+    with dav.of("anna", Timeouts(pause=paused.append)) as annas:
         annas.files.upload(local(b"a map"), "map.tif")
         assert paused == [20, 20]
         assert (dav.stand_in.files("anna") / "map.tif").read_bytes() == b"a map"
@@ -283,14 +283,14 @@ def test_a_token_that_is_replaced_meanwhile_is_asked_for_again(dav, local):
     tokens = [dav.stand_in.token("anna"), "expired", dav.stand_in.token("anna")]
     left = iter(tokens)
     last = tokens[-1]
-    with Nextcloud(lambda: Access(dav.url, "anna", next(left, last)), Patience()) as annas:
+    with Nextcloud(lambda: Access(dav.url, "anna", next(left, last)), Timeouts()) as annas:
         annas.files.stat("")
     statuses = [seen.headers["Authorization"] for seen in dav.stand_in.seen]
     assert statuses == [f"Bearer {token}" for token in tokens[1:]]
 
 
 def test_an_expired_token_is_said_and_not_tried_twice(dav):
-    with Nextcloud(lambda: Access(dav.url, "anna", "expired"), Patience()) as annas:
+    with Nextcloud(lambda: Access(dav.url, "anna", "expired"), Timeouts()) as annas:
         for ask in (annas.shares.received, lambda: annas.files.stat("a")):
             dav.stand_in.seen.clear()
             with pytest.raises(NotSignedIn, match="sign out of the geoportal and in again"):
@@ -323,7 +323,7 @@ def test_an_answer_that_creeps_is_left(dav, target):
 
 
 def test_an_answer_that_is_no_file_has_to_be_there_in_time(dav):
-    with dav.of("anna", Patience(answer=0.1, rate=0)) as annas:
+    with dav.of("anna", Timeouts(answer=0.1, rate=0)) as annas:
         for method, ask in (
             ("PROPFIND", lambda: annas.files.stat("")),
             ("GET", annas.shares.received),
@@ -341,7 +341,7 @@ def test_a_listener_is_heard_while_a_file_creeps(dav, target):
         raise Stopped(sentence)
 
     with (
-        dav.of("anna", Patience(rate=0)) as annas,
+        dav.of("anna", Timeouts(rate=0)) as annas,
         progress_to(stop),
         pytest.raises(Stopped, match=r"fetching map\.tif, \d %"),
     ):
@@ -393,7 +393,7 @@ def test_an_answer_that_makes_no_sense_is_said(annas, dav, body):
 
 
 def test_an_answer_that_never_ends_is_left(annas, dav, monkeypatch):
-    monkeypatch.setattr("landcover.nextcloud.connection._LARGEST_ANSWER", MIB)
+    monkeypatch.setattr("landcover.storage.nextcloud.connection._LARGEST_ANSWER", MIB)
     dav.stand_in.answer("PROPFIND", 207, body=listing_of("a", more="<a/>" * (MIB // 2)))
     with pytest.raises(NextcloudError, match="is longer than 1 MiB"):
         annas.files.stat("a")
@@ -454,7 +454,7 @@ def test_a_large_file_never_lies_in_memory(annas, dav, local, target):
 
 def test_addresses_with_a_path_do_not_change_those_of_others(dav, local):
     """nextcloud-api-wrapper keeps the path of the last address for all clients."""
-    with Nextcloud(lambda: Access(f"{dav.url}/annas", "anna", "x"), Patience()) as other:
+    with Nextcloud(lambda: Access(f"{dav.url}/annas", "anna", "x"), Timeouts()) as other:
         with pytest.raises(LandcoverError):
             other.files.stat("a")
         assert dav.stand_in.seen[-1].path == "/annas/remote.php/dav/files/anna/a"

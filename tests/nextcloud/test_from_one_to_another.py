@@ -4,12 +4,12 @@ import pytest
 import requests
 from werkzeug.wrappers import Response
 
-from hub import tokens
-from hub.client import local_session
+from hub.auth import tokens
+from hub.local.client import local_session
 from landcover.storage import share
-from tests.nextcloud import dav
-from tests.nextcloud.cloud import MEMBERS
 from tests.scenes import pixels, quarters, write_labels, write_raster
+from tests.stand_ins.nextcloud import dav
+from tests.stand_ins.nextcloud.cloud import MEMBERS
 
 pytestmark = pytest.mark.e2e
 FILES = ("/remote.php/", "/ocs/v2.php/apps/", "/ocs/v1.php/apps/")

@@ -9,9 +9,9 @@ import pytest
 
 from landcover import storage
 from landcover.errors import InputError, LandcoverError, NameRefused, Stopped
-from landcover.nextcloud import access
 from landcover.progress import progress_to
 from landcover.storage import remote
+from landcover.storage.nextcloud import access
 
 EVE = "Eve Smith@Lab.org"
 
@@ -70,6 +70,22 @@ def test_a_shapefile_comes_with_its_parts_and_a_folder_with_all_in_it(eve, annas
     folder = storage.fetch(f"received/{share}/labels")
     assert (folder / "forest/chips.npy").read_bytes() == b"chips"
     assert storage.fetch(f"received/{share}/labels/forest/chips.npy").read_bytes() == b"chips"
+
+
+def test_what_lies_beside_a_raster_comes_with_it_and_is_fetched_anew(eve, annas):
+    (annas / "scenes").mkdir()
+    for name in ("s.tif", "s.tif.msk", "s.tif.aux.xml", "s.tfw", "s.tif.txt", "t.tif.msk"):
+        (annas / "scenes" / name).write_text(name)
+    name = f"received/{eve('scenes')}/scenes/s.tif"
+    scene = storage.fetch(name)
+    assert {file.name: file.read_text() for file in scene.parent.iterdir()} == {
+        name: name for name in ("s.tif", "s.tif.msk", "s.tif.aux.xml", "s.tfw")
+    }
+    (annas / "scenes/s.tif.msk").write_text("another mask")
+    newer = storage.fetch(name)
+    assert newer.with_name("s.tif.msk").read_text() == "another mask"
+    (annas / "scenes/s.tif.msk").unlink()
+    assert not storage.fetch(name).with_name("s.tif.msk").exists()
 
 
 @pytest.mark.parametrize(

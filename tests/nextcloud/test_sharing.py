@@ -7,7 +7,7 @@ import pytest
 
 from landcover import storage
 from landcover.errors import InputError, NameRefused, QuotaFull
-from landcover.nextcloud import access
+from landcover.storage.nextcloud import access
 
 EVE = "Eve Smith@Lab.org"
 TOMORROW = date.today() + timedelta(days=1)
@@ -115,3 +115,15 @@ def test_a_full_quota_is_said_and_nothing_is_shared(home, dav):
     with pytest.raises(QuotaFull, match="make some and try again"):
         storage.share("home/maps/ice #1.tif", user=EVE)
     assert dav.stand_in.shares == {}
+
+
+def test_what_belongs_to_a_map_is_stored_with_it(home, dav):
+    for ending in (".tif.aux.xml", ".qml", ".txt"):
+        (home / f"maps/ice #1{ending}").write_text(ending)
+    storage.store("home/maps/ice #1.tif")
+    sent = dav.stand_in.files("anna") / "Geoportal/home/maps"
+    assert {path.name for path in sent.iterdir()} == {
+        "ice #1.tif", "ice #1.tif.aux.xml", "ice #1.qml",
+    }  # fmt: skip
+    assert storage.share("home/maps/ice #1.tif", user=EVE).received_as.endswith("/ice #1.tif")
+    assert dav.stand_in.methods().count("PUT") == 3

@@ -6,9 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 import psutil
 import pytest
 
-from tests.nextcloud.cloud import ADMINISTRATORS, MEMBERS
 from tests.nextcloud.conftest import PATIENCE_SECONDS
-from tests.nextcloud.oauth import dropped, maintenance, moved, nonsense, too_many
+from tests.stand_ins.nextcloud.cloud import ADMINISTRATORS, MEMBERS
+from tests.stand_ins.nextcloud.oauth import dropped, maintenance, moved, nonsense, too_many
 
 pytestmark = pytest.mark.e2e
 EVE = "Eve Smith@Lab.org"

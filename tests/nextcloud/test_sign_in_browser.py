@@ -8,8 +8,8 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.nextcloud.cloud import Cloud
 from tests.nextcloud.conftest import Hub
+from tests.stand_ins.nextcloud.cloud import Cloud
 from tests.test_browser import ARTIFACTS, page  # noqa: F401  # a fixture
 
 pytestmark = [pytest.mark.e2e, pytest.mark.browser]

@@ -5,11 +5,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from hub import tokens
-from hub.client import local_session
-from tests.nextcloud.cloud import MEMBERS
+from hub.auth import tokens
+from hub.local.client import local_session
 from tests.nextcloud.conftest import PATIENCE_SECONDS
-from tests.nextcloud.oauth import too_many
+from tests.stand_ins.nextcloud.cloud import MEMBERS
+from tests.stand_ins.nextcloud.oauth import too_many
 
 pytestmark = pytest.mark.e2e
 EVE = "Eve Smith@Lab.org"
@@ -18,15 +18,13 @@ EVE = "Eve Smith@Lab.org"
 @pytest.fixture(scope="module")
 def eve(hub):
     session, _ = hub.sign_in(EVE)
-    yield session, hub.start_server(session, EVE.lower())
-    hub.api(session, "DELETE", f"users/{EVE.lower()}/server")
+    return session, hub.start_server(session, EVE.lower())
 
 
 @pytest.fixture(scope="module")
 def bob(hub):
     session, _ = hub.sign_in("bob.smith")
-    yield session, hub.start_server(session, "bob.smith")
-    hub.api(session, "DELETE", "users/bob.smith/server")
+    return session, hub.start_server(session, "bob.smith")
 
 
 def ask(hub, token="", **query):

@@ -5,8 +5,9 @@ import pytest
 from shapely.geometry import box, mapping, shape
 
 from landcover.errors import InputError
-from landcover.legend import Legend
+from landcover.io.legend import Legend
 from sample_map.drawing import Drawing
+from sample_map.features import Sample
 from sample_map.store import SampleStore
 
 NAME = "home/samples/lakes.geojson"
@@ -115,7 +116,7 @@ def test_added_class_is_drawn_and_kept_with_the_samples(person):
 
 def test_samples_from_elsewhere_are_one_step(person):
     eve = person()
-    eve.add("water", [SQUARE, OTHER], "OpenStreetMap", SCENE)
+    eve.add(Sample.new("water", shape, "OpenStreetMap", SCENE) for shape in (SQUARE, OTHER))
     assert {s.author for s in eve.store.samples.values()} == {"OpenStreetMap"}
     eve.undo()
     assert eve.store.samples == {}

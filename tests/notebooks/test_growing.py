@@ -8,7 +8,7 @@ from pyproj import Transformer
 from shapely.geometry import shape
 
 from landcover.errors import InputError
-from landcover.rasters import open_raster
+from landcover.io.raster import open_raster
 from sample_map import growing
 from sample_map.growing import grow, region_of
 from sample_map.tiles import spans_of

@@ -171,7 +171,7 @@ def test_file_that_is_no_scene_is_refused_in_a_sentence(server):
     (server.home / "notes.tif").write_text("no scene")
     answer = server.tile("home/notes.tif")
     assert answer.status_code == 422
-    assert "notes.tif cannot be read" in answer.json()["message"]
+    assert "notes.tif is in no format that is known here" in answer.json()["message"]
 
 
 @pytest.mark.parametrize("more", [{"bands": "1,1"}, {"stretch": "9,1"}, {"tile": "1/7/7"}])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from pyproj import Transformer
 
-from landcover.rasters import open_raster
+from landcover.io.raster import open_raster
 from sample_map.features import Sample
 from sample_map.spectra import spectra_of
 from tests.scenes import CRS, pixels, write_raster

@@ -12,7 +12,7 @@ import pyogrio
 import pytest
 
 from landcover.errors import InputError, NameRefused
-from landcover.legend import Legend
+from landcover.io.legend import Legend
 from sample_map.features import Change, Sample
 from sample_map.journal import ENDING
 from sample_map.store import SampleStore, samples_name

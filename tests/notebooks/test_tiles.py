@@ -220,7 +220,7 @@ def test_scene_without_crs_is_said(home):
 
 def test_file_of_another_format_is_not_opened(home):
     (home / "blocks.tif").write_text('<VRTDataset rasterXSize="1" rasterYSize="1"/>')
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="is a VRT"):
         describe(SCENE)
 
 

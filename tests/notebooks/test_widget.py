@@ -8,7 +8,7 @@ import time
 import geopandas
 import numpy as np
 import pytest
-from shapely.geometry import Point, box, mapping
+from shapely.geometry import Point, Polygon, box, mapping
 
 from landcover.errors import InputError
 from sample_map import SampleMap
@@ -174,6 +174,75 @@ def test_samples_from_a_table_are_added_in_degrees(open_map):
         m.add(frame)
 
 
+@pytest.mark.parametrize(
+    ("classes", "shapes", "sentence"),
+    [
+        (["water", "forest"], [Point(1, 1), None], "feature 2 has no geometry"),
+        (["water", "lake"], [Point(1, 1), Point(2, 2)], "no class lake in the legend, add it"),
+        (
+            ["water", "forest"],
+            [Point(1, 1), Polygon([(0, 0), (2, 2), (2, 0), (0, 1)])],
+            "feature 2: the outline crosses itself",
+        ),
+    ],
+)
+def test_of_a_table_with_a_fault_nothing_is_added(open_map, classes, shapes, sentence):
+    m = open_map()
+    frame = geopandas.GeoDataFrame({"class": classes}, geometry=shapes, crs="EPSG:4326")
+    with pytest.raises(InputError, match=sentence):
+        m.add(frame)
+    assert not len(m.samples)
+
+
+def test_blanks_around_a_class_of_a_table_do_not_count(open_map):
+    m = open_map()
+    frame = geopandas.GeoDataFrame({"class": ["water "]}, geometry=[Point(1, 1)], crs="EPSG:4326")
+    m.add(frame)
+    assert list(m.samples["class"]) == ["water"]
+
+
+def test_reference_points_wait_for_their_class_with_their_seals(open_map, home, caplog):
+    m = open_map()
+    points = geopandas.GeoDataFrame(
+        {"id": [1, 2], "class": [None, "water"], "map": ["ab", "ab"], "stratum": ["s1", "s2"]},
+        geometry=[Point(13, 52), Point(14, 52)],
+        crs="EPSG:4326",
+    )
+    m.add(points)
+    assert "1 of 2 samples have no class yet" in caplog.text
+    assert list(m.samples["class"]) == ["", "water"]
+    assert list(m.samples["stratum"]) == ["s1", "s2"]
+    first, _ = saved(home, 2)
+    assert (first["properties"]["map"], first["properties"]["source_id"]) == ("ab", 1)
+    reply = ask(m, "reclass", id=first["id"], version=1, **{"class": "forest"})
+    assert "error" not in reply
+    assert list(m.samples["stratum"]) == ["s1", "s2"]
+    ask(m, "undo")
+    ask(m, "undo")  # what was added at once goes at once
+    assert not len(m.samples)
+
+
+def test_map_without_a_legend_begins_with_an_empty_one(open_map, home):
+    m = open_map(legend=None)
+    assert m.legend.classes == ()
+    assert "no class water" in draw(m)["error"]
+    assert ask(m, "add_class", name="water")["class"] == "water"
+    draw(m)
+    assert saved(home, 1)[0]["properties"]["class"] == "water"
+
+
+def test_empty_legend_takes_over_the_classes_of_a_table(open_map):
+    m = open_map(legend=None)
+    shapes = [Point(13, 52), Point(14, 52), Point(15, 52)]
+    frame = geopandas.GeoDataFrame(
+        {"class": ["town", "lake", "town"]}, geometry=shapes, crs="EPSG:4326"
+    )
+    m.add(frame)
+    assert m.legend.names == ("lake", "town")
+    m.close()
+    assert open_map(legend=None).legend.names == ("lake", "town")
+
+
 def test_legend_is_taken_from_samples_drawn_before(open_map):
     first = open_map(name="first")
     draw(first)
@@ -194,7 +263,7 @@ def test_legend_is_taken_from_a_map_or_from_names(open_map, home):
 
 @pytest.mark.parametrize(
     ("legend", "words"),
-    [({}, "at least one class"), (None, "brings no legend"), ("home/plain.json", "no legend")],
+    [({}, "at least one class"), ("home/plain.json", "no legend")],
 )
 def test_legend_that_is_none_is_said(open_map, home, legend, words):
     (home / "plain.json").write_text("{}")

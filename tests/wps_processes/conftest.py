@@ -5,17 +5,21 @@ from dataclasses import dataclass
 from urllib.parse import urlencode
 
 import pytest
-from werkzeug.exceptions import Forbidden
 from werkzeug.test import Client
 
+from benchmarks.postgresql import NotInstalled, serving
 from tests.scenes import pixels, quarters, write_labels, write_raster
-from tests.wps_processes.postgresql import serving
-from wps_processes.dispatcher import Dispatcher
-from wps_processes.forkserver import ForkServer
-from wps_processes.identity import Caller
-from wps_processes.jobs import LEASE_SECONDS, Ledger
-from wps_processes.runners import ProcessRunner
-from wps_processes.service import Application, Places
+from tests.wps_processes import made_operations
+from wps_processes.addresses import Addresses
+from wps_processes.caller import Caller
+from wps_processes.errors import NotPermitted
+from wps_processes.jobs.dispatcher import Dispatcher
+from wps_processes.jobs.ledger import LEASE_SECONDS, Ledger
+from wps_processes.jobs_service import JobsService
+from wps_processes.runners.forkserver import ForkServer
+from wps_processes.runners.local import ProcessRunner
+from wps_processes.service import Application
+from wps_processes.web.health import Health
 
 EXECUTE = """<?xml version="1.0"?>
 <wps:Execute service="WPS" version="1.0.0" xmlns:wps="http://www.opengis.net/wps/1.0.0"
@@ -40,7 +44,7 @@ class KnownTokens:
     def caller(self, request):
         token = request.headers.get("Authorization", "").removeprefix("token ")
         if token == "foreign":
-            raise Forbidden("this token may not use the WPS")
+            raise NotPermitted("this token may not use the WPS")
         if token:
             return Caller(token, GROUPS.get(token, ()))
         session = request.cookies.get("session")
@@ -49,8 +53,14 @@ class KnownTokens:
         groups = GROUPS.get(session, ())
         return Caller(session, groups, administrator=session == ADMINISTRATOR, by_token=False)
 
+    def remembered(self, request):
+        return None
+
     def sign_in(self, request):
         return None
+
+    def signed_in(self, request):
+        raise NotPermitted("nobody signs in here")
 
     def form_token(self, request):
         return f"known only to {request.cookies.get('session')}"
@@ -77,10 +87,13 @@ class Wps:
         return self.client.post("/services/wps/", data=body, headers=headers, **how)
 
     def execute(self, identifier, user="anna", asynchronous=False, **inputs):
+        """Execute by XML; a list is an input given several times."""
+        pairs = [(name, each) for name, value in inputs.items()
+                 for each in (value if isinstance(value, list) else [value])]  # fmt: skip
         form = '<wps:ResponseDocument storeExecuteResponse="true" status="true"/>'
         body = EXECUTE.format(
             identifier=identifier,
-            inputs="".join(LITERAL.format(*pair) for pair in inputs.items()),
+            inputs="".join(LITERAL.format(*pair) for pair in pairs),
             form=form if asynchronous else "<wps:ResponseDocument/>",
         )
         return self.post(body, user)
@@ -99,10 +112,37 @@ def forks():
 
 
 @pytest.fixture(scope="session")
+def made_forks():
+    """A fork server that knows the operations made for tests."""
+    server = ForkServer(os.environ, made_operations.PROGRAM)
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def made(start, made_forks, monkeypatch):
+    """A function that starts a service which offers the operations made for tests too."""
+    offered = made_operations.with_made()
+    monkeypatch.setattr("landcover.operations.OPERATIONS", offered)
+
+    def starter(fetcher=None, longest_seconds=None, **how):
+        def runner(root, forks):
+            return ProcessRunner(root, made_forks, fetcher and fetcher(root), longest_seconds)
+
+        by_identifier = {each.identifier: each for each in offered}
+        return start(runner=runner, operations=by_identifier, **how)
+
+    return starter
+
+
+@pytest.fixture(scope="session")
 def postgresql():
     """A PostgreSQL server."""
-    with serving() as server:
-        yield server
+    try:
+        with serving() as server:
+            yield server
+    except NotInstalled as error:
+        pytest.skip(str(error))
 
 
 @pytest.fixture
@@ -140,13 +180,16 @@ def start(tmp_path, opened, forks):
 
     def starter(
         running=True, at_once=2, runner=ProcessRunner, limits=None, access=None,
-        lease_seconds=LEASE_SECONDS, groups_now=lambda user: GROUPS.get(user, ()), **places,
+        lease_seconds=LEASE_SECONDS, groups_now=lambda user: GROUPS.get(user, ()), public_url="",
+        **limited,
     ):  # fmt: skip
         ledger = opened(lease_seconds=lease_seconds)
         running_on = runner(root, forks)
         dispatcher = Dispatcher(ledger, running_on, at_once, limits, groups_now=groups_now)
-        places = Places(root, **places)
-        application = Application(places, ledger, dispatcher, KnownTokens(), access)
+        jobs = JobsService(root, ledger, dispatcher, has_nextcloud=access is not None, **limited)
+        addresses = Addresses(public_url=public_url)
+        health = Health(ledger, tmp_path, root, ask_hub=lambda: "5.0")
+        application = Application(jobs, KnownTokens(), addresses, access, health=health)
         if running:
             dispatcher.start()
             started.append(dispatcher)

@@ -1,15 +1,17 @@
 import os
+import time
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from kubespawner.slugs import safe_slug
-from werkzeug.exceptions import ServiceUnavailable
 from werkzeug.test import EnvironBuilder
 from werkzeug.wrappers import Request
 
-from benchmarks.served import stand_in_hub
-from wps_processes.identity import Caller, HubIdentity, kept_key
+from benchmarks.served import Hub, stand_in_hub
+from wps_processes.caller import Caller
+from wps_processes.errors import NotPermitted, Unavailable
+from wps_processes.identity import HubIdentity, kept_key
 
 
 @pytest.mark.parametrize(
@@ -53,7 +55,7 @@ def test_a_browser_is_sent_to_the_hub_with_a_state_it_must_bring_back(identity):
     assert "client_id=service-wps" in answer.headers["Location"]
     cookie = answer.headers["Set-Cookie"]
     assert all(part in cookie for part in ("HttpOnly", "SameSite=Lax", "Path=/services/wps/"))
-    with pytest.raises(Exception, match="did not begin here"):
+    with pytest.raises(NotPermitted, match="did not begin here"):
         identity.signed_in(request("/services/wps/oauth_callback?code=1&state=forged"))
 
 
@@ -73,7 +75,7 @@ def test_a_sign_in_that_the_hub_does_not_complete_ends_in_words(identity):
     callback = request(
         f"/services/wps/oauth_callback?code=1&state={state}", headers={"Cookie": cookie}
     )
-    with pytest.raises(ServiceUnavailable, match="the hub did not complete this sign-in"):
+    with pytest.raises(Unavailable, match="the hub did not complete this sign-in"):
         identity.signed_in(callback)
 
 
@@ -101,3 +103,35 @@ def test_many_first_callers_at_once_are_all_known(identity, monkeypatch):
         ]
         found = list(callers.map(identity.caller, asked))
     assert [caller.name for caller in found] == [f"user{i}" for i in range(16)]
+
+
+def test_a_revoked_token_soon_changes_nothing(identity, monkeypatch):
+    monkeypatch.setenv("JUPYTERHUB_OAUTH_ACCESS_SCOPES", '["access:services!service=wps"]')
+    header = {"Authorization": "token anna"}
+    reads = request(headers=header)
+    acts = [
+        request(method="DELETE", headers=header),
+        request("/services/wps/", method="POST", headers=header),
+        request("/services/wps/?REQUEST=Execute", headers=header),
+    ]
+    with stand_in_hub() as hub:
+        monkeypatch.setenv("JUPYTERHUB_API_URL", f"{hub}/hub/api")
+        assert identity.remembered(reads) is None
+        assert all(identity.caller(each).name == "anna" for each in (reads, *acts))
+        monkeypatch.setattr(Hub, "revoked", {"anna"})
+        now = time.monotonic()
+        monkeypatch.setattr("wps_processes.identity.time.monotonic", lambda: now + 5)
+        assert identity.caller(reads).name == identity.remembered(reads) == "anna"
+        assert [identity.caller(each) for each in acts] == [None, None, None]
+        assert identity.caller(reads) is None  # what is known now counts for all
+
+
+def test_of_a_million_tokens_not_all_are_remembered(identity, monkeypatch):
+    monkeypatch.setenv("JUPYTERHUB_OAUTH_ACCESS_SCOPES", '["access:services!service=wps"]')
+    monkeypatch.setattr("wps_processes.identity._MOST_KNOWN", 2)
+    asked = [request(headers={"Authorization": f"token user{n}"}) for n in range(3)]
+    with stand_in_hub() as hub:
+        monkeypatch.setenv("JUPYTERHUB_API_URL", f"{hub}/hub/api")
+        for each in asked:
+            identity.caller(each)
+    assert [identity.remembered(each) for each in asked] == [None, "user1", "user2"]

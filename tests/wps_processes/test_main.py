@@ -14,11 +14,13 @@ import pytest
 import requests
 from werkzeug.wrappers import Response
 
+from benchmarks import attacker
+from benchmarks.connections import FEWEST_ANSWERS, seconds_to_answer
 from benchmarks.served import Client, serving, until
-from hub.machine import free_port
-from tests.nextcloud.servers import Server, stood_in, token_service_of
-from tests.wps_processes.test_jobs import job
-from wps_processes.jobs import Ledger
+from hub.local.machine import free_port
+from tests.stand_ins.nextcloud.servers import Server, stood_in, token_service_of
+from tests.wps_processes.jobs.test_ledger import job
+from wps_processes.jobs.ledger import Ledger
 
 DEADLINE = 60
 
@@ -166,6 +168,27 @@ def test_slow_and_huge_bodies_hold_nobody_up(served):
     finally:
         for connection in slow:
             connection.close()
+
+
+FEW, MANY = 1_024, 20_000  # descriptors
+
+
+@pytest.mark.parametrize("descriptors", [FEW, MANY])
+def test_a_thousand_strangers_keep_nobody_waiting(tmp_path, descriptors):
+    with serving(tmp_path, descriptors=descriptors) as service:
+        for kind in attacker.SENT:
+            assert len(seconds_to_answer(service, 1_100, kind)) >= FEWEST_ANSWERS
+        job = Client(service, "anna").accepted()  # the fork server lives too
+        until(lambda: Client(service, "anna").job(job)["state"] == "successful")
+        assert psutil.Process(service.process.pid).num_fds() < FEW
+
+
+@pytest.mark.proof
+@pytest.mark.parametrize("descriptors", [FEW, MANY])
+@pytest.mark.parametrize("kind", attacker.SENT)
+def test_ten_thousand_strangers_keep_nobody_waiting(tmp_path, descriptors, kind):
+    with serving(tmp_path, descriptors=descriptors) as service:
+        assert max(seconds_to_answer(service, 10_000, kind)) < 1.0
 
 
 def test_every_job_can_be_followed_in_the_log(served):

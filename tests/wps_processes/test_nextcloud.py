@@ -9,12 +9,12 @@ import pytest
 
 from benchmarks.served import until
 from landcover.errors import InputError, NameRefused
-from tests.nextcloud.servers import Server, stood_in
+from tests.stand_ins.nextcloud.servers import Server, stood_in
 from tests.wps_processes.conftest import ADMINISTRATOR
-from tests.wps_processes.test_jobs import job
-from tests.wps_processes.test_pages import EXTRACT, Browser
-from wps_processes.fetching import FETCHED, Fetcher
-from wps_processes.runners import ProcessRunner
+from tests.wps_processes.jobs.test_ledger import job
+from tests.wps_processes.web.test_pages import EXTRACT, Browser
+from wps_processes.runners.fetching import FETCHED, Fetcher
+from wps_processes.runners.local import ProcessRunner
 
 TOMORROW = date.today() + timedelta(days=1)
 OTHER = "Eve Smith@Lab.org"
@@ -22,7 +22,7 @@ OTHER = "Eve Smith@Lab.org"
 
 @pytest.fixture(autouse=True)
 def _every_sharing_is_seen_to_its_end(monkeypatch):
-    monkeypatch.setattr("wps_processes.sharings._SECONDS_TO_SEE_THE_END", 60)
+    monkeypatch.setattr("wps_processes.web.shares._SECONDS_TO_SEE_THE_END", 60)
 
 
 @pytest.fixture
@@ -104,7 +104,7 @@ def test_what_was_fetched_stays_for_a_pod_and_the_next_service_knows_it(shared, 
 
 
 def test_how_far_the_fetching_is_stands_in_the_ledger(shared, monkeypatch):
-    monkeypatch.setattr("wps_processes.fetching.SECONDS_BETWEEN_REPORTS", 0)
+    monkeypatch.setattr("wps_processes.runners.fetching.SECONDS_BETWEEN_REPORTS", 0)
     wps, name = shared
     said, progress = [], wps.ledger.progress
     monkeypatch.setattr(wps.ledger, "progress", lambda *what: (said.append(what), progress(*what)))
@@ -191,7 +191,7 @@ def test_too_large_a_file_is_not_fetched(shared, dav):
 
 
 def test_a_job_that_is_dismissed_while_it_fetches_ends(shared, dav, monkeypatch):
-    monkeypatch.setattr("wps_processes.fetching.SECONDS_BETWEEN_REPORTS", 0)
+    monkeypatch.setattr("wps_processes.runners.fetching.SECONDS_BETWEEN_REPORTS", 0)
     wps, name = shared
     dismissed = []
 

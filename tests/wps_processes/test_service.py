@@ -1,7 +1,12 @@
 import base64
+import io
 import json
+import os
 import shutil
 import threading
+import tracemalloc
+import zipfile
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
 from uuid import UUID
@@ -11,8 +16,9 @@ from lxml import etree
 from sqlalchemy.exc import OperationalError
 
 from benchmarks.served import DEADLINE, until
+from landcover.operations import OPERATIONS
 from tests.wps_processes.conftest import EXECUTE, LITERAL
-from wps_processes.jobs import Limits
+from wps_processes.jobs.ledger import Limits
 
 NS = {"wps": "http://www.opengis.net/wps/1.0.0", "ows": "http://www.opengis.net/ows/1.1"}
 KVP = {"service": "WPS", "version": "1.0.0", "request": "Execute", "identifier": "extract-samples"}
@@ -84,11 +90,13 @@ def test_a_job_of_json_is_what_the_contract_says(wps):
             "total": {"name": None, "href": None, "value": 150},
         },
         "error": None,
+        "remarks": [],
     }
     assert described["created"] <= described["started"] <= described["finished"]
     assert described["finished"].endswith("Z")
     assert described["inputs"] == EXTRACT | {
-        "class_field": "class", "chip_size": 1, "max_per_class": 0, "masks": False, "seed": 0,
+        "class_field": "class", "chip_size": 1, "max_per_class": 0, "masks": False,
+        "context": 0, "patches": 0, "seed": 0, "layer": "", "bands": "",
     }  # fmt: skip
 
 
@@ -297,6 +305,216 @@ def test_a_ledger_that_cannot_be_written_takes_no_job(start, monkeypatch):
     assert wps.jobs() == []
 
 
+def test_a_ledger_away_as_a_job_begins_delays_it(start, monkeypatch):
+    wps = start()
+    write, cut_off = wps.ledger.started, threading.Event()
+
+    def away_once(*given):
+        if not cut_off.is_set():
+            cut_off.set()
+            raise OperationalError("", {}, OSError("terminating connection"))
+        return write(*given)
+
+    monkeypatch.setattr(wps.ledger, "started", away_once)
+    number, _ = started(wps)
+    end = wps.dispatcher.wait(number, DEADLINE)
+    assert (end.state, end.attempt, end.error) == ("successful", 2, None)
+
+
+def test_each_face_says_in_its_words_that_the_ledger_is_away(start, monkeypatch):
+    wps = start(running=False)
+
+    def away(*given):
+        raise OperationalError("", {}, OSError("disk is full"))
+
+    for name in ("get", "of_user"):
+        monkeypatch.setattr(wps.ledger, name, away)
+    assert "not known now" in busy(wps.get("status/1.xml"))
+    for path in ("jobs", "jobs/1", "outputs/1/a.csv"):
+        answer = wps.get(path)
+        assert (answer.status_code, answer.headers["Retry-After"]) == (503, "30")
+        assert answer.get_json() == {"error": "the jobs are not known now, try again later"}
+        header = {"Authorization": "token anna", "Accept": "text/html"}
+        page = wps.client.get(f"/services/wps/{path}", headers=header)
+        assert (page.status_code, page.headers["Retry-After"]) == (503, "30")
+        assert "<h1>Service Unavailable</h1>" in page.text
+
+
+@pytest.fixture
+def written(start):
+    """A service, a job of anna's that waits, and its folder with a folder of two files in it."""
+    wps = start(running=False)
+    job, _ = started(wps)
+    home = wps.root / "users/anna/jobs" / job
+    (home / "samples/forest").mkdir(parents=True)
+    (home / "samples/a.npy").write_bytes(b"a" * 300_000)
+    (home / "samples/forest/b.npy").write_bytes(b"b")
+    return wps, job, home
+
+
+def test_a_folder_is_an_archive_of_its_plain_files(written):
+    wps, job, home = written
+    (home / "samples/secret").symlink_to("/etc/passwd")
+    os.mkfifo(home / "samples/pipe")
+    (home / "samples/\udcff.npy").write_bytes(b"?")
+    (home / "samples/.hidden").write_bytes(b"hidden")
+    answer = wps.get(f"outputs/{job}/samples")
+    assert (answer.status_code, answer.mimetype) == (200, "application/zip")
+    assert answer.headers["Content-Disposition"] == "attachment; filename=samples.zip"
+    assert answer.headers["Content-Security-Policy"].startswith("sandbox")
+    with zipfile.ZipFile(io.BytesIO(answer.data)) as archive:
+        assert archive.testzip() is None
+        found = {name: len(archive.read(name)) for name in archive.namelist()}
+    assert found == {"samples/a.npy": 300_000, "samples/forest/b.npy": 1, "samples/?.npy": 1}
+    assert wps.get(f"outputs/{job}/samples", "boris").status_code == 404
+
+
+def opened_below(folder):
+    """Return what this process has open in a folder."""
+    opened = []
+    for each in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):
+            opened.append(each.readlink())
+    return [each for each in opened if each.is_relative_to(folder)]
+
+
+def ask_for_what_is_written(wps, job):
+    """Ask in every way that opens a file or folder, and mostly leaves it unread."""
+    header = {"Authorization": "token anna"}
+    for name in ("samples", "run.json", "job.log"):
+        path = f"/services/wps/outputs/{job}/{name}"
+        for more in ({}, {"Range": "bytes=900000-"}, {"If-None-Match": "*"}):
+            wps.client.get(path, headers=header | more).close()
+        wps.client.head(path, headers=header).close()
+    wps.client.get(f"/services/wps/jobs/{job}.html", headers=header)
+
+
+@pytest.mark.parametrize("times", [20, pytest.param(2_000, marks=pytest.mark.proof)])
+def test_what_was_asked_for_is_closed(written, times):
+    wps, job, home = written
+    (home / "run.json").write_text("{}")
+    (home / "job.log").mkdir()
+    for _ in range(times):
+        ask_for_what_is_written(wps, job)
+    assert opened_below(wps.root) == []
+
+
+def test_a_file_that_has_become_a_folder_is_told_by_value_and_raw(wps, monkeypatch):
+    run = wps.dispatcher.wait
+
+    def replaced(job, seconds):
+        over = run(job, seconds)
+        counts = wps.root / f"users/anna/jobs/{job}/counts.csv"
+        counts.unlink()
+        counts.mkdir()
+        return over
+
+    monkeypatch.setattr(wps.dispatcher, "wait", replaced)
+    assert "counts.csv is a folder" in sentence(by_kvp(wps, rawdataoutput="counts"))
+    answer = by_kvp(wps, responsedocument="counts@asReference=false")
+    assert len(texts(answer, "//wps:Reference")) == 1
+    assert opened_below(wps.root) == []
+
+
+METHODS = {
+    "": "GET, HEAD, POST", "jobs": "GET, HEAD", "jobs/x": "DELETE, GET, HEAD",
+    "jobs/x.html": "GET, HEAD", "jobs/x/dismiss": "POST", "outputs/x/y": "GET, HEAD",
+    "status/x.xml": "GET, HEAD", "processes/x": "GET, HEAD, POST", "health": "GET, HEAD",
+    "style.css": "GET, HEAD", "administration": "GET, HEAD, POST", "oauth_callback": "GET, HEAD",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("path", METHODS)
+def test_a_method_that_does_nothing_is_refused_with_those_that_do(start, path):
+    client = start(running=False).client
+    for method in {"PUT", "PATCH", "DELETE", "POST", "OPTIONS"} - set(METHODS[path].split(", ")):
+        header = {"Authorization": "token anna"}
+        answer = client.open(f"/services/wps/{path}", method=method, headers=header)
+        allowed = sorted(answer.headers["Allow"].split(", "))
+        assert (answer.status_code, ", ".join(allowed)) == (405, METHODS[path])
+
+
+def test_head_is_answered_for_what_computes_nothing(start):
+    client = start(running=False).client
+
+    def asked(request):
+        query = {"service": "WPS", "request": request, "version": "1.0.0"}
+        header = {"Authorization": "token anna"}
+        return client.head("/services/wps/", query_string=query, headers=header)
+
+    capabilities, execute = asked("GetCapabilities"), asked("Execute")
+    assert (capabilities.status_code, capabilities.data) == (200, b"")
+    assert (execute.status_code, execute.headers["Allow"]) == (405, "GET, POST")
+
+
+def test_clients_of_wps_read_every_refusal_as_an_exception(start):
+    client = start(running=False).client
+
+    def refused(token="anna", method="POST", data=b"<x/>", **headers):
+        header = {"Authorization": f"token {token}"} if token else {}
+        answer = client.open("/services/wps/", method=method, data=data, headers=header | headers)
+        (code,) = texts(answer, "//ows:Exception/@exceptionCode")
+        return answer.status_code, code
+
+    assert refused(token=None) == (401, "NoApplicableCode")
+    assert refused(token="foreign") == (403, "NoApplicableCode")
+    assert refused(method="PUT") == (405, "OperationNotSupported")
+    assert refused(data=b"x" * (2 << 20)) == (413, "FileSizeExceeded")
+    assert refused(**{"Content-Type": "application/json"}) == (415, "NoApplicableCode")
+    document = client.get("/services/wps/status/x.xml", headers={"Authorization": "token anna"})
+    assert document.status_code == 404
+    assert texts(document, "//ows:ExceptionText/text()") == ["you have no such job"]
+    assert client.get("/services/wps/").headers["WWW-Authenticate"].startswith("Bearer")
+
+
+def test_another_service_is_refused(start):
+    wps = start(running=False)
+    for request in ("GetCapabilities", "DescribeProcess", "Execute"):
+        asked = {"version": "1.0.0", "identifier": "extract-samples", "request": request}
+        answer = wps.get(service="WMS", **asked)
+        assert (answer.status_code, *texts(answer, "//@locator")) == (400, "service")
+    body = EXECUTE.replace('service="WPS"', 'service="WMS"')
+    answer = wps.post(body.format(identifier="extract-samples", inputs="", form=""))
+    assert (answer.status_code, *texts(answer, "//@locator")) == (400, "service")
+
+
+@pytest.mark.parametrize(
+    "literal", ["<wps:LiteralData/>", "<wps:LiteralData><!-- nothing --></wps:LiteralData>"]
+)
+def test_an_empty_literal_is_an_empty_text(start, literal):
+    wps = start(running=False)
+    inputs = "".join(LITERAL.format(*pair) for pair in EXTRACT.items())
+    inputs += LITERAL.format("layer", "x").replace("<wps:LiteralData>x</wps:LiteralData>", literal)
+    form = '<wps:ResponseDocument storeExecuteResponse="true" status="true" lineage="true"/>'
+    answer = wps.post(EXECUTE.format(identifier="extract-samples", inputs=inputs, form=form))
+    assert wps.jobs()[0]["inputs"]["layer"] == ""
+    assert b"None" not in answer.data
+
+
+def test_descriptions_take_little_memory_whatever_is_asked(start):
+    wps = start(running=False)
+    asked = {"service": "WPS", "version": "1.0.0", "request": "DescribeProcess"}
+    one = wps.get(**asked, identifier="extract-samples")
+    tracemalloc.start()
+    try:
+        for number in range(12):
+            many = ",".join(["extract-samples"] * 2_000)
+            assert wps.get(**asked, identifier=many, anything=number).data == one.data
+        assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_job_that_is_dismissed_while_it_waits_leaves_no_folder(start):
+    wps = start(running=False)
+    job, _ = started(wps)
+    wps.client.delete(f"/services/wps/jobs/{job}", headers={"Authorization": "token anna"})
+    wps.dispatcher.start()
+    wps.dispatcher.stop()  # waits for what it does in the background
+    assert wps.jobs()[0]["state"] == "dismissed"
+    assert not (wps.root / "users/anna/jobs").exists()
+
+
 def test_descriptions_are_rendered_once_but_for_each_address(wps):
     asked = "/services/wps/?service=WPS&request=GetCapabilities"
     header = {"Authorization": "token anna"}
@@ -375,6 +593,8 @@ def test_capabilities_name_every_process_and_this_address(wps):
         "classify-scene",
         "draw-reference-sample", "assess-quality", "compare-maps",
     ]  # fmt: skip
+    versions = [operation.version for operation in OPERATIONS]
+    assert texts(answer, "//wps:Process/@wps:processVersion") == versions
     assert b"http://localhost/services/wps/" in answer.data
     assert b"geoportal.invalid" not in answer.data
 
@@ -391,6 +611,12 @@ def test_the_address_is_the_proxys(wps):
 def test_a_message_keeps_its_signs(wps):
     answer = wps.execute("extract-samples", **EXTRACT, class_field="a &lt;b&gt; [c] 5% é")
     assert sentence(answer).startswith("labels.gpkg has no field a <b> [c] 5% é,")
+
+
+def test_an_empty_value_is_no_word(wps):
+    answer = wps.execute("extract-samples", **EXTRACT, class_field="")
+    assert sentence(answer).startswith("labels.gpkg has no field ,")
+    assert wps.jobs()[0]["inputs"]["class_field"] == ""
 
 
 def test_a_missing_identifier_is_not_read_out_of_the_path(wps):
@@ -452,8 +678,9 @@ def test_nobody_without_an_identity_is_answered(wps, path):
     assert wps.get("jobs", "foreign").status_code == 403
 
 
-def test_health_needs_no_identity(wps):
-    assert wps.client.get("/services/wps/health").status_code == 200
+@pytest.mark.parametrize("path", ["health", "health/live"])
+def test_health_needs_no_identity(wps, path):
+    assert wps.client.get(f"/services/wps/{path}").status_code == 200
 
 
 def test_another_users_job_is_not_there(wps):
@@ -542,6 +769,20 @@ def test_references_are_refused_and_nothing_is_fetched(wps, url):
     answer = wps.post(body)
     assert answer.status_code == 400
     assert "nothing is fetched from URLs" in sentence(answer)
+
+
+@pytest.mark.parametrize(
+    ("given", "locator"),
+    [
+        ("<wps:Input><wps:Data><wps:LiteralData>x</wps:LiteralData></wps:Data></wps:Input>",
+         "Identifier"),
+        (LITERAL.format("scene", "a</wps:LiteralData><wps:LiteralData>b"), "scene"),
+    ],
+)  # fmt: skip
+def test_inputs_without_a_name_or_of_two_values_are_refused(wps, given, locator):
+    answer = wps.post(EXECUTE.format(identifier="extract-samples", inputs=given, form=""))
+    assert answer.status_code == 400
+    assert f'locator="{locator}"' in answer.get_data(as_text=True)
 
 
 def test_json_bodies_are_refused(wps):

@@ -54,16 +54,10 @@ app.kubernetes.io/component: job
 {{- uniq $keys | toJson -}}
 {{- end }}
 
-{{/* The cluster's DNS: in kube-system, or at an address of the nodes. */}}
+{{/* The cluster's own resolver, and nobody else at its port. */}}
 {{- define "geoportal.dns" -}}
 - to:
-    - namespaceSelector:
-        matchLabels:
-          kubernetes.io/metadata.name: kube-system
-    - ipBlock: {cidr: 10.0.0.0/8}
-    - ipBlock: {cidr: 172.16.0.0/12}
-    - ipBlock: {cidr: 192.168.0.0/16}
-    - ipBlock: {cidr: 169.254.0.0/16}
+    {{- toYaml .Values.networkPolicy.dns | nindent 4 }}
   ports:
     - {port: 53, protocol: UDP}
     - {port: 53, protocol: TCP}
@@ -83,6 +77,15 @@ app.kubernetes.io/component: job
 {{- end }}
 {{- if and (gt (int .Values.wps.replicas) 1) (eq .Values.jobs.runIn "processes") }}
 {{- fail (printf "wps.replicas is %v, and jobs.runIn is processes: several pods are for jobs.runIn kubernetes." .Values.wps.replicas) }}
+{{- end }}
+{{- $jobs := .Values.jobs }}
+{{- range $most, $all := dict "mostCores" "cores" "mostMemoryMib" "memoryMib" }}
+{{- if and (eq $jobs.runIn "kubernetes") (gt (int64 (index $jobs $most)) (int64 (index $jobs.quota $all))) }}
+{{- fail (printf "jobs.%s is %v, and jobs.quota.%s is %v for all jobs together: such a job would wait for ever, so lower the first or raise the second." $most (int64 (index $jobs $most)) $all (int64 (index $jobs.quota $all))) }}
+{{- end }}
+{{- end }}
+{{- if and .Values.networkPolicy.enabled (not .Values.networkPolicy.dns) }}
+{{- fail "networkPolicy.dns is empty, which would let WPS and jobs ask any address at port 53: name the cluster's resolver." }}
 {{- end }}
 {{- if ne ($hub.hub.baseUrl | default "/") "/" }}
 {{- fail (printf "jupyterhub.hub.baseUrl is %s, and the WPS is found at / only: give the geoportal a host name of its own." $hub.hub.baseUrl) }}

@@ -1,0 +1,1 @@
+"""Users' servers as pods: spawner, profiles, and why a start fails."""

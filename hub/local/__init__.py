@@ -1,0 +1,1 @@
+"""The geoportal on one machine: launcher, folders and processes."""

@@ -1,0 +1,1 @@
+"""What runs beside the hub: the WPS, the culler, quotas."""

@@ -1,0 +1,88 @@
+"""Classify blocks of a scene: the part of mapping that only computes, in any thread or process."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from rasterio.io import DatasetReader
+from rasterio.windows import Window
+
+from landcover.errors import Stopped
+from landcover.io.legend import NODATA
+from landcover.io.raster import read_grown
+from landcover.models.classifier import Classifier
+
+_PIXELS_AT_ONCE = 64 * 512
+"""Of a classifier without halo, between two looks whether the work is to stop."""
+
+Correction = tuple[np.ndarray, np.ndarray]
+"""Gain and offset, each (bands,), that bring a scene's values to those of the training."""
+
+
+@dataclass(frozen=True)
+class BlockClassifier:
+    """A classifier, with what it needs to read of a scene.
+
+    Attributes:
+        classifier: of the model.
+        bands: of the scene, from 1, in the model's order.
+        correction: of the scene's values, None where they are as in the training.
+    """
+
+    classifier: Classifier
+    bands: list[int]
+    correction: Correction | None = None
+
+    def read(self, dataset: DatasetReader, window: Window) -> tuple[np.ndarray, np.ndarray]:
+        """Return values (bands, H, W) and validity (H, W) of a window grown by the halo."""
+        return read_grown(dataset, window, self.bands, self.classifier.halo)
+
+    def classify(
+        self,
+        values: np.ndarray,
+        valid: np.ndarray,
+        is_stopped: Callable[[], bool],
+        with_all: bool = False,
+    ) -> tuple[np.ndarray, ...]:
+        """Classify the window for which `read` gave these arrays.
+
+        Args:
+            values: (bands, H, W), grown by the halo.
+            valid: bool (H, W).
+            is_stopped: asked now and then.
+            with_all: whether the percentages of all classes are needed.
+
+        Returns:
+            Codes and confidence, uint8 (H, W) without the halo; and, if asked for, the percentage
+            of every class, uint8 (classes, H, W).
+
+        Raises:
+            Stopped: as soon as `is_stopped` says so.
+        """
+        halo = self.classifier.halo
+        height, width = (side - 2 * halo for side in valid.shape)
+        found = self._nothing(height, width, with_all)
+        # what a halo adds to a few rows is more than the rows
+        step = height if halo else max(1, _PIXELS_AT_ONCE // width)
+        chosen = self.classifier.classify_with_all if with_all else self.classifier.classify
+        for top in range(0, height, step):
+            if is_stopped():
+                raise Stopped("the classification was told to stop")
+            grown = slice(top, top + step + 2 * halo)
+            parts = chosen(corrected(values[:, grown], self.correction), valid[grown])
+            for whole, part in zip(found, parts, strict=True):
+                whole[..., top : top + step, :] = part
+        return found
+
+    def _nothing(self, height: int, width: int, with_all: bool) -> tuple[np.ndarray, ...]:
+        shapes: list[tuple[int, ...]] = [(height, width)] * 2
+        shapes += [(len(self.classifier.codes), height, width)] if with_all else []
+        return tuple(np.full(shape, NODATA, np.uint8) for shape in shapes)
+
+
+def corrected(values: np.ndarray, correction: Correction | None) -> np.ndarray:
+    """Return values (bands, H, W) brought to those of the training."""
+    if correction is None:
+        return values
+    gain, offset = (part.astype(np.float32)[:, None, None] for part in correction)
+    return values.astype(np.float32) * gain + offset

@@ -1,0 +1,1 @@
+"""What could have happened to a scene's values, and how a model would take it."""

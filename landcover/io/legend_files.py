@@ -1,0 +1,117 @@
+"""Legends given in files: what codes mean and their colours, from an earlier map or by hand."""
+
+import csv
+import io
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from landcover.errors import InputError
+from landcover.io.legend import Legend, is_whole_number
+from landcover.io.paths import AnyPath
+from landcover.io.plain_files import read_plain_file
+from landcover.io.raster import legend_of, open_raster
+
+MAX_BYTES = 2**20
+_SHOWN = 24
+"""Letters of a cell that a sentence shows."""
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+
+def read_legend(path: AnyPath | None) -> Legend | None:
+    """Read the legend that an operation was given.
+
+    Args:
+        path: a CSV with the columns code, name and, if wanted, color; JSON, which is a list of
+            {code, name, color}, an object that holds one as `legend` (samples.json, a model's
+            card) or an object of names by code; a GeoTIFF with a legend; or a folder with a
+            samples.json. None if none was given.
+
+    Raises:
+        InputError: it is none of these, or holds what no legend can.
+    """
+    if path is None:
+        return None
+    file = Path(path)
+    if file.is_dir():
+        file = file / "samples.json"
+    content = read_plain_file(file, MAX_BYTES) if not _is_tiff(file) else b""
+    try:
+        legend = _of_text(content) if content else _of_raster(file)
+        if not legend.classes:
+            raise InputError("it holds no class")
+    except InputError as error:
+        raise InputError(f"the legend in {file.name} is invalid: {error}") from error
+    return legend
+
+
+def _is_tiff(file: Path) -> bool:
+    """Return whether a file begins as a TIFF does; a map is larger than any list of classes."""
+    if not file.is_file():
+        return False
+    with file.open("rb") as opened:
+        return opened.read(4) in _TIFF
+
+
+def _of_raster(file: Path) -> Legend:
+    if not _is_tiff(file):
+        raise InputError("it is empty")
+    with open_raster(file) as dataset:
+        legend = legend_of(dataset)
+    if legend is None:
+        raise InputError("the raster names no classes: give a CSV of code,name for its codes")
+    return legend
+
+
+def _of_text(content: bytes) -> Legend:
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError("it is not in UTF-8, save it so") from error
+    if "\0" in text:
+        raise InputError("it is no text")
+    return _of_json(text) if text.lstrip()[:1] in ("{", "[") else _of_csv(text)
+
+
+def _of_json(text: str) -> Legend:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError("it cannot be read as JSON") from error
+    if isinstance(found, Mapping):
+        found = found["legend"] if "legend" in found else _named_codes(found)
+    return Legend.from_list(found)
+
+
+def _named_codes(names: Mapping[str, Any]) -> list[dict[str, Any]] | None:
+    """Return the classes of an object of names by code; None if it is another object."""
+    if not names or not all(is_whole_number(key) for key in names):
+        return None
+    return [{"code": int(code), "name": name} for code, name in names.items()]
+
+
+def _of_csv(text: str) -> Legend:
+    header, _, _ = text.partition("\n")
+    delimiter = next((sign for sign in ";\t" if sign in header), ",")
+    try:
+        rows = [row for row in csv.reader(io.StringIO(text), delimiter=delimiter) if any(row)]
+    except csv.Error as error:
+        raise InputError("it cannot be read as CSV") from error
+    if not rows:
+        raise InputError("it is empty")
+    columns = [column.strip().lower() for column in rows[0]]
+    if not {"code", "name"} <= set(columns):
+        raise InputError("the first line of a CSV needs to be code,name,color or code,name")
+    listed = [dict(zip(columns, map(str.strip, row), strict=False)) for row in rows[1:]]
+    return Legend.from_list([_class_in(row) for row in listed])
+
+
+def _class_in(row: Mapping[str, str]) -> dict[str, Any]:
+    code = row.get("code", "").removesuffix(".0")
+    if not is_whole_number(code):
+        shown = code[:_SHOWN] or "an empty cell"
+        raise InputError(f"{shown} is no code, needs a whole number 1 to 254")
+    if not row.get("name"):
+        raise InputError(f"code {code} has no name")
+    return {"code": int(code), "name": row["name"], "color": row.get("color", "")}

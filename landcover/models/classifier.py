@@ -1,0 +1,134 @@
+"""The two sides of every model: a method trains, a classifier is what its file holds.
+
+Mapping, radiometry, validation, previews and serving know `Classifier` only; a forest and a
+network are two shapes of it. A new method is one file that defines a `Method`, and one line in
+`landcover.models.methods.METHODS`.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from landcover.io.legend import NODATA
+from landcover.models.training_set import TrainingSet
+from landcover.operation import Needs
+
+if TYPE_CHECKING:
+    import onnx
+
+
+class Classifier(ABC):
+    """Gives each pixel of a block the probability of each class.
+
+    Several threads may call one classifier at a time; calls change nothing that another sees.
+
+    Attributes:
+        codes: uint8 (classes,), legend codes in the order of the probabilities.
+        bands: number of bands of a pixel.
+        halo: pixels on each side of a block that are looked at but not classified.
+    """
+
+    codes: np.ndarray
+    bands: int
+    halo: int = 0
+
+    @abstractmethod
+    def probabilities(self, block: np.ndarray, valid: np.ndarray) -> np.ndarray:
+        """Return the probability of each class, float32 (classes, H - 2 halo, W - 2 halo).
+
+        Args:
+            block: (bands, H, W) of any real type, values as in the training.
+            valid: bool (H, W); the values of other pixels are ignored, and they get the
+                probability 0 of every class.
+        """
+
+    @abstractmethod
+    def to_graph(self) -> "onnx.GraphProto":
+        """Return the ONNX graph that does the same."""
+
+    def slowness(self) -> str:
+        """Return why mapping is slower on this machine than it need be, else nothing."""
+        return ""
+
+    def classify(self, block: np.ndarray, valid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Choose a class for each valid pixel of a block.
+
+        Args:
+            block: (bands, H, W), as for `probabilities`.
+            valid: bool (H, W).
+
+        Returns:
+            Legend codes and the percentage of the chosen class, uint8 (H - 2 halo, W - 2 halo),
+            255 where invalid. Of classes equally probable, the first one of `codes` is chosen.
+        """
+        codes, confidence, _ = self.classify_with_all(block, valid)
+        return codes, confidence
+
+    def classify_with_all(
+        self, block: np.ndarray, valid: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Choose a class for each valid pixel of a block, and say how probable each class is.
+
+        Args:
+            block: (bands, H, W), as for `probabilities`.
+            valid: bool (H, W).
+
+        Returns:
+            Codes and percentages as `classify` gives them; and the percentage of every class,
+            uint8 (classes, H - 2 halo, W - 2 halo), 255 where invalid.
+        """
+        probability = self.probabilities(block, valid)
+        return choose(probability, self.codes, without_halo(valid, self.halo))
+
+
+def choose(
+    probability: np.ndarray, codes: np.ndarray, valid: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Choose the most probable class of each pixel, of several the first.
+
+    Args:
+        probability: (classes, H, W), 0..1.
+        codes: uint8 (classes,), of the classes.
+        valid: bool (H, W).
+
+    Returns:
+        Codes and percentages of the chosen classes (H, W), and percentages of all classes
+        (classes, H, W), uint8, 255 where invalid.
+    """
+    percent = np.clip(np.rint(probability * 100), 0, 100)
+    percent = np.where(valid, percent, NODATA).astype(np.uint8)
+    chosen = np.where(valid, codes[probability.argmax(axis=0)], NODATA).astype(np.uint8)
+    return chosen, percent.max(axis=0), percent
+
+
+def without_halo(block: np.ndarray, halo: int) -> np.ndarray:
+    """Return the middle of an array (..., H, W), without `halo` pixels on each side."""
+    return block[..., halo : block.shape[-2] - halo, halo : block.shape[-1] - halo]
+
+
+@dataclass(frozen=True)
+class Method:
+    """How to train a classifier.
+
+    Attributes:
+        name: by which train-classifier offers it.
+        options: a frozen dataclass; each field has a default, may carry a `Range` or `Literal`,
+            and is described under `Attributes:` of its docstring.
+        fit: takes a training set, options and a seed; the same three give the same classifier.
+        needs: what a training needs of a machine.
+        fit_seconds: CPU seconds that `fit` takes with a training set and options, about. It is
+            estimated, not measured, so that the same recipe is always validated in the same way;
+            None is slow.
+        sees_context: whether `fit` looks at what surrounds a labelled pixel; other methods get
+            the pixels alone, which takes less memory.
+    """
+
+    name: str
+    options: type
+    fit: Callable[[TrainingSet, Any, int], Classifier]
+    needs: Needs = field(default_factory=Needs)
+    fit_seconds: Callable[[TrainingSet, Any], float] | None = None
+    sees_context: bool = False

@@ -1,0 +1,1 @@
+"""Forests in ONNX: checked, laid out for speed, and walked by compiled kernels."""

@@ -1,0 +1,1 @@
+"""Samples: from labels over a scene to a balanced folder of chips."""

@@ -1,0 +1,1 @@
+"""Train a classifier, and estimate its accuracy in unseen places."""

@@ -1,0 +1,263 @@
+"""Measure a classifier on places it has not seen: folds never share one.
+
+The figure of a random split stands beside it; the gap is what neighbouring pixels pretend. The
+importance of a band is the loss of accuracy in unseen places when its values are exchanged for
+those of other samples (Breiman, Machine Learning 45 (2001), section 10).
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from landcover.io.legend import Legend
+from landcover.models.classifier import Classifier
+from landcover.models.training_set import TrainingSet
+from landcover.progress import progress_between, report_progress
+from landcover.training.folds import at_random, main_class, partitions_by_place
+from landcover.training.intervals import accuracy_interval
+
+FEATURES = ("band", "importance", "deviation")
+MAX_SHUFFLED, LEAST_SHUFFLED = 5_000, 1_000
+"""Labelled pixels of a fold on which the importance of few and of very many bands is measured."""
+_MOST_LOOKS = 50_000
+"""Times that a fold's pixels are classified to measure the importance of all bands."""
+
+Fit = Callable[[TrainingSet], Classifier]
+Importance = list[tuple[str, float, float]]
+"""Band, mean loss of accuracy and its standard deviation over folds; the greatest loss first."""
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What is known of a method after it was tried on places it had not seen.
+
+    Attributes:
+        report: the figures of the report of train-classifier; accuracies are NaN where fewer
+            than two classes lie in two places or more.
+        importance: of each band in unseen places; empty where there is no accuracy.
+        places: number of places that were tested.
+    """
+
+    report: dict[str, Any]
+    importance: Importance
+    places: int
+
+
+def validate(
+    fit: Fit, training_set: TrainingSet, legend: Legend, seed: int, partitions: int
+) -> Validation:
+    """Measure a method on folds by place and, beside it, on random ones.
+
+    Args:
+        fit: trains a classifier.
+        training_set: what it learns from.
+        legend: names the classes.
+        seed: of folds, draws and shuffling.
+        partitions: into folds by place; with one, the random figure is that of one fold, so that
+            all together trains less than five times on all.
+    """
+    skipped = _classes_of_one_place(training_set)
+    usable = training_set.take(~np.isin(training_set.codes, list(skipped)))
+    names = {entry.code: entry.name for entry in legend.classes}
+    report: dict[str, Any] = {
+        "accuracy_spatial": math.nan,
+        "accuracy_spatial_interval": None,
+        "partition_spread": None,
+        "accuracy_random": math.nan,
+        "gap": math.nan,
+        "macro_f1": math.nan,
+        "per_class": {},
+        "groups": len(np.unique(training_set.places)),
+        "partitions": 0,
+        "skipped": {names[c]: "fewer than two places" for c in sorted(skipped)},
+    }
+    if len(np.unique(usable.codes)) < 2:
+        return Validation(report, [], places=0)
+    folds = partitions_by_place(usable.codes, usable.places, partitions, seed)
+    with progress_between(0, 0.8):
+        spatial, importance = _in_unseen_places(fit, usable, folds, seed)
+    with progress_between(0.8, 1):
+        random = _by_random_split(fit, usable, seed, only_one_fold=partitions == 1)
+    report |= _figures(usable, spatial, seed)
+    report["accuracy_random"] = random
+    report["gap"] = random - report["accuracy_spatial"]
+    report["per_class"] = {
+        names[code]: _class_figures(usable, spatial, code) for code in np.unique(usable.codes)
+    }
+    report["macro_f1"] = float(
+        np.mean([figures["f1"] for figures in report["per_class"].values()])
+    )
+    return Validation(report, importance, len(np.unique(usable.places)))
+
+
+def _figures(training_set: TrainingSet, predicted: np.ndarray, seed: int) -> dict[str, Any]:
+    """Return the accuracy in unseen places, and how far it may be from the truth.
+
+    Args:
+        training_set: what was predicted.
+        predicted: uint8 (partitions, M).
+        seed: of the draws of places.
+    """
+    right = predicted == training_set.codes
+    accuracies = right.mean(axis=1)
+    spread = float(accuracies.std(ddof=1)) if len(accuracies) > 1 else None
+    _, place = np.unique(training_set.places, return_inverse=True)
+    interval = accuracy_interval(
+        np.bincount(place, right.mean(axis=0)),
+        np.bincount(place),
+        main_class(training_set.codes, place),
+        spread or 0.0,
+        seed,
+    )
+    return {
+        "accuracy_spatial": float(accuracies.mean()),
+        "accuracy_spatial_interval": list(interval),
+        "partition_spread": spread,
+        "partitions": len(predicted),
+    }
+
+
+def predict(classifier: Classifier, training_set: TrainingSet) -> np.ndarray:
+    """Return the class that a classifier gives each labelled pixel: uint8 (M,), legend codes."""
+    if training_set.chips.shape[2:] == (1, 1) and not classifier.halo:
+        block = training_set.pixels.T[:, None]  # (bands, 1, M)
+        inside = np.ones(block.shape[1:], bool)
+        return np.asarray(_most_probable(classifier, block, inside)[0])
+    predicted = np.zeros(len(training_set), np.uint8)
+    for chip in np.unique(training_set.at[:, 0]):
+        which = np.flatnonzero(training_set.at[:, 0] == chip)
+        codes = _most_probable(classifier, *_grown(training_set, chip, classifier.halo))
+        predicted[which] = codes[tuple(training_set.at[which, 1:].T)]
+    return predicted
+
+
+def importance_of(classifier: Classifier, tested: TrainingSet, seed: int) -> Importance:
+    """Return the importance of each band for a classifier on labelled pixels."""
+    return _ranked(tested, [_losses(classifier, tested, tested, np.random.default_rng(seed))])
+
+
+def _in_unseen_places(
+    fit: Fit, training_set: TrainingSet, partitions: Sequence[np.ndarray], seed: int
+) -> tuple[np.ndarray, Importance]:
+    """Return classes by models that did not see the place, (partitions, M), and importances.
+
+    The importance of bands is measured in the first partition.
+    """
+    predicted = np.zeros((len(partitions), len(training_set)), np.uint8)
+    rng = np.random.default_rng(seed)
+    losses = []
+    for number, folds in enumerate(partitions):
+        part = number / len(partitions), (number + 1) / len(partitions)
+        with progress_between(*part):
+            for test, classifier in _trained_on_folds(fit, training_set, folds):
+                tested = training_set.take(test)
+                predicted[number, test] = _told(classifier, training_set, test)
+                if classifier is not None and not number:
+                    losses.append(_losses(classifier, tested, training_set, rng))
+    return predicted, _ranked(training_set, losses)
+
+
+def _by_random_split(fit: Fit, training_set: TrainingSet, seed: int, only_one_fold: bool) -> float:
+    """Return the accuracy in pixels that were not trained on, neighbours of which were."""
+    folds = at_random(len(training_set), seed)
+    right = np.zeros(len(training_set), bool)
+    tested = folds == 0 if only_one_fold else np.ones(len(folds), bool)
+    for test, classifier in _trained_on_folds(fit, training_set, folds, only_one_fold):
+        right[test] = _told(classifier, training_set, test) == training_set.codes[test]
+    return float(right[tested].mean())
+
+
+def _told(
+    classifier: Classifier | None, training_set: TrainingSet, test: np.ndarray
+) -> np.ndarray:
+    """Return the classes of the tested pixels; without a classifier, all others are of one."""
+    if classifier is None:
+        return np.full(int(test.sum()), training_set.codes[~test][0])
+    return predict(classifier, training_set.take(test))
+
+
+def _losses(
+    classifier: Classifier, tested: TrainingSet, known: TrainingSet, rng: np.random.Generator
+) -> np.ndarray:
+    """Return the loss of accuracy (bands,) when the values of one band are those of any chips.
+
+    They are drawn from all chips: those of a fold may be of one class.
+    """
+    most = min(MAX_SHUFFLED, max(LEAST_SHUFFLED, _MOST_LOOKS // len(tested.bands)))
+    if len(tested) > most:
+        tested = tested.take(rng.choice(len(tested), most, replace=False))
+    tested = tested.alone()
+    right = (predict(classifier, tested) == tested.codes).mean()
+    others = rng.integers(len(known.chips), size=len(tested.chips))
+    return np.array(
+        [
+            right - (predict(classifier, changed) == tested.codes).mean()
+            for band in range(len(tested.bands))
+            for changed in (tested.with_band(band, known.chips[others, band]),)
+        ]
+    )
+
+
+def _ranked(training_set: TrainingSet, losses: list[np.ndarray]) -> Importance:
+    if not losses:
+        return []
+    mean, deviation = np.mean(losses, axis=0), np.std(losses, axis=0)
+    names = [band.name for band in training_set.bands]
+    order = np.argsort(-mean, kind="stable")
+    return [(names[band], float(mean[band]), float(deviation[band])) for band in order]
+
+
+def _most_probable(classifier: Classifier, block: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    """Return uint8 (H - 2 halo, W - 2 halo), the class of every pixel, valid or not."""
+    return np.asarray(classifier.codes[classifier.probabilities(block, valid).argmax(axis=0)])
+
+
+def _grown(training_set: TrainingSet, chip: int, halo: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return values and validity of a chip with an invalid margin of `halo` around it."""
+    around = ((halo, halo), (halo, halo))
+    return (
+        np.pad(training_set.chips[chip], ((0, 0), *around)),
+        np.pad(training_set.valid[chip], around),
+    )
+
+
+def _classes_of_one_place(training_set: TrainingSet) -> set[int]:
+    return {
+        int(code)
+        for code in np.unique(training_set.codes)
+        if len(np.unique(training_set.places[training_set.codes == code])) < 2
+    }
+
+
+def _trained_on_folds(
+    fit: Fit, training_set: TrainingSet, folds: np.ndarray, only_first: bool = False
+) -> Iterator[tuple[np.ndarray, Classifier | None]]:
+    """Yield bool (M,), the pixels of a fold, and what was trained on all others.
+
+    None where those are of one class: it is all that could be learned.
+    """
+    numbers = np.unique(folds)[: 1 if only_first else None]
+    for done, number in enumerate(numbers):
+        report_progress(done / len(numbers), f"validating, fold {done + 1} of {len(numbers)}")
+        test = folds == number
+        train = training_set.take(~test)
+        yield test, fit(train) if len(np.unique(train.codes)) > 1 else None
+
+
+def _class_figures(
+    training_set: TrainingSet, predicted: np.ndarray, code: int
+) -> dict[str, float | int]:
+    """Return the figures of a class, over all partitions; `n` are its pixels."""
+    of_class, told = training_set.codes == code, predicted == code
+    hits = int((of_class & told).sum())
+    in_truth, in_map = int(of_class.sum()) * len(predicted), int(told.sum())
+    return {
+        "ppv": hits / in_map if in_map else math.nan,
+        "tpr": hits / in_truth,
+        "f1": 2 * hits / (in_map + in_truth),
+        "n": int(of_class.sum()),
+        "places": len(np.unique(training_set.places[of_class])),
+    }

@@ -1,0 +1,338 @@
+"""Train a classifier on samples, and write on its card what it knows and how well it did."""
+
+import hashlib
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+
+from landcover.counts import counted
+from landcover.cpus import cores
+from landcover.errors import InputError
+from landcover.io.atomic import write_csv, write_json
+from landcover.io.paths import AnyPath
+from landcover.io.run_record import DISTRIBUTION, with_recipe
+from landcover.models.classifier import Method
+from landcover.models.file import MOST_BANDS, QUANTILES, Card, CardBand, Model, save_model
+from landcover.models.methods import METHODS
+from landcover.models.options import (
+    describe_options,
+    options_as_dict,
+    options_as_text,
+    read_options,
+)
+from landcover.models.spectra import find_clusters, find_scene_clusters
+from landcover.models.training_set import TrainingSet
+from landcover.operation import (
+    CSV,
+    JSON,
+    ONNX,
+    Choices,
+    Details,
+    Folder,
+    ModelFile,
+    Needs,
+    Range,
+    Seed,
+    TableFile,
+)
+from landcover.progress import progress_between, remark, remarks_so_far, report_progress
+from landcover.samples.selection import read_selection
+from landcover.training.cross_validation import FEATURES, Validation, importance_of, validate
+from landcover.training.joining import Joined, join_places
+from landcover.training.loading import Labelled, load_samples
+
+PARTITIONS = 5
+QUICK_FIT = 2.0
+"""CPU seconds; a method that takes longer is validated in one partition."""
+FEW_PLACES = 10
+_DIGITS = 7
+"""Of a correlation, so that a card of many bands stays short."""
+_NO_START = "start continues the training of a network, {} starts anew: leave it out"
+
+MethodName = Annotated[str, Choices(METHODS)]
+OptionsOfMethod = Annotated[
+    str,
+    Details(" ".join(f"{m.name}: {describe_options(m.options)}." for m in METHODS.values())),
+]
+
+
+@dataclass(frozen=True)
+class Training:
+    """A trained classifier and how well it did.
+
+    Attributes:
+        model: one ONNX file with its card.
+        report: accuracy_spatial with accuracy_spatial_interval (95 %, of places drawn anew) and
+            partition_spread (standard deviation over partitions), accuracy_random, gap, macro_f1,
+            per_class (ppv, tpr, f1, n pixels, places), groups (places), partitions, distance
+            (pixels within which places count as one), skipped and remarks.
+        importance: by how much the accuracy in places not trained on falls if a band's values are
+            exchanged for others (band, importance, deviation), the most important one first.
+        accuracy: share of samples classified right in places not trained on (in samples not
+            trained on, if validation is random); NaN if it cannot be told.
+    """
+
+    model: ONNX
+    report: JSON
+    importance: CSV
+    accuracy: Annotated[float, Range(0, 1)]
+
+
+def train_classifier(
+    samples: Folder | list[Folder],
+    selection: TableFile | None = None,
+    method: MethodName = "random-forest",
+    options: OptionsOfMethod = "",
+    validation: Literal["spatial", "random"] = "spatial",
+    start: ModelFile | None = None,
+    seed: Seed = 0,
+    workdir: AnyPath = "",
+) -> Training:
+    """Train a classifier and measure it on places it has not seen.
+
+    A forest learns from the centre pixel of each sample, or from every labelled pixel where the
+    samples have masks. The saved model is trained on all of them; the measured accuracy comes
+    from models that each left out a fifth of the places, and chooses nothing. Places that lie
+    closer than the range of the variogram of the first principal band are one.
+
+    Args:
+        samples: a samples folder, or several of the same bands and units.
+        selection: which samples to use, as balance-samples writes it; all by default.
+        method: how the classifier is trained; random-forest where labelled places are few,
+            gradient-boosting where they are many or maps must be fast.
+        options: of the method, a JSON object; what it leaves out has its default.
+        validation: which figure becomes the accuracy; the report holds both.
+        start: a model whose training continues; only networks can.
+        seed: of training and folds.
+        workdir: folder to write to.
+
+    Raises:
+        InputError: the samples hold fewer than two classes, or an input is invalid.
+    """
+    chosen_method = METHODS[method]
+    chosen_options = read_options(options, chosen_method.options)
+    if start is not None:
+        raise InputError(_NO_START.format(method), "start")
+    folders = samples if isinstance(samples, list) else [samples]
+    chosen = None if selection is None else read_selection(selection)
+    labelled = load_samples(folders, chosen, chosen_method.sees_context)
+    _need_two_classes(labelled)
+    _need_few_bands(labelled)
+    for name in labelled.without_sample:
+        remark(f"no sample of {name} was used, the model does not know that class")
+    if labelled.centres_only and not chosen_method.sees_context:
+        remark(
+            f"{method} learns from the centre pixel of each sample alone and not from what "
+            "surrounds it: extract with masks to use every labelled pixel of a chip"
+        )
+
+    def fit(training_set: TrainingSet) -> Any:
+        return chosen_method.fit(training_set, chosen_options, seed)
+
+    report_progress(0.05, "joining places that lie close together")
+    joined = places_apart(labelled)
+    training_set = replace(labelled.training_set, places=joined.places)
+    partitions = _partitions(chosen_method, training_set, chosen_options)
+    with progress_between(0.07, 0.85):
+        measured = validate(fit, training_set, labelled.legend, seed, partitions)
+    measured.report["distance"] = joined.distance
+    report_progress(0.85, "training on all samples")
+    classifier = fit(training_set)
+    _remark_on_places(labelled, joined)
+    _remark_on(measured)
+    folder = Path(workdir)
+    card = _card(labelled, method, options_as_dict(chosen_options), measured, validation, seed)
+    save_model(folder / "model.onnx", Model(card, classifier))
+    report = measured.report | {"remarks": remarks_so_far()}
+    write_json(folder / "report.json", with_recipe(report))
+    importance = measured.importance or importance_of(classifier, training_set, seed)
+    write_csv(folder / "importance.csv", FEATURES, importance)
+    return Training(
+        folder / "model.onnx",
+        folder / "report.json",
+        folder / "importance.csv",
+        measured.report[f"accuracy_{validation}"],
+    )
+
+
+def needs_of_training(inputs: Mapping[str, Any]) -> Needs:
+    """Return what the chosen method needs."""
+    return METHODS[inputs.get("method", "random-forest")].needs
+
+
+def settle_training(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the inputs with the options of the method as one canonical JSON text.
+
+    Raises:
+        InputError: the options are not those of the method, or the method takes no start.
+    """
+    method = inputs.get("method") or "random-forest"
+    options = read_options(inputs.get("options") or "", METHODS[method].options)
+    if inputs.get("start") is not None:
+        raise InputError(_NO_START.format(method), "start")
+    return {**inputs, "options": options_as_text(options)}
+
+
+def places_apart(labelled: Labelled) -> Joined:
+    """Return the places of the pixels, those that lie close together joined."""
+    training_set, ground = labelled.training_set, labelled.ground
+    if ground.at is None:
+        return Joined(ground.places, None, is_cut=False)
+    return join_places(
+        ground.places,
+        ground.at,
+        training_set.pixels,
+        training_set.codes,
+        labelled.in_blocks,
+        max(labelled.chip_size, ground.spacing),
+    )
+
+
+def _partitions(method: Method, training_set: TrainingSet, options: Any) -> int:
+    """Return into how many partitions the places are dealt."""
+    if method.fit_seconds is None or method.fit_seconds(training_set, options) > QUICK_FIT:
+        return 1
+    return PARTITIONS
+
+
+def _need_two_classes(labelled: Labelled) -> None:
+    names = {entry.code: entry.name for entry in labelled.legend.classes}
+    present = [names.get(code, str(code)) for code in np.unique(labelled.training_set.codes)]
+    if len(present) < 2:
+        raise InputError(f"the samples hold only the class {present[0]}, training needs two")
+
+
+def _need_few_bands(labelled: Labelled) -> None:
+    bands = len(labelled.training_set.bands)
+    if bands > MOST_BANDS:
+        raise InputError(
+            f"the samples have {bands} bands, a model takes at most {MOST_BANDS}: extract with "
+            "bands, which chooses some"
+        )
+
+
+def _remark_on_places(labelled: Labelled, joined: Joined) -> None:
+    """Say what counts as one place."""
+    if joined.distance is None:
+        remark(
+            "it is not known where all samples lie: those of different features, files or folders "
+            "count as different places, and if they lie side by side the accuracy is too good"
+        )
+        return
+    before, after = len(np.unique(labelled.ground.places)), int(joined.places.max()) + 1
+    if after < before:
+        remark(
+            f"{before:,} labelled features or blocks are {counted(after, '# place|places')}: "
+            f"those less than {counted(max(1, round(joined.distance)), '# pixel|pixels')} apart "
+            "are alike and count as one"
+        )
+    if joined.is_cut:
+        remark(
+            "labels lie so close together all over the scene that places touch, and the accuracy "
+            "may be a little too good"
+        )
+
+
+def _remark_on(measured: Validation) -> None:
+    """Say what the accuracy does not cover, and how far it can be trusted."""
+    report = measured.report
+    if report["accuracy_spatial_interval"]:
+        lower, upper = (f"{100 * end:.1f}" for end in report["accuracy_spatial_interval"])
+        few = f"; they are fewer than {FEW_PLACES}, and the interval is too narrow"
+        remark(
+            f"the accuracy in unseen places is {100 * report['accuracy_spatial']:.1f} %, from "
+            f"{lower} to {upper} % with a confidence of 95 %, told by "
+            + counted(measured.places, "# place|places")
+            + (few if measured.places < FEW_PLACES else "")
+        )
+    for name in report["skipped"]:
+        remark(
+            f"the accuracy says nothing of {name}, which has fewer than two places: "
+            "draw it in another place too"
+        )
+    if math.isnan(report["accuracy_spatial"]):
+        remark(
+            "no accuracy can be told: fewer than two classes lie in two places or more; the "
+            "importance of bands is that for the training pixels themselves"
+        )
+
+
+def _card(
+    labelled: Labelled,
+    method: str,
+    options: dict[str, Any],
+    measured: Validation,
+    validation: str,
+    seed: int,
+) -> Card:
+    training_set = labelled.training_set
+    present = set(np.unique(training_set.codes).tolist())
+    kept = tuple(entry for entry in labelled.legend.classes if entry.code in present)
+    return Card(
+        method=method,
+        legend=type(labelled.legend)(kept),
+        **spectra_on_card(training_set, seed, labelled.scene_pixels),
+        dtype=labelled.dtype,
+        nodata=labelled.nodata,
+        chip_size=labelled.chip_size,
+        samples_sha256=hashlib.sha256(
+            training_set.pixels.tobytes() + training_set.codes.tobytes()
+        ).hexdigest(),
+        code_version=version(DISTRIBUTION),
+        validation=_finite(measured.report | {"kind": validation}),
+        options=options,
+        threads=cores(),
+        seed=seed,
+        places=labelled.footprint,
+        **asdict(labelled.measured),
+    )
+
+
+def spectra_on_card(
+    training_set: TrainingSet, seed: int, scene_pixels: np.ndarray | None = None
+) -> dict[str, Any]:
+    """Return what a card says of the training pixels: bands, correlation and clusters.
+
+    Args:
+        training_set: the labelled pixels.
+        seed: of the search for clusters.
+        scene_pixels: (N, bands), drawn from all over the scenes; None if unknown.
+    """
+    pixels, bands = training_set.pixels, training_set.bands
+    values = pixels.astype(np.float64)
+    quantiles = np.quantile(values, QUANTILES, axis=0)
+    return {
+        "bands": tuple(
+            CardBand(band.name, band.wavelength, float(mean), float(std), tuple(of_band.tolist()))
+            for band, mean, std, of_band in zip(
+                bands, values.mean(axis=0), values.std(axis=0), quantiles.T, strict=True
+            )
+        ),
+        "correlation": _correlation(values),
+        "clusters": find_clusters(pixels, training_set.codes, seed),
+        "scene_clusters": ()
+        if scene_pixels is None
+        else find_scene_clusters(scene_pixels, pixels, seed),
+    }
+
+
+def _correlation(values: np.ndarray) -> tuple[tuple[float, ...], ...]:
+    """Return the correlation of bands (N, bands); a constant band correlates with none."""
+    centred = values - values.mean(axis=0)
+    length = np.sqrt((centred**2).sum(axis=0))
+    scaled = centred / np.where(length == 0, 1, length)
+    return tuple(tuple(row) for row in (scaled.T @ scaled).round(_DIGITS).tolist())
+
+
+def _finite(report: dict[str, Any]) -> dict[str, Any]:
+    kept = ("kind", "accuracy_spatial", "accuracy_spatial_interval", "accuracy_random", "groups")
+    values = {key: report[key] for key in kept} | {"skipped": list(report["skipped"])}
+    return {
+        key: None if isinstance(value, float) and not math.isfinite(value) else value
+        for key, value in values.items()
+    }

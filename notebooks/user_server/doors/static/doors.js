@@ -1,0 +1,283 @@
+/* What somebody who opens JupyterLab for the first time needs: what this is, the ways into it, what
+a GeoTIFF is that one double-clicks, and what to do with a map whose kernel is gone.
+
+Written as it is loaded, without a build, as room.js beside it.
+*/
+
+(() => {
+  const RUSSIAN = {
+    "Geoportal: land-cover maps that your region can trust": "Геопортал: карты земного покрова, которым может доверять ваш регион",
+    "Draw samples of what is where on a satellite scene, train a model on them, let it map the scene, and measure how right the map is.":
+      "Нарисуйте на спутниковой сцене образцы того, что где есть, обучите по ним модель, классифицируйте сцену и измерьте, насколько верна карта.",
+    "Start the course": "Начать курс",
+    "Six pages, an hour: from the first sample to a measured map. Each cell runs with Shift+Enter.":
+      "Шесть страниц, один час: от первого образца до измеренной карты. Ячейки выполняются клавишами Shift+Enter.",
+    "Draw on a map": "Рисовать на карте",
+    "A notebook with the demo scene; put the name of another scene into it.":
+      "Блокнот с учебной сценой; впишите в него имя другой сцены.",
+    "Jobs and processes": "Задания и процессы",
+    "Run every step by a form, and see what runs and what came out.":
+      "Выполнить любой шаг через форму, увидеть, что идёт и что получилось.",
+    "Bring a scene": "Загрузить сцену",
+    "From this computer or Nextcloud.": "С этого компьютера или из Nextcloud.",
+    "How a scene gets in": "Как попадает сюда сцена",
+    "Drag a GeoTIFF onto the list of files at the left, or choose it here:":
+      "Перетащите GeoTIFF на список файлов слева или выберите здесь:",
+    "With Nextcloud: put it into the folder Geoportal/home there; its name here is then home/NAME.":
+      "С Nextcloud: положите её там в папку Geoportal/home; здесь она называется home/ИМЯ.",
+    "What is no GeoTIFF yet (JPEG 2000, ENVI, SAFE) becomes one in QGIS: Raster, Conversion, Translate.":
+      "Что ещё не GeoTIFF (JPEG 2000, ENVI, SAFE), станет им в QGIS: Растр, Конвертация, Преобразование.",
+    "A double click on the file then says what it is, and opens the map.":
+      "Двойной щелчок по файлу скажет, что это, и откроет карту.",
+    "Uploading {name} ...": "Загружается {name} ...",
+    "{name} was not uploaded: {reason}": "{name} не загружен: {reason}",
+    "A scene": "Сцена",
+    "A map with classes": "Карта с классами",
+    "Its name for all processes is {name}.": "Имя для всех процессов: {name}.",
+    "Draw samples on it": "Рисовать на ней образцы",
+    "Look at it on the map": "Посмотреть на карте",
+    "This file cannot be shown: {reason}": "Файл не показать: {reason}",
+    "Run this cell (Shift+Enter) to see it: what showed it before has ended.":
+      "Выполните эту ячейку (Shift+Enter), чтобы увидеть карту: прежнее ядро завершилось.",
+  };
+  const LOST = "Error displaying widget: model not found"; // jupyterlab_widgets, when a kernel is another one
+  const isRussian = (navigator.language || "en").startsWith("ru");
+
+  let scope = {};
+
+  const container = {
+    init: (given) => {
+      scope = given;
+    },
+    get: async () => {
+      const names = ["@jupyterlab/launcher", "@jupyterlab/filebrowser", "@jupyterlab/docregistry", "@jupyterlab/ui-components", "@jupyterlab/services", "@lumino/widgets"];
+      const [launcher, browser, registry, ui, services, widgets] = await Promise.all(names.map(provided));
+      return () => ({ __esModule: true, default: pluginOf(launcher, browser, registry, ui, services, widgets) });
+    },
+  };
+
+  async function provided(name) {
+    const [module] = Object.values(scope[name]);
+    return (await module.get())();
+  }
+
+  function pluginOf({ ILauncher }, { IDefaultFileBrowser }, registry, icons, { ServerConnection }, { Widget }) {
+    return {
+      id: "geoportal-doors:plugin",
+      description: "Doors to course, map, jobs and upload; says what a GeoTIFF is",
+      autoStart: true,
+      optional: [ILauncher, IDefaultFileBrowser],
+      activate: (app, launcher, browser) => {
+        const doors = new Doors(app, browser, ServerConnection.makeRequest, Widget);
+        doors.offer(launcher, icons);
+        doors.openRasters(registry);
+        document.head.append(style());
+        explainLostMaps();
+        app.restored.then(() => doors.welcome());
+      },
+    };
+  }
+
+  class Doors {
+    constructor(app, browser, request, Widget) {
+      [this.app, this.browser, this.request, this.Widget] = [app, browser, request, Widget];
+    }
+
+    /** The doors, as [command, icon, label, what is behind it, how it opens]. */
+    get all() {
+      return [
+        ["course", "notebookIcon", t("Start the course"), t("Six pages, an hour: from the first sample to a measured map. Each cell runs with Shift+Enter."), () => this.open("course/01_draw_samples.ipynb")],
+        ["map", "imageIcon", t("Draw on a map"), t("A notebook with the demo scene; put the name of another scene into it."), () => this.openMap("shared/demo/scene.tif", "scene")],
+        ["jobs", "listIcon", t("Jobs and processes"), t("Run every step by a form, and see what runs and what came out."), () => window.open(this.jobs, "_blank")],
+        ["upload", "fileUploadIcon", t("Bring a scene"), t("From this computer or Nextcloud."), () => this.show("geoportal-upload", t("Bring a scene"), this.uploading())],
+      ];
+    }
+
+    get jobs() {
+      const config = JSON.parse(document.getElementById("jupyter-config-data").textContent);
+      return `${config.hubHost || ""}${(config.hubPrefix || "/hub/").replace(/hub\/$/, "")}services/wps/`;
+    }
+
+    offer(launcher, icons) {
+      this.all.forEach(([name, icon, label, caption, execute], rank) => {
+        const command = `geoportal:${name}`;
+        this.app.commands.addCommand(command, { label, caption, icon: icons[icon], execute });
+        launcher?.add({ command, category: "Geoportal", rank });
+      });
+    }
+
+    /** Say what this is on the first screen; whoever has something open knows it. */
+    welcome() {
+      const shown = [...this.app.shell.widgets("main")];
+      if (/\/tree\//.test(location.pathname) || shown.some((widget) => !widget.node.querySelector(".jp-Launcher"))) return;
+      const doors = this.all.map(([, , label, caption, execute]) => {
+        const door = make("button", { type: "button", class: "geoportal-door" }, [make("strong", {}, [label]), make("span", {}, [caption])]);
+        door.onclick = () => execute();
+        return door;
+      });
+      this.show("geoportal-welcome", "Geoportal", [
+        make("h1", {}, [t("Geoportal: land-cover maps that your region can trust")]),
+        make("p", {}, [t("Draw samples of what is where on a satellite scene, train a model on them, let it map the scene, and measure how right the map is.")]),
+        make("div", { class: "geoportal-doors" }, doors),
+        ...this.uploading(),
+      ]);
+    }
+
+    uploading() {
+      const choose = make("input", { type: "file", accept: ".tif,.tiff,.gpkg,.geojson,.zip,.csv,.json", multiple: "", "aria-label": t("Bring a scene") });
+      const said = make("p", { role: "status" });
+      choose.onchange = () => this.upload([...choose.files], said);
+      return [
+        make("h2", {}, [t("How a scene gets in")]),
+        make("p", {}, [t("Drag a GeoTIFF onto the list of files at the left, or choose it here:"), " ", choose]),
+        said,
+        make("p", {}, [t("With Nextcloud: put it into the folder Geoportal/home there; its name here is then home/NAME.")]),
+        make("p", {}, [t("What is no GeoTIFF yet (JPEG 2000, ENVI, SAFE) becomes one in QGIS: Raster, Conversion, Translate.")]),
+        make("p", {}, [t("A double click on the file then says what it is, and opens the map.")]),
+      ];
+    }
+
+    async upload(files, said) {
+      await this.browser.model.cd("/");
+      for (const file of files) {
+        said.textContent = t("Uploading {name} ...", { name: file.name });
+        try {
+          const { path } = await this.browser.model.upload(file);
+          said.textContent = "";
+          if (/\.tiff?$/i.test(path)) await this.open(path);
+        } catch (error) {
+          said.textContent = t("{name} was not uploaded: {reason}", { name: file.name, reason: error.message ?? error });
+          return;
+        }
+      }
+    }
+
+    show(id, title, children) {
+      let page = [...this.app.shell.widgets("main")].find((widget) => widget.id === id);
+      if (!page) {
+        page = new this.Widget();
+        page.id = id;
+        page.title.label = title;
+        page.title.closable = true;
+        page.node.append(make("div", { class: "geoportal-page" }, children));
+        this.app.shell.add(page, "main");
+      }
+      this.app.shell.activateById(id);
+    }
+
+    open(path, factory) {
+      return this.app.commands.execute("docmanager:open", { path, ...(factory && { factory }) });
+    }
+
+    /** Open a notebook with a raster on the map, and run it; one that is there is left as it is. */
+    async openMap(name, kind) {
+      const stem = name.split("/").pop().replace(/\.tiff?$/i, "");
+      const path = `map of ${name.split("/").slice(1, -1).concat(stem).join(" ")}.ipynb`;
+      const { contents } = this.app.serviceManager;
+      const isThere = await contents.get(path, { content: false }).then(() => true, () => false);
+      if (!isThere) await contents.save(path, { type: "notebook", format: "json", content: notebook(name, kind) });
+      const panel = await this.open(path, "Notebook");
+      await panel.context.ready;
+      await panel.sessionContext.ready;
+      await this.app.commands.execute("notebook:run-all-cells");
+    }
+
+    /** Say of a GeoTIFF what it is, in the place of an image that no browser shows. */
+    openRasters({ ABCWidgetFactory, DocumentWidget }) {
+      const drive = this.app.serviceManager.contents.defaultDrive;
+      // a scene is never sent to the browser as a whole
+      drive.contentProviderRegistry.register("geoportal-raster", {
+        get: (path, options) => drive.get(path, { ...options, contentProviderId: undefined, content: false }),
+        save: () => Promise.reject(new Error("a raster is not edited here")),
+      });
+      const doors = this;
+      class Rasters extends ABCWidgetFactory {
+        createNewWidget(context) {
+          const content = new doors.Widget();
+          content.node.append(make("div", { class: "geoportal-page" }, ["..."]));
+          doors.look(context.path, content.node.lastChild);
+          return new DocumentWidget({ content, context });
+        }
+      }
+      this.app.docRegistry.addWidgetFactory(new Rasters({
+        name: "Geoportal raster", modelName: "base64", fileTypes: ["tiff"], defaultFor: ["tiff"], readOnly: true,
+        contentProviderId: "geoportal-raster",
+      }));
+    }
+
+    async look(path, page) {
+      const name = /^(shared|team)\//.test(path) ? path : `home/${path}`;
+      const settings = this.app.serviceManager.serverSettings;
+      const { baseUrl } = settings;
+      const query = new URLSearchParams({ name });
+      const answer = await this.request(`${baseUrl}sample_map/look?${query}`, {}, settings);
+      const told = await answer.json().catch(() => ({}));
+      if (!answer.ok) {
+        page.replaceChildren(make("h1", {}, [path]), make("p", {}, [t("This file cannot be shown: {reason}", { reason: told.message ?? answer.statusText })]));
+        return;
+      }
+      const open = make("button", { type: "button", class: "geoportal-open" }, [told.kind === "map" ? t("Look at it on the map") : t("Draw samples on it")]);
+      open.onclick = () => this.openMap(name, told.kind);
+      page.replaceChildren(
+        make("h1", {}, [`${told.kind === "map" ? t("A map with classes") : t("A scene")}: ${path.split("/").pop()}`]),
+        ...(told.has_place ? [open] : []),
+        make("div", { class: "geoportal-legend" }, told.classes.map(([label, color]) => make("span", {}, [make("i", { style: `background:${color}` }), label]))),
+        make("p", {}, [make("img", { src: `${baseUrl}sample_map/picture.png?${query}`, alt: "" })]),
+        ...told.facts.map((fact) => make("p", {}, [fact])),
+        make("p", {}, [t("Its name for all processes is {name}.", { name })]),
+      );
+    }
+  }
+
+  function notebook(name, kind) {
+    const source = kind === "map"
+      ? `from sample_map import SampleMap\n\nm = SampleMap(${JSON.stringify(name)})\nm`
+      : `from sample_map import SampleMap\n\n# give the classes of your legend, or add them beside the map\nm = SampleMap(${JSON.stringify(name)})\nm`;
+    return {
+      cells: [{ cell_type: "code", id: "map", source, metadata: {}, outputs: [], execution_count: null }],
+      metadata: { kernelspec: { name: "python3", display_name: "Python 3", language: "python" } },
+      nbformat: 4,
+      nbformat_minor: 5,
+    };
+  }
+
+  /** Say what to do in the place of an error that nobody understands. */
+  function explainLostMaps() {
+    new MutationObserver((changes) => {
+      for (const { addedNodes } of changes) {
+        for (const node of addedNodes) {
+          if (node.nodeType === Node.TEXT_NODE && node.data === LOST) node.data = t("Run this cell (Shift+Enter) to see it: what showed it before has ended.");
+        }
+      }
+    }).observe(document.body, { childList: true, subtree: true });
+  }
+
+  function t(text, values = {}) {
+    const found = (isRussian && RUSSIAN[text]) || text;
+    return found.replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
+  }
+
+  function make(tag, attributes = {}, children = []) {
+    const element = document.createElement(tag);
+    for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+    element.append(...children);
+    return element;
+  }
+
+  function style() {
+    return make("style", {}, [`
+      .geoportal-page { height: 100%; overflow: auto; box-sizing: border-box; padding: 1em 2em; max-width: 62em; font-size: 14px; line-height: 1.5; color: var(--jp-ui-font-color1); background: var(--jp-layout-color1); }
+      .geoportal-page h1 { font-size: 1.5em; margin: 0.4em 0; } .geoportal-page h2 { font-size: 1.15em; margin: 1em 0 0.3em; } .geoportal-page p { margin: 0.4em 0; }
+      /* the launcher knows an order of its own */
+      .jp-Launcher-content { display: flex; flex-direction: column; } .jp-Launcher-section:has([data-category="Geoportal"]) { order: -1; }
+      .geoportal-doors { display: grid; grid-template-columns: repeat(auto-fit, minmax(11em, 1fr)); gap: 0.8em; margin: 1em 0; }
+      .geoportal-door, .geoportal-open { font: inherit; color: inherit; text-align: left; padding: 0.8em 1em; border: 1px solid var(--jp-border-color1); border-radius: 6px; background: var(--jp-layout-color2); cursor: pointer; display: flex; flex-direction: column; gap: 0.3em; }
+      .geoportal-door:hover, .geoportal-open:hover { border-color: var(--jp-brand-color1); } .geoportal-open { font-weight: 600; margin: 0.6em 0; }
+      .geoportal-page img { max-width: 100%; background: #e8e8e4; image-rendering: pixelated; }
+      .geoportal-legend { display: flex; flex-wrap: wrap; gap: 0.3em 1em; } .geoportal-legend i { display: inline-block; width: 1em; height: 1em; margin-right: 0.4em; border: 1px solid #0006; vertical-align: -0.15em; }
+    `]);
+  }
+
+  window._JUPYTERLAB = window._JUPYTERLAB || {};
+  window._JUPYTERLAB["geoportal-doors"] = container;
+})();

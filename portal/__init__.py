@@ -1,0 +1,1 @@
+"""What hub and WPS share about settings and addresses."""

@@ -1,9 +1,0 @@
-"""Jobs as batch/v1 Jobs of a Kubernetes cluster, whose scheduler and quotas do the rest.
-
-settings.py   what the administrator chose, from the environment
-manifest.py   a job of the ledger as a Job, with what it may touch and nothing else
-api.py        the few requests to the API server that are needed, and what it answers in our words
-watching.py   one list and watch for all Jobs, and one for their pods
-signs.py      what a Job and its pod say: why it waits, and how it ended
-runner.py     sees a job through, from its Job to its end
-"""

@@ -1,0 +1,1 @@
+"""Where jobs compute: processes of this machine, or a cluster."""

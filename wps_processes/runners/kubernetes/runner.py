@@ -1,0 +1,92 @@
+"""Sees jobs through as Jobs of a cluster.
+
+A Job goes on when the service ends, and is found again by its name, which follows from the job and
+its attempt: the next service makes no second one. How a job ended its pod tells by the service's
+route (`wps_processes.runners.kubernetes.callbacks`), and the ledger knows before anybody here
+does; what is seen in the cluster says why a pod has said nothing.
+"""
+
+import logging
+from contextlib import suppress
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from landcover.errors import LandcoverError
+from wps_processes.jobs.folder import remove_outputs
+from wps_processes.jobs.ledger import DISMISSED, FAILED, Job, Ledger, Outcome
+from wps_processes.runners.kubernetes.api import Refused, Unreachable
+from wps_processes.runners.kubernetes.attempt import Attempt, Means
+from wps_processes.runners.kubernetes.manifest import name_of
+from wps_processes.runners.messages import orders_for
+from wps_processes.runners.needs import needed_by
+
+LOGGER = logging.getLogger(__name__)
+ELSEWHERE = 0
+"""Stands in the ledger for the process number of what computes in the cluster."""
+
+
+class KubernetesRunner:
+    """Runs jobs as Jobs of a cluster."""
+
+    resumes = True
+
+    def __init__(self, means: Means) -> None:
+        """Run them by these means, and begin to watch the cluster."""
+        self._means = means
+        means.watching.start()
+
+    def run(self, job: Job, ledger: Ledger) -> Outcome:
+        """See a job through, and say how it ended; the ledger hears how far it is."""
+        try:
+            with suppress(SQLAlchemyError):  # a database that is away for a while
+                ledger.started(job, ELSEWHERE, 0.0)
+            with self._means.watching.following(name_of(job)) as woken:
+                return Attempt(self._means, job, ledger, woken).see_through()
+        except (LandcoverError, OSError) as error:
+            return Outcome(error=str(error))
+
+    def orders(self, job: Job) -> bytes:
+        """Return what the pod of a job is to do.
+
+        Raises:
+            LandcoverError: what was fetched for it is not there any more.
+        """
+        fetcher = self._means.fetcher
+        fetched = {} if fetcher is None else fetcher.kept(job)
+        return orders_for(job, self._means.root, fetched, needed_by(job).gpus)
+
+    def told(self, job: Job) -> None:
+        """Look at once at a job that has just said how it ended."""
+        self._means.watching.wake(job.id)
+
+    def stop(self, job_id: str) -> None:
+        """Delete a job's Job, with its pod."""
+        if not self._means.watching.wake(job_id):  # another service sees it through
+            for name in self._means.watching.names_of(job_id):
+                self._delete(name)
+
+    def stop_all(self) -> None:
+        """Leave all jobs alone: they go on, and the next service finds them."""
+        self._means.stopping.set()
+        self._means.watching.stop()
+
+    def settle(self, job: Job, ledger: Ledger) -> None:
+        """Leave nothing behind of a job without success; other Jobs Kubernetes removes in time."""
+        over = ledger.get(job.id)
+        if over is None or over.state not in (FAILED, DISMISSED):
+            return
+        # else whoever saw the attempt through has done it
+        was_left = job.is_over and job.pid is not None
+        if was_left and not self._delete(name_of(job)):
+            return
+        if remove_outputs(job, self._means.root):  # else it is tried again later
+            ledger.settled(job)
+
+    def _delete(self, name: str) -> bool:
+        """Delete a Job; False if that is not known to have been done."""
+        try:
+            self._means.cluster.delete(name)
+        except (Unreachable, Refused) as error:
+            LOGGER.warning("the Job %s cannot be deleted: %s", name, error)
+            return False
+        return True

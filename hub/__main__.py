@@ -111,7 +111,7 @@ def _bring_up(here: Machine, hub: "subprocess.Popen[bytes]", password: str) -> N
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
-    """Leave by one way whatever the signal; a second one does not disturb the stopping."""
+    """Shut down in one way on any signal; a second one is ignored."""
     for later in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(later, signal.SIG_IGN)
     raise KeyboardInterrupt

@@ -131,7 +131,7 @@ class Kubernetes(Strict):
         self._confine(c)
 
     def _confine(self, c: Config) -> None:
-        """Let any image run as one user without privileges, as restricted Pod Security asks."""
+        """Run any image as one unprivileged user, as restricted Pod Security requires."""
         c.KubeSpawner.uid = _UID
         c.KubeSpawner.gid = _GID
         c.KubeSpawner.fs_gid = _GID

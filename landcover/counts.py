@@ -15,3 +15,15 @@ def counted(number: int, words: str) -> str:
     """
     agreed = re.sub(r"(\w+)\|(\w+)", r"\1" if number == 1 else r"\2", words)
     return agreed.replace("#", f"{number:,}")
+
+
+def sized(count: int) -> str:
+    """Return a number of bytes in the largest unit that leaves a whole one.
+
+    >>> [sized(size) for size in (12, 5 << 20, 3 << 29)]
+    ['12 bytes', '5.0 MiB', '1.5 GiB']
+    """
+    for unit, name in ((2**30, "GiB"), (2**20, "MiB")):
+        if count >= unit:
+            return f"{count / unit:.1f} {name}"
+    return counted(count, "# byte|bytes")

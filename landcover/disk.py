@@ -88,7 +88,7 @@ def told_if_unwritable(folder: Path) -> Iterator[None]:
 
 
 def keep_pages(connection: sqlite3.Connection) -> None:
-    """Let a SQLite database write 6 MiB more without a byte of the disk's.
+    """Reserve 6 MiB inside a SQLite database, to be written when the disk is full.
 
     For a database with a write-ahead log: it grows to this size too, and stays so long until the
     last connection is closed. On a full disk nothing happens.

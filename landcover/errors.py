@@ -11,7 +11,7 @@
     │   ├── QuotaFull    the user has no room left
     │   ├── Maintenance  nothing works at the moment
     │   ├── Throttled    too many requests from this address
-    │   └── Stalled      no answer, or one that breaks off
+    │   └── Unavailable  no answer, or one that breaks off
     └── Stopped          the work was told to stop
 
 Only these cross to a user; anything else is our fault and goes to the log.
@@ -34,7 +34,7 @@ class LandcoverError(Exception):
     """
 
     def __init__(self, sentence: str) -> None:
-        """Hold the sentence, on one line."""
+        """Store the sentence, on one line."""
         super().__init__(sentence_of(sentence))
 
 
@@ -46,7 +46,7 @@ class InputError(LandcoverError):
     """
 
     def __init__(self, sentence: str, name: str = "") -> None:
-        """Hold the sentence, and which input it is about."""
+        """Store the sentence, and which input it is about."""
         super().__init__(sentence)
         self.input = name
 
@@ -87,7 +87,7 @@ class Throttled(NextcloudError):
     """Nextcloud has had too many requests from this address."""
 
 
-class Stalled(NextcloudError):
+class Unavailable(NextcloudError):
     """Nextcloud does not answer, or its answer broke off."""
 
 

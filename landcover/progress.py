@@ -61,7 +61,7 @@ class Notes:
         return [*self._remarks, f"{self._omitted} further remarks are not listed"]
 
     def add(self, sentence: str) -> None:
-        """Take a remark, unless it was made before."""
+        """Record a remark, unless it was made before."""
         if sentence in self._remarks:
             return
         if len(self._remarks) >= MAX_REMARKS:
@@ -75,7 +75,7 @@ _notes: ContextVar[Notes | None] = ContextVar("notes", default=None)
 
 
 def remark(sentence: str) -> None:
-    """Say what a user should know of a result: what was skipped, guessed, ignored or is weak.
+    """Record what a user should know of a result: what was skipped, guessed, ignored or is weak.
 
     Args:
         sentence: plain words; what no terminal should print is escaped.
@@ -123,7 +123,7 @@ def collecting_notes(on_remark: Callable[[str], None]) -> Iterator[Notes]:
 
 @contextmanager
 def holding_remarks() -> Iterator[Callable[[str], None]]:
-    """Hold the remarks of the `with` block back until it ends.
+    """Defer the remarks of the `with` block until it ends.
 
     Yields:
         What makes a remark at once, so that it stands before the others.
@@ -138,7 +138,7 @@ def holding_remarks() -> Iterator[Callable[[str], None]]:
 
 
 def report_progress(fraction: float, sentence: str) -> None:
-    """Say how far the work is.
+    """Report progress.
 
     Args:
         fraction: share of the work that is done, 0..1; values outside are clipped.
@@ -190,7 +190,7 @@ class Pace:
     """Says how much is done and, once that can be known, how long the rest will take."""
 
     def __init__(self, what: str, whole: int, left: int) -> None:
-        """Begin with `left` of `whole` to do; the rest was done by an earlier run.
+        """Start with `left` of `whole` to do; the rest was done by an earlier run.
 
         Args:
             what: is being done, as in "classifying".
@@ -208,7 +208,7 @@ class Pace:
         self._left -= amount
 
     def report(self) -> None:
-        """Tell whoever listens."""
+        """Notify the listener."""
         share = 1 - self._left / self._whole
         began_anew = self._done or not self._taken_over
         verb = f"{self._what}," if began_anew else "continuing at"

@@ -29,7 +29,7 @@ class PublicAddresses(AbstractResolver):
     """A resolver that gives public addresses, or none: one private address spoils a name."""
 
     def __init__(self, resolver: AbstractResolver) -> None:
-        """Look names up with another resolver."""
+        """Resolve names with another resolver."""
         self._resolver = resolver
 
     async def resolve(

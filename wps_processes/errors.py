@@ -38,7 +38,7 @@ class InvalidInput(JobsError):
     """
 
     def __init__(self, sentence: str, name: str) -> None:
-        """Keep the sentence, and which input it is about."""
+        """Store the sentence, and which input it is about."""
         super().__init__(sentence)
         self.input = name
 

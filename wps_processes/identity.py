@@ -66,7 +66,7 @@ class HubIdentity:
     """Asks the hub."""
 
     def __init__(self, state: Path, prefix: str) -> None:
-        """Keep the key of session cookies in the state folder; cookies are for `prefix` alone."""
+        """Store the key of session cookies in the state folder; cookies are for `prefix` alone."""
         self._key = kept_key(state / "wps-cookie.key")
         self._prefix = prefix
         self._known = _Known()
@@ -130,7 +130,7 @@ class HubIdentity:
         return signer.get_signature(request.cookies.get(SESSION, "")).decode()
 
     def close(self) -> None:
-        """End the thread that asks the hub."""
+        """Stop the thread that asks the hub."""
         with self._making:
             if self._made is not None:
                 self._made._pool.submit(self._made._thread_loop.close).result()

@@ -91,7 +91,7 @@ class JobsService:
     )
 
     def __post_init__(self) -> None:
-        """Begin with no call that waits."""
+        """Start with no waiting call."""
         self._quota = Quota(self.storage, self.home_quota)
         self._seats = Seats(self.sync_at_once)
 
@@ -159,7 +159,7 @@ class JobsService:
                 return self._over(job)
 
     def check(self) -> None:
-        """Look whether jobs can be served now.
+        """Check whether jobs can be served now.
 
         Raises:
             Unavailable: the ledger does not answer.
@@ -203,7 +203,7 @@ class JobsService:
             return self.ledger.position(job)
 
     def dismiss(self, job_id: str, caller: Caller) -> Job:
-        """End a job of the caller, or anybody's if the caller is an administrator.
+        """Dismiss a job of the caller, or anybody's if the caller is an administrator.
 
         Returns:
             The job as it then is.
@@ -235,7 +235,7 @@ class JobsService:
             return self.dispatcher.paused
 
     def pause(self, by: str) -> None:
-        """Hold waiting jobs back; running ones go on.
+        """Pause starting jobs; running ones go on.
 
         Raises:
             Unavailable: the ledger does not answer.
@@ -244,7 +244,7 @@ class JobsService:
             self.dispatcher.pause(by)
 
     def resume(self, by: str) -> None:
-        """Let waiting jobs start again.
+        """Resume starting jobs.
 
         Raises:
             Unavailable: the ledger does not answer.

@@ -38,7 +38,7 @@ class Repetitions(logging.Filter):
     """Leaves out what a fault or an attack would say a thousand times a second."""
 
     def __init__(self) -> None:
-        """Begin with nothing seen."""
+        """Start with nothing seen."""
         super().__init__()
         self._seen: dict[tuple[str, int], _Seen] = {}  # as many as there are lines that log
 

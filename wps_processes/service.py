@@ -170,7 +170,7 @@ class Application:
         return Response("ok\n", mimetype="text/plain")
 
     def _refusal(self, request: Request) -> Response | None:
-        """Let a request in, and note who answers it; a browser is sent to sign in.
+        """Authenticate a request and record its caller; redirect a browser to sign in.
 
         Raises:
             HTTPException: it is refused.

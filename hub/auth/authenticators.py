@@ -55,7 +55,7 @@ class SharedPassword(Strict):
     share_links: ClassVar[bool] = False
 
     def configure(self, c: Config) -> None:
-        """Let everybody in who knows a password kept in the state folder."""
+        """Authenticate by a password kept in the state folder."""
         machine = Machine.from_environment(os.environ)
         c.JupyterHub.authenticator_class = "shared-password"
         c.Authenticator.allow_all = True

@@ -35,7 +35,7 @@ class Refused(HTTPError):
         super().__init__(403, f"Nextcloud refused this sign-in: {reason}.")
 
 
-class Unanswered(HTTPError):
+class Unavailable(HTTPError):
     """Nextcloud gave no answer that means yes or no.
 
     Attributes:
@@ -87,7 +87,7 @@ class NextcloudOAuthenticator(OAuthenticator):  # type: ignore[misc]  # untyped 
     )
 
     def __init__(self, **options: Any) -> None:
-        """Begin with nobody looked for."""
+        """Start with an empty cache."""
         super().__init__(**options)
         self._looks: dict[str, asyncio.Task[bool | dict[str, Any]]] = {}
         self._silent_until = 0.0
@@ -120,7 +120,7 @@ class NextcloudOAuthenticator(OAuthenticator):  # type: ignore[misc]  # untyped 
         return [*super().get_handlers(app), (tokens.ROUTE, tokens.TokenHandler)]
 
     async def pre_spawn_start(self, user: User, spawner: Spawner) -> None:
-        """Tell a user's server where it gets the token of the moment; a token would expire."""
+        """Configure where a user's server gets the current token; a token itself would expire."""
         spawner.environment[tokens.VARIABLE] = tokens.address(spawner.hub.api_url)
         spawner.environment[LINKS] = tokens.switch(self.share_links)
 
@@ -149,7 +149,7 @@ class NextcloudOAuthenticator(OAuthenticator):  # type: ignore[misc]  # untyped 
         except Refused as error:
             self.log.warning("The session of %s ends. %s", user.name, error.log_message)
             return not await self._keep(user, state, None)
-        except Unanswered as error:
+        except Unavailable as error:
             self.log.warning("The session of %s is kept. %s", user.name, error.log_message)
             if error.for_all:
                 self._silent_until = time.monotonic() + self.silence
@@ -165,7 +165,7 @@ class NextcloudOAuthenticator(OAuthenticator):  # type: ignore[misc]  # untyped 
         return model
 
     async def _keep(self, user: User, asked: dict[str, Any], state: dict[str, Any] | None) -> bool:
-        """Keep a state, unless the user signed in anew since it was asked for; tell if it is kept.
+        """Store a state unless the user has signed in anew since; return whether it was stored.
 
         Args:
             user: whose state.
@@ -179,7 +179,7 @@ class NextcloudOAuthenticator(OAuthenticator):  # type: ignore[misc]  # untyped 
         return True
 
     async def _asked(self, user: User, state: dict[str, Any]) -> dict[str, Any]:
-        """Ask who this is; with new tokens if the old ones end soon or are refused."""
+        """Fetch the account; refresh tokens that expire soon or are refused."""
         if not self.ends_soon(state):
             try:
                 return await self._model(state)
@@ -209,7 +209,7 @@ class NextcloudOAuthenticator(OAuthenticator):  # type: ignore[misc]  # untyped 
         try:
             grant = _Grant.model_validate(answer)
         except ValidationError:
-            raise Unanswered("its tokens cannot be read") from None  # the error would show them
+            raise Unavailable("its tokens cannot be read") from None  # the error would show them
         return {
             "access_token": grant.access_token,
             "refresh_token": grant.refresh_token,
@@ -223,7 +223,7 @@ class NextcloudOAuthenticator(OAuthenticator):  # type: ignore[misc]  # untyped 
         try:
             account = _Account.model_validate(answer["ocs"]["data"])
         except (ValidationError, KeyError, TypeError) as error:
-            raise Unanswered("what it says of the user cannot be read") from error
+            raise Unavailable("what it says of the user cannot be read") from error
         if not account.enabled:
             raise Refused("the account is disabled")
         return {"id": account.id, "groups": sorted(account.groups)}
@@ -239,7 +239,7 @@ class NextcloudOAuthenticator(OAuthenticator):  # type: ignore[misc]  # untyped 
         }
 
     async def update_auth_model(self, auth_model: dict[str, Any]) -> dict[str, Any]:
-        """Let nobody stay administrator for want of an answer."""
+        """Withdraw administrator rights when Nextcloud does not confirm them."""
         return auth_model | {"admin": bool(auth_model["admin"])}
 
     async def httpfetch(self, url: str, label: str = "asking", **request: Any) -> Any:
@@ -247,7 +247,7 @@ class NextcloudOAuthenticator(OAuthenticator):  # type: ignore[misc]  # untyped 
 
         Raises:
             Refused: Nextcloud answered 400 or 401.
-            Unanswered: it answered anything else but success, or nothing, or no JSON.
+            Unavailable: it answered anything else but success, or nothing, or no JSON.
         """
         try:
             return await super().httpfetch(url, label, **request)
@@ -256,8 +256,8 @@ class NextcloudOAuthenticator(OAuthenticator):  # type: ignore[misc]  # untyped 
             if error.code in _NO:
                 raise Refused(reason) from error
             # 599 is tornado's for no connection and no answer in time
-            raise Unanswered(reason, for_all=error.code == _BUSY or error.code >= 500) from error
+            raise Unavailable(reason, for_all=error.code == _BUSY or error.code >= 500) from error
         except OSError as error:
-            raise Unanswered(type(error).__name__, for_all=True) from error
+            raise Unavailable(type(error).__name__, for_all=True) from error
         except ValueError as error:
-            raise Unanswered(type(error).__name__) from error
+            raise Unavailable(type(error).__name__) from error

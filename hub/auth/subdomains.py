@@ -12,7 +12,7 @@ from traitlets.config import Config
 
 
 def configure(c: Config, wps_url: str) -> None:
-    """Say which host is whose; it is of no consequence without JupyterHub.subdomain_host.
+    """Return the host of each user; unused without JupyterHub.subdomain_host.
 
     Args:
         c: the hub's configuration, with its services.

@@ -20,7 +20,7 @@ _KEY = "token"
 
 
 def hide(container: V1Container, token: str, name: str) -> None:
-    """Have the variables of a container that hold a token refer to the Secret of this name."""
+    """Replace a token in variables of a container by a reference to the Secret of this name."""
     source = V1EnvVarSource(secret_key_ref=V1SecretKeySelector(name=name, key=_KEY))
     container.env = [
         V1EnvVar(name=given.name, value_from=source) if given.value == token else given

@@ -64,7 +64,7 @@ class PodSpawner(KubeSpawner):  # type: ignore[misc]  # untyped base
     _nodes_seen: ClassVar[float] = float("-inf")
 
     def __init__(self, **options: Any) -> None:
-        """Begin with nothing found."""
+        """Start with no finding."""
         super().__init__(**options)
         self._found: Finding | None = None
         self._notes: list[Finding] = []
@@ -72,7 +72,7 @@ class PodSpawner(KubeSpawner):  # type: ignore[misc]  # untyped base
         self._secret_name = ""
 
     async def prepare(self) -> None:
-        """Look at what was chosen, or refuse it: image and resources are set, no pod is made yet.
+        """Validate what was chosen: image and resources are set, no pod is created yet.
 
         What takes time here says so by `say`.
 
@@ -125,7 +125,7 @@ class PodSpawner(KubeSpawner):  # type: ignore[misc]  # untyped base
         return pod
 
     def _look_into_image(self, pod: V1Pod, notebook: V1Container) -> None:
-        """Let images that somebody brings, and all that are given GPUs, tell of themselves."""
+        """Add a check at entry to pods of users' own images, and to all with GPUs."""
         gpus = int((notebook.resources.limits or {}).get(GPU, 0))
         if not gpus:  # an image can ask NVIDIA's runtime for all of the node's by a variable
             notebook.env = [*(notebook.env or ()), entry_check.NO_GPU]
@@ -187,7 +187,7 @@ class PodSpawner(KubeSpawner):  # type: ignore[misc]  # untyped base
             raise NotStarted(finding)
 
     async def _make_create_pod_request(self, pod: V1Pod, request_timeout: float) -> bool:
-        """Ask for the pod once; return whether there is one.
+        """Request the pod once; return whether there is one.
 
         KubeSpawner's own gives up when the API is away for a second, and writes the pod into the
         log. If the pod is made and its Secret is not, the next request begins anew.
@@ -208,13 +208,13 @@ class PodSpawner(KubeSpawner):  # type: ignore[misc]  # untyped base
                 raise NotStarted(self._found) from None  # its text would show the pod
             return False
         except (ClientError, OSError) as error:
-            self._found = diagnosis.unanswered(type(error).__name__)
+            self._found = diagnosis.unavailable(type(error).__name__)
             return False
         self._found = None
         return True
 
     async def _make_delete_pod_request(self, *request: Any) -> bool:
-        """Ask for a pod's end once; return whether that was heard."""
+        """Request a pod's deletion once; return whether that was accepted."""
         try:
             return bool(await super()._make_delete_pod_request(*request))
         except _NO_ANSWER as error:
@@ -234,7 +234,7 @@ class PodSpawner(KubeSpawner):  # type: ignore[misc]  # untyped base
                 await self._start_watching_pods()
                 await self._start_watching_events()
             except Exception as error:  # KubeSpawner stumbles over answers that are no JSON
-                self._found = diagnosis.unanswered(_reason(error))
+                self._found = diagnosis.unavailable(_reason(error))
                 await asyncio.sleep(2 * _GLANCE_SECONDS)
             else:
                 if self._found and self._found.kind == "api":
@@ -320,7 +320,7 @@ class PodSpawner(KubeSpawner):  # type: ignore[misc]  # untyped base
         return holders
 
     async def _learn_nodes(self) -> None:
-        """See what the nodes have; nothing if the hub may not list them."""
+        """Read the resources of the nodes; nothing if the hub may not list them."""
         cls = type(self)
         if monotonic() - cls._nodes_seen <= _NODES_SECONDS:
             return

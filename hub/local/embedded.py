@@ -66,7 +66,7 @@ class EmbeddedSpawner(LocalProcessSpawner):  # type: ignore[misc]  # untyped bas
         """Change nobody's identity."""
 
     def user_env(self, env: dict[str, str]) -> dict[str, str]:
-        """Say who and where the user is, without asking the operating system."""
+        """Return the user's environment without asking the operating system."""
         env = env | {"USER": self.user.name, "HOME": str(self.home), "SHELL": "/bin/bash"}
         return env | scratch.variables(str(self._own), str(self._own / "cache")) | self._temporary
 
@@ -111,7 +111,7 @@ class EmbeddedSpawner(LocalProcessSpawner):  # type: ignore[misc]  # untyped bas
         return False
 
     async def stop(self, now: bool = False) -> None:
-        """End the server, and then whatever it leaves behind."""
+        """Stop the server, and then whatever it leaves behind."""
         belongings = self.mark | {"JUPYTERHUB_SERVICE_PREFIX": self.server.base_url}
         await super().stop(now)
         await asyncio.to_thread(processes.stop_marked, belongings)

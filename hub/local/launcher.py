@@ -134,13 +134,13 @@ def stay(machine: Machine, hub: "subprocess.Popen[bytes]") -> None:
 
 
 def say(sentence: str) -> None:
-    """Tell the person who watches how far it is."""
+    """Print progress for the person who watches."""
     print(sentence, file=sys.stderr, flush=True)
 
 
 @contextmanager
 def _lock(state: Path) -> Iterator[None]:
-    """Hold the state folder for as long as this process lives, crash included."""
+    """Lock the state folder for the life of this process, crash included."""
     with _lock_file(state) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -161,7 +161,7 @@ def _lock_file(state: Path) -> TextIO:
 
 
 def _check_room(machine: Machine) -> None:
-    """Give up the reserve as far as a start needs it."""
+    """Release as much of the reserve as a start needs."""
     room = machine.reserve.give(_ROOM)
     if room < _ROOM:
         raise CannotStart(

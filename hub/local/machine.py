@@ -114,7 +114,7 @@ class Machine:
         return self.state / "routes.toml"
 
     def keep_private(self) -> None:
-        """Let what this process and its children write from now on be their owner's alone.
+        """Make files of this process and its children private to their owner from now on.
 
         Raises:
             CannotStart: the state folder cannot be made, or is somebody else's.
@@ -183,7 +183,7 @@ _UNAVAILABLE = {
 
 
 def _keep_pages(connection: sqlite3.Connection, _: object) -> None:
-    """Let who signs in, and with which token, be written on a full disk."""
+    """Keep room for sign-ins and tokens on a full disk."""
     connection.execute("PRAGMA journal_mode = WAL")  # another journal would be made each time
     keep_pages(connection)
 

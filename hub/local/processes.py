@@ -13,7 +13,7 @@ _GRACE_SECONDS = 5.0
 
 
 def stop_marked(mark: Mapping[str, str]) -> int:
-    """End every process that carries all these variables, and wait until they are gone.
+    """Stop every process that carries all these variables, and wait until they are gone.
 
     The calling process and its ancestors are spared.
 

@@ -30,7 +30,7 @@ _THERE = 409  # status of what was made before
 
 
 def configure(c: Config, machine: Machine) -> None:
-    """Let the administrator's command make users and groups."""
+    """Allow the administrator's command to create users and groups."""
     c.JupyterHub.services.append({"name": _SERVICE, "api_token": _token(machine)})
     role = {"name": _SERVICE, "scopes": _SCOPES, "services": [_SERVICE]}
     c.JupyterHub.load_roles.append(role)

@@ -178,7 +178,7 @@ class Examiner:
             await self._hub(f"{_tokens(server)}/{quote(str(made['id']))}", "DELETE")
 
     async def _as_it_is_now(self, listed: _Server) -> _Server:
-        """Ask the hub anew: its list was made before other servers were looked at."""
+        """Ask the hub again: its list was made before other servers were checked."""
         user = json.loads(await self._hub(f"/users/{quote(listed.user, safe='')}"))
         servers = user.get("servers") or {}
         if listed.name not in servers:
@@ -212,7 +212,7 @@ class Examiner:
         await self._ask_an_image_of_its_own(server, secret)
 
     async def _ask_an_image_of_its_own(self, server: _Server, secret: str) -> None:
-        """Take every open terminal for one at work: without our extension nobody knows."""
+        """Count every open terminal as busy: without our extension its state is unknown."""
         try:
             answer = await self._of(server, secret, "api/terminals")
         except HTTPClientError as error:
@@ -272,7 +272,7 @@ def _line(error: Exception) -> str:
 
 
 def main() -> None:
-    """Look at all servers, again and again, until told to stop."""
+    """Check all servers periodically, until stopped."""
     logging.basicConfig(
         level=logging.INFO, format="[%(levelname)1.1s %(asctime)s %(name)s] %(message)s"
     )

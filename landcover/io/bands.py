@@ -274,7 +274,7 @@ def match_bands(scene: SceneBands, wanted: Sequence[Named]) -> tuple[list[int], 
 
 
 def _remark_on_wavelengths(wanted: Sequence[Named], found: Sequence[Band]) -> None:
-    """Say which bands of one name are not the same band, as B4 of two sensors."""
+    """Return which bands of one name are not the same band, as B4 of two sensors."""
     for model, band in zip(wanted, found, strict=True):
         known = model.wavelength and band.wavelength
         if known and not is_near(model.wavelength or 0, band.wavelength or 0):

@@ -21,7 +21,7 @@ from landcover.errors import InputError
 def resumable(
     folder: Path, names: Sequence[str], work: Mapping[str, Any]
 ) -> Iterator[list[BinaryIO]]:
-    """Lend files that outlive an interruption; they go when the block ends well or is refused.
+    """Yield files that outlive an interruption; removed when the block succeeds or is refused.
 
     Args:
         folder: where they lie.

@@ -49,7 +49,7 @@ class CogWriter:
     def __init__(
         self, grid: Grid, spools: Iterator[BinaryIO], thinning: Thinning, bands: int = 1
     ) -> None:
-        """Take over what the first spool holds from its position on.
+        """Read what the first spool holds from its position on.
 
         Args:
             grid: where the pixels lie.
@@ -160,7 +160,7 @@ class _Level:
                     self._keep(band * self._rows + row, column, tile)
 
     def restore(self) -> None:
-        """Take over the records on the spool, up to the first that is not whole; drop the rest."""
+        """Recover the records of the spool up to the first incomplete one; drop the rest."""
         place = self._spool.tell()
         while (found := self._record(place)) is not None:
             row, column, packed, tile = found
@@ -184,7 +184,7 @@ class _Level:
     def _fill(
         self, row: int, column: int, values: np.ndarray, window: Window
     ) -> np.ndarray | None:
-        """Put what a window knows into a tile; return the tile if that completes it."""
+        """Copy a window into a tile; return the tile if that completes it."""
         height, width = self._shape(row, column)
         top, left = row % self._rows * TILE - window.row_off, column * TILE - window.col_off
         first, start = max(-top, 0), max(-left, 0)

@@ -56,7 +56,7 @@ def companions_of(path: PurePosixPath) -> tuple[PurePosixPath, ...]:
 
 
 def restrict_process() -> None:
-    """Leave this process only the drivers that the project reads and writes.
+    """Restrict this process to the drivers that the project reads and writes.
 
     For processes that work for a user (a job, the command line), before their first raster. Not
     for a notebook: its kernel is the user's own.

@@ -505,7 +505,7 @@ def legend_of(dataset: DatasetReader) -> Legend | None:
 
 @contextmanager
 def on_grid(dataset: DatasetReader, grid: Grid) -> Iterator[DatasetReader]:
-    """Bring a raster of codes to another grid by nearest neighbour; itself if it is on it.
+    """Resample a raster of codes to another grid by nearest neighbour; itself if it is on it.
 
     Outside the raster the result is nodata: its own, or 0.
     """

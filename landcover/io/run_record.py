@@ -167,7 +167,7 @@ _recording: ContextVar[RunRecord | None] = ContextVar("recording", default=None)
 
 @contextmanager
 def recording(recipe: Recipe, names: Mapping[str, Any]) -> Iterator[RunRecord]:
-    """Let everything that is written in the `with` block carry the recipe's digest.
+    """Tag everything written in the `with` block with the recipe's digest.
 
     Args:
         recipe: that is followed.

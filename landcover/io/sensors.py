@@ -191,7 +191,7 @@ class Conversion:
         return self.gain * pixels + self.offset
 
     def __str__(self) -> str:
-        """Say what is done, in words."""
+        """Return what is done, as a sentence."""
         if self.gain == 1:
             done = "adding" if self.offset > 0 else "taking off"
             return f"{done} {abs(self.offset):g} in all bands"
@@ -238,7 +238,7 @@ class Measured:
 
     @classmethod
     def declared(cls, tags: Mapping[str, Any]) -> "Measured":
-        """Take it from what a file, anybody's, declares; what is invalid is as if unsaid."""
+        """Read it from a file's untrusted tags; what is invalid is ignored."""
         scale = _number(tags.get("scale"))
         sensor, level = (_text(tags.get(key)) for key in ("sensor", "level"))
         return cls(
@@ -254,7 +254,7 @@ class Measured:
         return None if found == Conversion(1.0, 0.0) else found
 
     def differs_from(self, sensor: str | None, level: str | None) -> str:
-        """Say, as part of a sentence, in what the scene differs from a model by its own words."""
+        """Return a clause on how the scene's tags differ from the model's."""
         pairs = ((self.sensor, sensor), (self.level, level))
         said = [f"{own} not {other}" for own, other in pairs if own and other and own != other]
         return f" (the scene is {' and '.join(said)})" if said else ""

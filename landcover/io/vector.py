@@ -363,7 +363,7 @@ def write_points(
 
 @contextmanager
 def _undated() -> Iterator[None]:
-    """Let GDAL write no time of today into a GeoPackage: two runs give the same bytes."""
+    """Fix the time that GDAL writes into a GeoPackage, so that two runs give the same bytes."""
     pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": _NO_DATE})
     try:
         yield

@@ -71,7 +71,7 @@ def protect_earlier(workdir: Path, identifier: str, record: Record, names: Recor
         if _resolved(before[name]) != _resolved(now[name]):
             raise InputError(
                 f"{workdir} holds what {identifier} made with {name} "
-                f"{_in_words(before[name])}, now it is {_in_words(now[name])}: {_REMEDY}"
+                f"{_shown(before[name])}, now it is {_shown(now[name])}: {_REMEDY}"
             )
 
 
@@ -92,7 +92,7 @@ def changes_since(record: Record, recipe: Recipe) -> str:
     old = {**before["options"], "seed": before["seed"]}
     new = {**now["options"], "seed": now["seed"]}
     said += [
-        f"{name} was {_in_words(old.get(name))} and is {_in_words(new[name])}"
+        f"{name} was {_shown(old.get(name))} and is {_shown(new[name])}"
         for name in new
         if new[name] != old.get(name)
     ]
@@ -137,7 +137,7 @@ def _resolved(name: Any) -> Any:
     return str(path.resolve()) if isinstance(path, Path) and path.is_absolute() else name
 
 
-def _in_words(value: Any) -> str:
+def _shown(value: Any) -> str:
     if value is None or value == "":
         return "not given"
     return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

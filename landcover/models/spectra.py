@@ -187,7 +187,7 @@ class Spectra:
         correlation: np.ndarray,
         of_scene: Sequence[Cluster] = (),
     ) -> "Spectra":
-        """Take them off a model card; without clusters of classes all training pixels are one.
+        """Read them from a model card; without clusters of classes all training pixels are one.
 
         Args:
             clusters: of the training pixels.

@@ -217,7 +217,7 @@ def side_of(labels: Labels, name: str) -> Side:
 
 
 def notes_on_grid(reference: AnyPath, grid: Grid) -> tuple[Note, ...]:
-    """Say whether a raster reference was moved, in English and Russian."""
+    """Return a sentence on whether a raster reference was resampled, in English and Russian."""
     if need_labels(Path(reference)) != GEOTIFF:
         return ()
     with open_raster(reference) as dataset:
@@ -234,7 +234,7 @@ def notes_on_grid(reference: AnyPath, grid: Grid) -> tuple[Note, ...]:
 
 
 def notes_on_match(match: Match) -> tuple[Note, ...]:
-    """Say that codes were taken to mean the same on both sides, though one has no names."""
+    """Remark that codes were taken to mean the same on both sides, though one has no names."""
     if not match.guessed:
         return ()
     one, other = match.sides
@@ -289,7 +289,7 @@ def _names(legend: Legend, codes: set[int]) -> str:
 
 
 def notes_on_left_out(outside: int, left_out: LeftOut) -> tuple[Note, ...]:
-    """Say how much of the reference was not compared."""
+    """Remark on how much of the reference was not compared."""
     notes = []
     if left_out.unlabelled:
         notes.append(

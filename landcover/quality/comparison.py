@@ -76,7 +76,7 @@ def compare_maps(
     layer: str = "",
     workdir: AnyPath = "",
 ) -> Comparison:
-    """Tell which of two maps agrees better with a reference, and whether that is chance.
+    """Test which of two maps agrees better with a reference, and whether by chance.
 
     Only pixels count that are labelled in the reference and classified in both maps. Classes of
     maps and reference meet by name, as in assess-quality; codes without names meet codes.
@@ -197,7 +197,7 @@ class _Counted:
 
     @classmethod
     def nothing(cls, grid: Grid, is_raster: bool) -> "_Counted":
-        """Begin."""
+        """Create an empty one."""
         cell = max(1, math.ceil(max(grid.width, grid.height) / _CELLS))
         shape = (math.ceil(grid.height / cell), math.ceil(grid.width / cell))
         differs, seen, advantage, labelled = np.zeros((4, *shape), np.int64)
@@ -312,7 +312,7 @@ def _side(dataset: DatasetReader, name: str) -> Side:
 
 
 def _notes_on_test(verdict: Verdict, block: int, joined: bool) -> tuple[Note, ...]:
-    """Say that places were joined, and that there are too few to decide anything."""
+    """Remark on joined places, and on too few of them to decide anything."""
     notes = []
     if block and joined:
         notes.append(

@@ -106,7 +106,7 @@ class InsideTraining:
         }
 
     def notes(self, map: str) -> tuple[Note, ...]:
-        """Say what the reader must know before all figures.
+        """Return what the reader must know before all figures.
 
         Args:
             map: name of its file.
@@ -146,7 +146,7 @@ class InsideTraining:
         }
 
     def _words(self) -> tuple[str, str]:
-        """Say what holds outside, with a blank before; nothing of a drawn sample too small."""
+        """Return the figure outside, after a blank; "" where the sample is too small."""
         found, total = self._outside(), self.outside.total
         if found is None and self.drawn:
             return "", ""

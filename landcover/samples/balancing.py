@@ -315,7 +315,7 @@ def _cluster_names(listed: _Listed, assigned: np.ndarray, scope: str) -> list[st
 
 
 def _remark_on(classes: Thinned, clusters: Thinned, threshold: int, scope: str) -> None:
-    """Say what was thinned of each class, and which rare one was."""
+    """Remark on what was thinned of each class, and which rare one was."""
     largest = clusters.before.max()
     if largest < threshold:
         remark(
@@ -335,7 +335,7 @@ def _remark_on(classes: Thinned, clusters: Thinned, threshold: int, scope: str) 
 
 
 def _thinned_to(groups: Thinned) -> str:
-    """Say what is kept of each group that was thinned, as in "coffee 5 of 11"; rare ones first."""
+    """Return what is kept of each thinned group, as in "coffee 5 of 11"; rare ones first."""
     named = ", ".join(
         f"{label_of(groups.names[number])} {groups.after[number]:,} of {groups.before[number]:,}"
         for number in groups.thinned[:_NAMED]

@@ -110,7 +110,7 @@ def look_at(
     opened: Callable[[str], AbstractContextManager[DatasetReader]],
     metadata_of: Callable[[str], str | None],
 ) -> ChipBands:
-    """Look at GeoTIFF chips.
+    """Inspect GeoTIFF chips.
 
     Args:
         files: names of all, at least one.

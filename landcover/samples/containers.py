@@ -210,7 +210,7 @@ def _opened_raster(root: Path, file: str) -> Iterator[DatasetReader]:
 def open_container(
     root: Path, file: str, code: int, nodata: float | None, chip_bands: ChipBands | None = None
 ) -> Container:
-    """Look at a container of a samples folder.
+    """Inspect a container of a samples folder.
 
     Raises:
         InputError: a .npy is invalid; a GeoTIFF is opened with its chip.
@@ -229,7 +229,7 @@ def open_container(
 
 
 def valid_pixels(chips: np.ndarray, nodata: float | None) -> np.ndarray:
-    """Tell which pixels of chips (..., bands, H, W) are valid: bool (..., H, W)."""
+    """Return which pixels of chips (..., bands, H, W) are valid: bool (..., H, W)."""
     valid = np.ones((*chips.shape[:-3], *chips.shape[-2:]), bool)
     if np.issubdtype(chips.dtype, np.floating):
         valid &= np.isfinite(chips).all(axis=-3)

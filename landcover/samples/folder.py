@@ -337,7 +337,7 @@ def _name_of(dtype: np.dtype) -> str:
 
 
 def _remark_on_guesses(root: Path, described: "_Description", bands: tuple[Band, ...]) -> None:
-    """Say what nobody said."""
+    """Fill in the defaults."""
     if bands == _numbered(len(bands)):
         remark(
             f"{root.name} does not name its bands: they are called b1, b2 ..., and a scene needs "

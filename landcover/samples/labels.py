@@ -422,7 +422,7 @@ def _check_unlabelled(which: Sequence[int], of_all: int, partly: bool, file: str
 
 
 def _remark_on_numbers(by_name: Mapping[str, int], known: Legend | None, file: str) -> None:
-    """Say which whole numbers could not stay what they are, as no code can be 0 or above 254."""
+    """Return which whole numbers had to change, as no code can be 0 or above 254."""
     moved = [
         f"{value} became {code}"
         for value, code in by_name.items()
@@ -461,7 +461,7 @@ def _composed(name: str) -> str:
 
 
 def to_crs_of(grid: Grid, geometries: np.ndarray, source: str, file: str) -> np.ndarray:
-    """Bring features to the CRS of a grid; without a source they are taken to be in it.
+    """Reproject features to the CRS of a grid; without a source CRS they are taken to be in it.
 
     Args:
         grid: of the scene or map.

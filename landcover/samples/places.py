@@ -51,7 +51,7 @@ def of_file(number: int) -> int:
 
 
 def name_of(place: int, files: Sequence[str]) -> str:
-    """Say what a number stands for.
+    """Return what a number stands for.
 
     >>> name_of(7, []), name_of(of_file(1), ["a/x.npy", "b/x.npy"])
     ('feature 7', 'file b/x.npy')

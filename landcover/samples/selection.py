@@ -33,11 +33,11 @@ class ChipsDigest:
     """SHA-256 of all chips of a folder, fed batch by batch as they are read."""
 
     def __init__(self) -> None:
-        """Begin before the first container."""
+        """Start before the first container."""
         self._hash = hashlib.sha256()
 
     def add(self, batch: Batch) -> None:
-        """Go on by a batch; the size of batches and the byte order do not count."""
+        """Update the digest by a batch, whatever its size and byte order."""
         chips = batch.chips.astype(batch.chips.dtype.newbyteorder("<"), copy=False)
         if not batch.start:
             shape = (len(batch.container), *chips.shape[1:])

@@ -139,7 +139,7 @@ class SamplesWriter:
         patches: int = 0,
         scene_pixels: np.ndarray | None = None,
     ) -> None:
-        """Give each class its folder, and write samples.json.
+        """Create a folder for each class, and write samples.json.
 
         `scene_pixels` (N, bands) are drawn from all over the scene, labelled or not: they tell a
         model's card what its scene looks like.

@@ -198,7 +198,7 @@ def _cached(name: str, found: Sequence[_Entry], nextcloud: "Nextcloud") -> Path:
 
 @contextmanager
 def _alone_in(caches: Path) -> Iterator[None]:
-    """Let one of the user's kernels fetch at a time, for the others may find what it fetched."""
+    """Serialise fetching among the user's kernels: the others may find what one fetched."""
     caches.mkdir(parents=True, exist_ok=True)
     with (caches / _LOCK).open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -92,7 +92,7 @@ class Share:
     url: str = ""
 
     def __str__(self) -> str:
-        """Say who finds it where."""
+        """Return who finds it where, as a sentence."""
         whom = self.audience
         if self.url:
             return f"whoever has {self.url} reads {self.name} until {whom.expires}"
@@ -273,7 +273,7 @@ def _shared(nextcloud: "Nextcloud", path: str, audience: Audience) -> "Sent":
 
 
 def _stored(files: "Files", tree: Tree, name: str) -> str:
-    """Have at Nextcloud what a name means here; what lies there alone stays as it is."""
+    """Upload to Nextcloud what a name means here; what lies only there stays as it is."""
     path = f"{FOLDER}/{name}"
     try:
         with _descriptor(tree.open, name) as source:
@@ -288,7 +288,7 @@ def _stored(files: "Files", tree: Tree, name: str) -> str:
 
 
 def _bring(files: "Files", source: int, path: str, depth: int) -> None:
-    """Have at Nextcloud what is here; no file is sent twice, and none is deleted there."""
+    """Upload what is here to Nextcloud; no file is sent twice, and none is deleted there."""
     here = os.fstat(source)
     if stat.S_ISDIR(here.st_mode):
         check_depth(depth)

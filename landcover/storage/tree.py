@@ -257,7 +257,7 @@ def _split_at_home(name: str) -> tuple[Path, tuple[str, ...]]:
 
 
 def _lend(name: str, descriptor: int, stack: ExitStack) -> Path:
-    """Give a descriptor a path that ends in a name, for as long as the stack is open."""
+    """Return a path for a descriptor that ends in a name, valid while the stack is open."""
     link = _descriptor_path(descriptor, stack)
     path = Path(stack.enter_context(TemporaryDirectory(prefix="landcover-"))) / name
     path.symlink_to(link)

@@ -167,7 +167,7 @@ class _Neighbours:
 
     @classmethod
     def of(cls, parts: np.ndarray, at: np.ndarray, cell: float) -> "_Neighbours":
-        """Look at one point for each part in each cell.
+        """Sample one point for each part in each cell.
 
         A Delaunay triangulation holds a shortest spanning tree (Toussaint 1980).
         """

@@ -170,7 +170,7 @@ def _located(samples: Samples, parts: Sequence[tuple[TrainingSet, np.ndarray | N
 
 
 def _remark_on_unknown_places(footprint: Footprint | None) -> None:
-    """Say that maps of the model cannot tell whether their reference trained it."""
+    """Remark that maps of the model will not know whether their reference trained it."""
     if footprint is None or not footprint.complete:
         which = "these" if footprint is None else "some"
         remark(
@@ -180,7 +180,7 @@ def _remark_on_unknown_places(footprint: Footprint | None) -> None:
 
 
 def _remark_on_differences(opened: Sequence[Samples]) -> None:
-    """Say of what the model card can name one folder's only."""
+    """Remark on what the model card can record of one folder only."""
     first = opened[0]
     for what in ("dtype", "nodata", "chip_size"):
         values = dict.fromkeys(str(getattr(samples, what)) for samples in opened)

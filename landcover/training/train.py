@@ -217,7 +217,7 @@ def _need_few_bands(labelled: Labelled) -> None:
 
 
 def _remark_on_places(labelled: Labelled, joined: Joined) -> None:
-    """Say what counts as one place."""
+    """Return what counts as one place, as a sentence."""
     if joined.distance is None:
         remark(
             "it is not known where all samples lie: those of different features, files or folders "
@@ -239,7 +239,7 @@ def _remark_on_places(labelled: Labelled, joined: Joined) -> None:
 
 
 def _remark_on(measured: Validation) -> None:
-    """Say what the accuracy does not cover, and how far it can be trusted."""
+    """Remark on what the accuracy does not cover, and how far it can be trusted."""
     report = measured.report
     if report["accuracy_spatial_interval"]:
         lower, upper = (f"{100 * end:.1f}" for end in report["accuracy_spatial_interval"])

@@ -3,7 +3,7 @@ import json
 import pytest
 from werkzeug.wrappers import Response
 
-from landcover.errors import NextcloudError, NotSignedIn, Stalled
+from landcover.errors import NextcloudError, NotSignedIn, Unavailable
 from landcover.storage.nextcloud.access import TOKEN_URL, Access, token_service
 from tests.stand_ins.nextcloud.servers import token_service_of
 
@@ -48,7 +48,7 @@ def test_without_a_sign_in_there_is_none(hub, status):
 @pytest.mark.parametrize("status", [429, 302, 500, 503])
 def test_a_hub_in_trouble_ends_no_sign_in(hub, status):
     hub[0].append(Response(status=status, headers={"Location": "http://127.0.0.1:1/"}))
-    with pytest.raises(Stalled, match="try again later"):
+    with pytest.raises(Unavailable, match="try again later"):
         token_service()()
 
 

@@ -13,9 +13,9 @@ from landcover.errors import (
     NotAllowed,
     NotSignedIn,
     QuotaFull,
-    Stalled,
     Stopped,
     Throttled,
+    Unavailable,
 )
 from landcover.progress import progress_to
 from landcover.storage.nextcloud import Access, Nextcloud, Timeouts, files
@@ -138,7 +138,7 @@ def test_a_broken_download_goes_on_where_it_stopped(annas, dav, target):
 def test_a_download_that_never_gets_on_is_given_up(annas, dav, target):
     (dav.stand_in.files("anna") / "map.tif").write_bytes(b"a larger map")
     dav.stand_in.break_off("GET", 2, times=99)
-    with pytest.raises(Stalled, match="try again later"):
+    with pytest.raises(Unavailable, match="try again later"):
         annas.files.download("map.tif", target, MOST)
     assert dav.stand_in.methods("map.tif").count("GET") == files.ATTEMPTS
 
@@ -240,7 +240,7 @@ def test_a_full_quota_leaves_the_old_file(annas, dav, local, monkeypatch):
 def test_an_overwriting_upload_that_breaks_off_leaves_the_old_file(annas, dav, local):
     (dav.stand_in.files("anna") / "map.tif").write_bytes(b"old")
     dav.stand_in.break_off("PUT", 3, times=99)
-    with pytest.raises(Stalled):
+    with pytest.raises(Unavailable):
         annas.files.upload(local(b"a newer map"), "map.tif", replace=True)
     assert (dav.stand_in.files("anna") / "map.tif").read_bytes() == b"old"
 
@@ -303,10 +303,10 @@ def test_a_server_that_falls_silent_is_left(dav, target, after):
     (dav.stand_in.files("anna") / "map.tif").write_bytes(b"1" * 3 * MIB)
     dav.stand_in.stall("GET", after, times=99)
     with dav.of("anna", IMPATIENT) as annas:
-        with pytest.raises(Stalled, match="does not answer or broke off"):
+        with pytest.raises(Unavailable, match="does not answer or broke off"):
             annas.files.download("map.tif", target, MOST)
         dav.stand_in.stall("PROPFIND")
-        with pytest.raises(Stalled):
+        with pytest.raises(Unavailable):
             annas.files.stat("map.tif")
 
 
@@ -314,11 +314,11 @@ def test_an_answer_that_creeps_is_left(dav, target):
     (dav.stand_in.files("anna") / "map.tif").write_bytes(b"1" * 500)
     dav.stand_in.creep("GET", times=99)
     with dav.of("anna", IMPATIENT) as annas:
-        with pytest.raises(Stalled, match="sends next to nothing"):
+        with pytest.raises(Unavailable, match="sends next to nothing"):
             annas.files.download("map.tif", target, MOST)
         assert dav.stand_in.methods("map.tif").count("GET") == files.ATTEMPTS
         dav.stand_in.creep("PROPFIND")
-        with pytest.raises(Stalled, match="sends next to nothing"):
+        with pytest.raises(Unavailable, match="sends next to nothing"):
             annas.files.stat("map.tif")
 
 
@@ -329,7 +329,7 @@ def test_an_answer_that_is_no_file_has_to_be_there_in_time(dav):
             ("GET", annas.shares.received),
         ):
             dav.stand_in.creep(method)
-            with pytest.raises(Stalled, match="takes too long to answer"):
+            with pytest.raises(Unavailable, match="takes too long to answer"):
                 ask()
 
 
@@ -353,7 +353,7 @@ def test_a_server_that_is_not_there_is_said(dav):
         nowhere = dav.stand_in.url
     with (
         Nextcloud(lambda: Access(nowhere, "anna", "x"), IMPATIENT) as annas,
-        pytest.raises(Stalled),
+        pytest.raises(Unavailable),
     ):
         annas.files.stat("a")
 

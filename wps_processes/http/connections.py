@@ -22,7 +22,7 @@ _SHARE_OF_ADDRESS = 0.75  # behind a proxy all have one address
 
 
 def raise_descriptors() -> None:
-    """Let this process have the descriptors that it can use, if it may.
+    """Raise the limit of open files as far as is useful and allowed.
 
     The usual limit of 1,024 is for programs that call `select`, of which this is none.
     """
@@ -84,7 +84,7 @@ class Connections:
     """All that are open."""
 
     def __init__(self, most: int) -> None:
-        """Let so many be open; three quarters of them may be of one address."""
+        """Cap open connections, and those of one address at three quarters of the cap."""
         self._most, self._most_of_address = most, max(1, int(most * _SHARE_OF_ADDRESS))
         self._of: dict[str, _OfAddress] = {}
         self._number = 0
@@ -94,7 +94,7 @@ class Connections:
         return self._number
 
     def add(self, connection: Connection) -> bool:
-        """Take in a new one, in the place of one that waits if need be; False if all are busy."""
+        """Admit a new one, evicting an idle one if need be; False if all are busy."""
         own = self._of.get(connection.address, _OfAddress())
         if len(own) >= self._most_of_address and not self._close_oldest([own]):
             return False

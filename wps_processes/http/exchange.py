@@ -78,7 +78,7 @@ class _Answer:
     first: bytes = b""
 
     def start(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
-        """Take status and headers, as WSGI has it."""
+        """Receive status and headers, as in WSGI."""
         code, _, self.reason = status.partition(" ")
         self.code = int(code)
         self.headers = HTTPHeaders()
@@ -141,7 +141,7 @@ class Exchange(HTTPMessageDelegate):
             self._answerer = refusal
 
     async def data_received(self, chunk: bytes) -> None:
-        """Take a part of the body, which may turn out to be too long."""
+        """Receive a part of the body, which may turn out to be too long."""
         if self._body.tell() + len(chunk) <= self._most_body:
             self._body.write(chunk)
         elif self._task is None:
@@ -160,7 +160,7 @@ class Exchange(HTTPMessageDelegate):
         self._task = asyncio.create_task(self._answer())
 
     def on_connection_close(self) -> None:
-        """Be done with a request that did not come whole, or was refused."""
+        """Abort a request that did not arrive whole, or was refused."""
         if self._task is None:
             self._leave()
 
@@ -220,7 +220,7 @@ class Exchange(HTTPMessageDelegate):
             self._leave()
 
     async def _begin(self) -> "_Answer":
-        """Let the application begin its answer, where it holds up nobody else."""
+        """Start the application's response in a worker thread."""
         if self._answerer is not self._application or self._user == NOBODY:
             return self._begun()
         if self._entered:

@@ -47,7 +47,7 @@ class Server(HTTPServerConnectionDelegate):
     """The web server."""
 
     def __init__(self, application: Application, most_body: int) -> None:
-        """Let an application answer, whose requests have bodies of so many bytes at most."""
+        """Serve an application; larger bodies than `most_bytes` are refused."""
         self._application, self._most_body = application, most_body
         self._connections = Connections(most_connections())
         self._workers = Workers()
@@ -126,7 +126,7 @@ class Server(HTTPServerConnectionDelegate):
         served.start_serving(self)
 
     def _turn_away(self, accepted: socket.socket) -> None:
-        """Say that there is no room; some are left the time to read that."""
+        """Answer that there is no room; some clients get time to read that."""
         with suppress(OSError):
             accepted.send(_BUSY)
             accepted.shutdown(socket.SHUT_WR)

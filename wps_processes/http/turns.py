@@ -20,7 +20,7 @@ class Turns:
     """The requests that are there, by name."""
 
     def __init__(self, at_once: int, most: int) -> None:
-        """Let `most` of one name be there, and `at_once` of them be worked on at a time."""
+        """Admit `most` requests of one name, and serve `at_once` of them concurrently."""
         self._at_once, self._most = at_once, most
         self._lines: dict[str, _Line] = {}
 
@@ -44,6 +44,6 @@ class Turns:
 
     @asynccontextmanager
     async def turn(self, name: str) -> AsyncIterator[None]:
-        """Wait for a turn of a name that has entered, and have it as long as the block runs."""
+        """Wait for a turn of an admitted name, and hold it while the block runs."""
         async with self._lines[name].turns:
             yield

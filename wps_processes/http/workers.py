@@ -24,7 +24,7 @@ class Workers:
     """The threads."""
 
     def __init__(self) -> None:
-        """Have them ready."""
+        """Start the threads."""
         self._threads = ThreadPoolExecutor(THREADS, "request")
         self._for_strangers = ThreadPoolExecutor(_FOR_STRANGERS, "stranger")
         self.users = Turns(THREADS // 2, _MOST_OF_USER)
@@ -51,7 +51,7 @@ class Workers:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
     def stop(self) -> None:
-        """Begin nothing more; what has begun is not waited for."""
+        """Start nothing more; what has started is not waited for."""
         for threads in (self._threads, self._for_strangers):
             threads.shutdown(wait=False, cancel_futures=True)
 

@@ -49,23 +49,23 @@ class Database(Protocol):
         """Begin a transaction that writes; it is durable when the context is left."""
 
     def alone(self, connection: Connection) -> None:
-        """Let nobody else who calls this write before this transaction is over."""
+        """Lock out other writers until this transaction ends."""
 
     def insert(self, table: Table) -> Any:
         """Return an INSERT that can say what happens on a conflict."""
 
     def keep_room(self) -> None:
-        """See that the next changes can be written on a full disk, where that is ours to do."""
+        """Make room for the next changes on a full disk, where that is ours to do."""
 
     def occupy(self) -> None:
-        """Keep other services out, if there may be one only.
+        """Lock out other services, if there may be only one.
 
         Raises:
             LedgerRefused: another service is in, and stays.
         """
 
     def vacate(self) -> None:
-        """Let other services in."""
+        """Release the lock on other services."""
 
 
 class SQLite:
@@ -99,7 +99,7 @@ class SQLite:
         return sqlite.insert(table)
 
     def keep_room(self) -> None:
-        """Keep free pages in the file, and a long log."""
+        """Reserve free pages in the file, and a long log."""
         with self._turn, closing(self.engine.raw_connection()) as connection:
             assert isinstance(connection.driver_connection, sqlite3.Connection)
             keep_pages(connection.driver_connection)
@@ -131,7 +131,7 @@ class SQLite:
                 return
 
     def vacate(self) -> None:
-        """Let go of the lock."""
+        """Release the lock."""
         if self._occupied is not None:
             os.close(self._occupied)
             self._occupied = None

@@ -26,7 +26,7 @@ from wps_processes.jobs.ledger import (
     Outcome,
     rfc3339,
 )
-from wps_processes.jobs.membership import GroupsNow, HubSilent, with_groups_of_now
+from wps_processes.jobs.membership import GroupsNow, HubUnavailable, with_groups_of_now
 
 LOGGER = logging.getLogger(__name__)
 IDLE_SECONDS = 5.0
@@ -55,7 +55,7 @@ class Runner(Protocol):
         """Compute a job, and say how it ended; the ledger hears how far it is."""
 
     def stop(self, job_id: str) -> None:
-        """End what computes a job, if this runner knows of it."""
+        """Stop a job's process, if this runner knows of it."""
 
     def stop_all(self) -> None:
         """Run no job any more, as the service ends; the ledger still says they run.
@@ -64,7 +64,7 @@ class Runner(Protocol):
         """
 
     def settle(self, job: Job, ledger: Ledger) -> None:
-        """Leave nothing behind of the process of a job that is over."""
+        """Clean up after the process of a job that is over."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ class Dispatcher:
         self._thread = threading.Thread(target=self._dispatch, name="dispatcher", daemon=True)
 
     def start(self) -> None:
-        """Take up what an earlier service left running, and begin.
+        """Recover what an earlier service left running, and start.
 
         Raises:
             LedgerRefused: another service runs the jobs, and the ledger is for one.
@@ -149,7 +149,7 @@ class Dispatcher:
         self._wake.set()
 
     def dismiss(self, job_id: str, sentence: str) -> bool:
-        """End a job; False if it was over."""
+        """Dismiss a job; False if it was over."""
         before = self._ledger.get(job_id)
         dismissed = before is not None and self._ledger.dismiss(job_id, sentence)
         if before is not None and dismissed:
@@ -173,12 +173,12 @@ class Dispatcher:
         return self._ledger.is_paused
 
     def pause(self, by: str) -> None:
-        """Hold waiting jobs back, also after a restart; running ones go on."""
+        """Pause starting jobs, also after a restart; running ones go on."""
         self._ledger.pause()
         LOGGER.info("jobs paused", extra={"by": by})
 
     def resume(self, by: str) -> None:
-        """Let waiting jobs start again."""
+        """Resume starting jobs."""
         self._ledger.resume()
         LOGGER.info("jobs resumed", extra={"by": by})
         self._wake.set()
@@ -239,7 +239,7 @@ class Dispatcher:
                 LOGGER.exception("the lease of jobs cannot be renewed")
 
     def _stop_stale_jobs(self) -> None:
-        """See what other services did to our jobs."""
+        """Read what other services did to our jobs."""
         while not self._stopping.wait(self._ledger.lease_seconds / BEATS):
             try:
                 self._release()
@@ -247,7 +247,7 @@ class Dispatcher:
                 LOGGER.exception("the jobs here cannot be looked after")
 
     def _release(self) -> None:
-        """End what computes here for nothing: dismissed elsewhere, or taken over."""
+        """Stop processes here of jobs that were dismissed elsewhere, or taken over."""
         for attempt in list(self._here.values()):
             job, known = attempt.job, self._ledger.get(attempt.job.id)
             is_lost = known is None or not known.is_same_attempt(job)
@@ -258,7 +258,7 @@ class Dispatcher:
                         self._runner.stop(job.id)
 
     def _recover_jobs(self, at_start: bool = False) -> None:
-        """Take up the jobs of dead services, and our own of which nobody here knows.
+        """Recover jobs of dead services, and our own that no thread here works on.
 
         Such a one was claimed, but the database was cut off before it could say so.
         """
@@ -303,7 +303,7 @@ class Dispatcher:
                 self._runner.settle(job, self._ledger)
 
     def _claim(self) -> Job | None:
-        """Take the next job; if the ledger cannot be written now, it is asked again later."""
+        """Claim the next job; if the ledger cannot be written now, try again later."""
         if self._stopping.is_set():
             return None
         try:
@@ -313,7 +313,7 @@ class Dispatcher:
             return None
 
     def _run(self, job: Job, free: threading.Semaphore | None) -> None:
-        """See a job through, and free its processor."""
+        """Run a job to its end, and free its processor."""
         outcome: Outcome | None = None
         try:
             with self._alone_here(job):
@@ -343,7 +343,7 @@ class Dispatcher:
             self._tell(job.id)
 
     def _with_groups_of_now(self, job: Job) -> Job | None:
-        """Ask for the groups of a job's owner until they are known; None if nobody waits any more.
+        """Fetch the groups of a job's owner, with retries; None if nobody waits any more.
 
         Raises:
             LandcoverError: there is no such owner any more.
@@ -352,7 +352,7 @@ class Dispatcher:
             try:
                 current = with_groups_of_now(job, self._ledger, self._groups_now)
                 return current if current is job or self._ledger.holds(job) else None
-            except (HubSilent, SQLAlchemyError) as error:
+            except (HubUnavailable, SQLAlchemyError) as error:
                 LOGGER.warning("the groups of a job's owner are not known: %s", error,
                                extra={"job": job.id, "user": job.user})  # fmt: skip
             with suppress(SQLAlchemyError):

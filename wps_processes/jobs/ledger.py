@@ -262,7 +262,7 @@ class Ledger:
         self._engine.dispose()
 
     def join(self, most_of_user: int = _MANY) -> None:
-        """Take part in running jobs, until the lease ends; whose lease is over is forgotten.
+        """Register as a service with a lease; services with an expired lease are removed.
 
         Args:
             most_of_user: so many jobs of one user are claimed at a time.
@@ -279,7 +279,7 @@ class Ledger:
         self.renew()
 
     def renew(self) -> None:
-        """Go on taking part, for another lease."""
+        """Renew the lease."""
         lives = self._database.insert(_replicas).values(
             holder=self.holder, alive_until=_SECONDS_NOW + self.lease_seconds
         )
@@ -290,7 +290,7 @@ class Ledger:
             connection.execute(again)
 
     def leave(self) -> None:
-        """Take part no longer: others may take this one's jobs over at once."""
+        """Unregister: others may take over this one's jobs at once."""
         try:
             with self._database.writing() as connection:
                 connection.execute(delete(_replicas).where(_replicas.c.holder == self.holder))
@@ -351,7 +351,7 @@ class Ledger:
             return [Job(**row._mapping) for row in rows]
 
     def take_over(self, job: Job) -> Job | None:
-        """Hold a job from now on; None if it changed meanwhile, or another has taken it."""
+        """Take ownership of a job; None if it changed meanwhile, or another has taken it."""
         taken = self._change(job, (job.state,), holder=self.holder)
         return replace(job, holder=self.holder) if taken else None
 
@@ -378,7 +378,7 @@ class Ledger:
         return place + int(before) + int(after)
 
     def claim(self) -> Job | None:
-        """Take the next job to run, None if none waits or the queue is paused.
+        """Claim the next job to run; None if none waits or the queue is paused.
 
         It is the oldest of the user with fewest running ones; among such users, of the one who
         has not been served for longest. Users of whom as many run here as may are passed over.
@@ -398,13 +398,13 @@ class Ledger:
             return connection.execute(select(_switches)).first() is not None
 
     def pause(self) -> None:
-        """Hold waiting jobs back, also after a restart; running ones go on."""
+        """Pause starting jobs, also after a restart; running ones go on."""
         paused = self._database.insert(_switches).values(name=PAUSED).on_conflict_do_nothing()
         with self._database.writing() as connection:
             connection.execute(paused)
 
     def resume(self) -> None:
-        """Let waiting jobs start again."""
+        """Resume starting jobs."""
         with self._database.writing() as connection:
             connection.execute(delete(_switches))
 
@@ -413,7 +413,7 @@ class Ledger:
         return self._change(job, (RUNNING,), pid=pid, process_started=process_started)
 
     def narrow(self, job: Job, groups: Sequence[str]) -> bool:
-        """Leave a running job only these groups; False if it no longer runs for its holder."""
+        """Restrict a running job to these groups; False if it no longer runs for its holder."""
         return self._change(job, (RUNNING,), groups=list(groups))
 
     def progress(self, job: Job, percent: int, message: str) -> bool:
@@ -427,7 +427,7 @@ class Ledger:
     def succeed(
         self, job: Job, outputs: Mapping[str, Any], remarks: Sequence[str] | None = None
     ) -> bool:
-        """End a running job well; False if it no longer runs for its holder.
+        """Mark a running job successful; False if it no longer runs for its holder.
 
         Args:
             job: as it was claimed.
@@ -448,7 +448,7 @@ class Ledger:
         )
 
     def fail(self, job: Job, sentence: str, remarks: Sequence[str] | None = None) -> bool:
-        """End a running job with a sentence; False if it no longer runs for its holder.
+        """Mark a running job failed, with a sentence; False if it no longer runs for its holder.
 
         Args:
             job: as it was claimed.
@@ -465,7 +465,7 @@ class Ledger:
         return self._change(job, STATES, pid=None, process_started=None)
 
     def dismiss(self, job_id: str, sentence: str = "dismissed by its owner") -> bool:
-        """End a waiting or running job, whoever holds it; False if it was over."""
+        """Mark a waiting or running job dismissed, whoever holds it; False if it was over."""
         ending = {"state": DISMISSED, "message": sentence, "finished": now()}
         with self._database.writing() as connection:
             changed = connection.execute(
@@ -476,7 +476,7 @@ class Ledger:
         return bool(changed.rowcount)
 
     def requeue(self, job: Job, why: str = RESTARTED) -> bool:
-        """Put a job back in its place that had no part in the end of its process, or give it up.
+        """Requeue a job whose process ended for no fault of its own, or fail it.
 
         Args:
             job: as it was claimed.
@@ -518,7 +518,7 @@ class Ledger:
             )
 
     def keep_room(self) -> None:
-        """See that the next changes can be written on a full disk."""
+        """Make room for the next changes on a full disk."""
         self._database.keep_room()
 
     def forget(self, before: str) -> int:

@@ -20,7 +20,7 @@ GroupsNow = Callable[[str], Collection[str]]
 _SECONDS = (5.0, 30.0)  # to connect, and for an answer
 
 
-class HubSilent(Exception):
+class HubUnavailable(Exception):
     """The hub does not say now who is in which group: it is asked again later."""
 
 
@@ -29,7 +29,7 @@ def groups_at_the_hub(user: str) -> tuple[str, ...]:
 
     Raises:
         InputError: the hub knows no such user.
-        HubSilent: it does not answer, or not as it should.
+        HubUnavailable: it does not answer, or not as it should.
     """
     answer = _asked(f"users/{quote(user, safe='')}")
     if answer.status_code == requests.codes.not_found:
@@ -40,22 +40,22 @@ def groups_at_the_hub(user: str) -> tuple[str, ...]:
         if answer.status_code == requests.codes.ok:
             return tuple(map(str, answer.json()["groups"]))
     except (ValueError, KeyError, TypeError) as error:
-        raise HubSilent("the hub's answer names no groups") from error
+        raise HubUnavailable("the hub's answer names no groups") from error
     # 403 too: a hub of an earlier version gives the service no right to ask
-    raise HubSilent(f"the hub answers {answer.status_code}")
+    raise HubUnavailable(f"the hub answers {answer.status_code}")
 
 
 def hub_version() -> str:
     """Ask the hub for its version.
 
     Raises:
-        HubSilent: it does not answer, or not as it should.
+        HubUnavailable: it does not answer, or not as it should.
     """
     answer = _asked("")
     try:
         return str(answer.json()["version"])
     except (ValueError, KeyError, TypeError) as error:
-        raise HubSilent(f"it answers {answer.status_code}") from error
+        raise HubUnavailable(f"it answers {answer.status_code}") from error
 
 
 def with_groups_of_now(job: Job, ledger: Ledger, groups_now: GroupsNow | None) -> Job:
@@ -63,7 +63,7 @@ def with_groups_of_now(job: Job, ledger: Ledger, groups_now: GroupsNow | None) -
 
     Raises:
         InputError: there is no such owner any more.
-        HubSilent: nothing is known now; the job must not start with the groups it had.
+        HubUnavailable: nothing is known now; the job must not start with the groups it had.
         SQLAlchemyError: the ledger cannot be written now.
     """
     if groups_now is None or not job.groups:
@@ -86,4 +86,4 @@ def _asked(path: str) -> requests.Response:
                 allow_redirects=False,
             )
         except requests.RequestException as error:
-            raise HubSilent(str(error)) from error
+            raise HubUnavailable(str(error)) from error

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Lock
 
+from landcover.counts import sized
 from landcover.storage.usage import DEEPEST, MOST_ENTRIES, Usage, measure
 from wps_processes.errors import QuotaReached
 
@@ -51,7 +52,7 @@ class Quota:
             )
         if usage.used >= self.allowed:
             raise QuotaReached(
-                f"your files take {_in_words(usage.used)} of {_in_words(self.allowed)}: "
+                f"your files take {sized(usage.used)} of {sized(self.allowed)}: "
                 "delete what you do not need, and call again in a minute"
             )
 
@@ -83,10 +84,3 @@ class Quota:
         if folder not in self._known and len(self._known) >= _MOST_KNOWN:
             self._known.pop(next(iter(self._known)), None)
         self._known[folder] = (time.monotonic() + _KEPT_SECONDS, usage)
-
-
-def _in_words(size: int) -> str:
-    for unit, name in ((2**30, "GiB"), (2**20, "MiB")):
-        if size >= unit:
-            return f"{size / unit:.1f} {name}"
-    return f"{size} bytes"

@@ -16,14 +16,14 @@ class Seats:
     """The calls that are being waited for."""
 
     def __init__(self, total: int) -> None:
-        """Let so many wait; a single one may be anybody's."""
+        """Cap the callers that wait."""
         self._total, self._per_user = total, max(1, total // 2)
         self._taken: Counter[str] = Counter()
         self._lock = Lock()
 
     @contextmanager
     def taken(self, user: str) -> Iterator[None]:
-        """Take a seat as long as the block runs.
+        """Hold one of the places while the block runs.
 
         Raises:
             Busy: there is none for this user now.

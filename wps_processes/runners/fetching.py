@@ -54,7 +54,7 @@ class Fetcher:
 
     @contextmanager
     def fetched(self, job: Job, ledger: Ledger, is_over: IsOver) -> Iterator[Mapping[str, str]]:
-        """Lend the files and folders of a job's inputs that lie at Nextcloud, until it ends.
+        """Yield a job's input files and folders that lie at Nextcloud, until it ends.
 
         Args:
             job: the job.

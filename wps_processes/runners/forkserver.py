@@ -39,7 +39,7 @@ _NICER = 5  # pages are answered first
 _KILLED_BEFORE_THE_SERVICE = 500  # when memory is full: man 5 proc, oom_score_adj
 
 
-class Unavailable(LandcoverError):
+class CannotFork(LandcoverError):
     """No process can be forked."""
 
 
@@ -52,7 +52,7 @@ class Forked:
     """
 
     def __init__(self, pid: int, conversation: socket.socket, exit_status: int) -> None:
-        """Take over what `ForkServer.fork` made."""
+        """Wrap what `ForkServer.fork` made."""
         self.pid, self.conversation = pid, conversation
         self._exit_status = exit_status
         self._lock, self._over = Lock(), False
@@ -83,7 +83,7 @@ class ForkServer:
     """The fork server as seen by the service; started when first needed, and again if it died."""
 
     def __init__(self, environment: Mapping[str, str], program: Sequence[str] = PROGRAM) -> None:
-        """Give it an environment; all jobs see it, without the secrets.
+        """Set its environment; all jobs see it, without the secrets.
 
         Args:
             environment: of this process.
@@ -111,21 +111,21 @@ class ForkServer:
             log: descriptor of a file to which all goes that the job prints.
 
         Raises:
-            Unavailable: there is no process for it, also not from a fork server started anew.
+            CannotFork: there is no process for it, also not from a fork server started anew.
         """
         with self._lock:
             for _ in range(2):
                 try:
                     forked = self._asked(self._connected(), log)
                 except OSError as error:  # no descriptor is left, or no memory
-                    raise Unavailable(f"no process could be started: {error.strerror}") from error
+                    raise CannotFork(f"no process could be started: {error.strerror}") from error
                 if forked is not None:
                     return forked
                 self._end()  # it died; a new one may do
-        raise Unavailable("no process could be started for the job, the service's log says more")
+        raise CannotFork("no process could be started for the job, the service's log says more")
 
     def close(self) -> None:
-        """End it with all it has forked."""
+        """Stop it with all it has forked."""
         with self._lock:
             self._end()
 
@@ -242,7 +242,7 @@ def _fork(conversation: int, pipe: int, log: int, close: Iterable[int]) -> int:
 
 
 def _report(pipes: dict[int, int]) -> None:
-    """Say of every process that has ended how it ended."""
+    """Report the exit status of every process that has ended."""
     while pipes:
         pid, status = os.waitpid(-1, os.WNOHANG)
         if not pid:

@@ -76,7 +76,7 @@ def _keep_and_close(source: int, log: int) -> None:
 
 
 def _cut(end: bytearray, last: int) -> int:
-    """Leave of some bytes the last ones; return how many were cut off."""
+    """Keep the last bytes only; return how many were cut off."""
     too_many = max(0, len(end) - last)
     del end[:too_many]
     return too_many

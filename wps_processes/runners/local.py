@@ -22,7 +22,7 @@ from landcover.errors import LandcoverError, Stopped
 from wps_processes.jobs.folder import log_of, remove_drafts, remove_outputs
 from wps_processes.jobs.ledger import DISMISSED, FAILED, Job, Ledger, Outcome
 from wps_processes.runners.fetching import Fetcher
-from wps_processes.runners.forkserver import Forked, ForkServer, Unavailable, kill_group
+from wps_processes.runners.forkserver import CannotFork, Forked, ForkServer, kill_group
 from wps_processes.runners.job_log import kept
 from wps_processes.runners.memory import granted_mib, used_by_group
 from wps_processes.runners.messages import (
@@ -75,7 +75,7 @@ class ProcessRunner:
         try:
             with self._fetched(job, ledger) as fetched:
                 answer, status = self._compute(job, ledger, fetched)
-        except Unavailable as error:
+        except CannotFork as error:
             LOGGER.warning("%s", error, extra={"job": job.id, "user": job.user})
             self._stopped.wait(_SECONDS_TO_RECOVER)
             return Outcome(again=True)
@@ -102,7 +102,7 @@ class ProcessRunner:
             self.stop(job_id)
 
     def settle(self, job: Job, ledger: Ledger) -> None:
-        """Leave nothing behind of a job's process: no process and, if it failed, no output."""
+        """Clean up after a job's process: end it and, if it failed, remove its outputs."""
         _kill_leftover(job)
         over = ledger.get(job.id)
         is_failed = over is not None and over.state in (FAILED, DISMISSED)
@@ -204,7 +204,7 @@ class _Watch:
 
 
 def _converse(forked: Forked, job: Job, ledger: Ledger, orders: bytes) -> Mapping[str, Any]:
-    """Tell the process what to do and hear it out; return its last word, with its remarks."""
+    """Send the job to the process, receive until it ends; return its outcome and remarks."""
     last: Mapping[str, Any] = {"remarks": None}
     with suppress(OSError):  # it died at once; how, its exit status tells
         forked.conversation.sendall(orders)

@@ -42,7 +42,7 @@ def granted_mib(needs: Needs, at_once: int | None = None) -> int:
 
 
 def bound_data(mib: int) -> None:
-    """Let this process, and each that it forks, reserve no more memory than it is granted.
+    """Limit the memory of this process, and of each that it forks, to what it was granted.
 
     What it has already counts. Then allocations fail, in Python as MemoryError.
     """

@@ -8,6 +8,6 @@ _PR_SET_PDEATHSIG = 1
 
 
 def die_with(parent: int) -> bool:
-    """Let the kernel kill this process when its parent ends; False if that has ended already."""
+    """Have the kernel kill this process when its parent ends; False if it has already ended."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     return os.getppid() == parent

@@ -46,7 +46,7 @@ def leave_network() -> bool:
 
 
 def _keep_identity(user: int, group: int) -> bool:
-    """Let a new user namespace know its only user and group by their numbers.
+    """Map the only user and group of a new user namespace.
 
     Returns:
         Whether it does; not of the administrator without privileges.
@@ -62,7 +62,7 @@ def _keep_identity(user: int, group: int) -> bool:
 
 
 def drop_capabilities() -> None:
-    """Give up all privileges for ever, also those that the administrator's account has."""
+    """Drop all privileges for good, including root's."""
     for number in range(_CAPABILITIES):
         _libc.prctl(_DROP_BOUND, number, 0, 0, 0)  # refused to who has none anyway
     header, none = _Header(_VERSION_3, 0), (ctypes.c_uint32 * 6)()

@@ -62,7 +62,7 @@ class Reporter:
         self.remarks: list[str] = []
 
     def progress(self, fraction: float, sentence: str) -> None:
-        """Say how far the job is."""
+        """Send the progress."""
         percent = int(fraction * 100)
         if time.monotonic() - self._spoke >= SECONDS_BETWEEN_REPORTS:
             self.say(progress=percent, message=sentence)
@@ -72,13 +72,13 @@ class Reporter:
             log(f"{percent:3} % {sentence}")
 
     def remark(self, sentence: str) -> None:
-        """Say what a user should know of the result; all remarks so far go along."""
+        """Send a remark, with all remarks so far."""
         self.remarks.append(sentence)
         log(f"remark: {sentence}")
         self.say(remarks=self.remarks)
 
     def say(self, **message: Any) -> None:
-        """Say anything."""
+        """Send a message."""
         self._stream.write(json.dumps(message) + "\n")
         self._stream.flush()
 
@@ -195,7 +195,7 @@ def _run(request: Mapping[str, Any], reporter: Reporter) -> dict[str, Any]:
 
 @contextmanager
 def _temporary_files_in(folder: Path) -> Iterator[None]:
-    """Let all temporary files be made in a folder of its own."""
+    """Redirect temporary files to a folder of its own."""
     folder.mkdir(mode=0o700)
     tempfile.tempdir = str(folder)
     try:

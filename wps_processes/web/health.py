@@ -14,9 +14,10 @@ from typing import Literal
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from landcover.counts import sized
 from landcover.disk import room_on
 from wps_processes.jobs.ledger import Ledger, rfc3339
-from wps_processes.jobs.membership import HubSilent, hub_version
+from wps_processes.jobs.membership import HubUnavailable, hub_version
 from wps_processes.runners import sandbox
 
 BACKED_UP = "backed-up"
@@ -68,7 +69,7 @@ class Health:
     _began: datetime = field(default_factory=lambda: datetime.now(UTC), init=False)
 
     def findings(self) -> list[Finding]:
-        """Look at everything, at most for some seconds."""
+        """Check everything, for at most some seconds."""
         return [
             self._hub(),
             self._service(),
@@ -82,7 +83,7 @@ class Health:
     def _hub(self) -> Finding:
         try:
             return Finding("Hub", "good", f"JupyterHub {self.ask_hub()} answers.")
-        except HubSilent as error:
+        except HubUnavailable as error:
             return Finding(
                 "Hub", "wrong", f"It does not answer: {error}.",
                 "Nobody signs in until it does: start it again, and read its log.",
@@ -125,7 +126,7 @@ class Health:
                 about, "wrong", f"{folder} cannot be read: {error.strerror}.",
                 "Mount it again; jobs fail until then.",
             )  # fmt: skip
-        says = f"{_in_words(free)} of {_in_words(total)} are free."
+        says = f"{sized(free)} of {sized(total)} are free."
         if free < _FULL_BYTES:
             return Finding(
                 about, "wrong", says,
@@ -197,10 +198,6 @@ def _device(folder: Path) -> int | None:
         return folder.stat().st_dev
     except OSError:
         return None
-
-
-def _in_words(size: int) -> str:
-    return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size >> 20} MiB"
 
 
 def _days_or_hours(age: timedelta) -> str:

@@ -236,7 +236,7 @@ class Pages:
         return _see(self._address_of(job))
 
     def _dismiss(self, request: Request, caller: Caller, job_id: str) -> Response:
-        """End a job of the caller, or of anybody if the caller is an administrator."""
+        """Dismiss a job of the caller, or of anybody if the caller is an administrator."""
         self._check_form(request, caller)
         with suppress(JobOver):
             job = self._jobs.dismiss(job_id, caller)

@@ -9,7 +9,7 @@ class Documents:
     """The documents, of which the one that was longest not asked for goes first."""
 
     def __init__(self, most: int) -> None:
-        """Keep so many bytes."""
+        """Bound the cache by bytes."""
         self._most, self._size = most, 0
         self._kept: OrderedDict[Hashable, tuple[bytes, str]] = OrderedDict()
         self._lock = Lock()
@@ -22,7 +22,7 @@ class Documents:
             return self._kept.get(key)
 
     def keep(self, key: Hashable, content: bytes, content_type: str) -> None:
-        """Keep a document, unless it alone is too large."""
+        """Cache a document, unless it alone is too large."""
         with self._lock:
             if key in self._kept or len(content) > self._most:
                 return

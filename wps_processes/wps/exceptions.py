@@ -35,7 +35,7 @@ class Busy(ServerBusy):  # type: ignore[misc]  # PyWPS has no types
     name = "ServerBusy"
 
     def __init__(self, error: TryLater) -> None:
-        """Say why."""
+        """Store the reason."""
         super().__init__(str(error), "", 503)
         self._retry_seconds = error.retry_seconds
 

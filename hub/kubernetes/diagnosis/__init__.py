@@ -7,7 +7,7 @@ kube/pods.py   what a pod says of itself
 """
 
 from hub.kubernetes.diagnosis.findings import Finding, Surroundings
-from hub.kubernetes.diagnosis.starts import ENDING, diagnose, pulled_size, refused, unanswered
+from hub.kubernetes.diagnosis.starts import ENDING, diagnose, pulled_size, refused, unavailable
 from kube.pods import asked_for
 
 __all__ = [
@@ -18,5 +18,5 @@ __all__ = [
     "diagnose",
     "pulled_size",
     "refused",
-    "unanswered",
+    "unavailable",
 ]

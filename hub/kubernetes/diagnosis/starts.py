@@ -94,10 +94,10 @@ def refused(code: int, message: str) -> Finding:
             remedy="Tell an administrator: this profile and the rules of the cluster do not fit.",
             is_final=True,
         )
-    return unanswered(f"{code}: {shortened(message)}" if message else str(code))
+    return unavailable(f"{code}: {shortened(message)}" if message else str(code))
 
 
-def unanswered(reason: str) -> Finding:
+def unavailable(reason: str) -> Finding:
     """Return that the API gives no answer that means anything."""
     return Finding(
         "api",
@@ -108,7 +108,7 @@ def unanswered(reason: str) -> Finding:
 
 
 def _in_the_way(pod: Pod, around: Surroundings) -> Finding | None:
-    """Tell of what no server can take away, because none starts while it is there."""
+    """Report what blocks every start, and that no server can remove."""
     for status in statuses(pod):
         if found := _IN_THE_WAY.search(" ".join(_told_by_runtime(status))):
             return Finding(
@@ -258,7 +258,7 @@ def _told_by_registry(message: str, around: Surroundings) -> str:
 
 
 def _creating(pod: Pod, around: Surroundings) -> Finding | None:
-    """Tell what is done for a container that has a node and no process."""
+    """Report what a container that has a node and no process is waiting for."""
     for status in statuses(pod):
         if "waiting" not in status.get("state", {}):
             continue

@@ -199,7 +199,7 @@ class _Reading:
             return await self._body(moved)
 
     async def _token(self, challenge: str) -> str:
-        """Ask for the token of somebody without a name, which public images need too."""
+        """Request an anonymous token, which public images need too."""
         scheme, _, parameters = challenge.partition(" ")
         if scheme.lower() != "bearer":
             raise self._not_there()

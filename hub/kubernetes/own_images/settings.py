@@ -84,11 +84,11 @@ class OwnImages(Strict):
         return bool(self.registries)
 
     def configure(self, c: Config) -> None:
-        """Tell the spawner of pods; no other starts images."""
+        """Configure the spawner of pods; no other starts images."""
         c.PodSpawner.own_images = self
 
     async def checked(self, text: object, runs_as: str) -> OwnImage:
-        """Look at the image that somebody named, at its registry.
+        """Inspect a user's image at its registry.
 
         Args:
             text: what they wrote.

@@ -98,7 +98,7 @@ class Search:
     def _of_family(self, family: Family, begun: dict[str, Change]) -> Candidate:
         start = self._best([Change.none(self.some.shape[1]), begun[family.name]])
         change = register(self.spectra, self.some[:_TO_REGISTER], family, start)
-        name = in_words(family, change, self.card)
+        name = described(family, change, self.card)
         return self._measured(Candidate(name, change, -np.inf, family.freedom))
 
     def _best(self, changes: Sequence[Change]) -> Change:
@@ -138,7 +138,7 @@ def rough_changes(spectra: Spectra, card: Card) -> dict[str, list[Change]]:
     return found
 
 
-def in_words(family: Family, change: Change, card: Card) -> str:
+def described(family: Family, change: Change, card: Card) -> str:
     """Say what a change does to a scene."""
     gain, offset = change.gain, change.offset
     if family.name == "gain":

@@ -83,7 +83,7 @@ def build(folder: Path = SOURCE.parent) -> Path:
 
 
 def _compile(command: Sequence[str], target: Path) -> None:
-    """Put the library there at once, since others may load it now."""
+    """Move the library into place atomically, since others may load it now."""
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
         made = Path(folder) / target.name
         # Zig's caches; nothing is left of them, and no home is needed

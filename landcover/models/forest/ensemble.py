@@ -257,7 +257,7 @@ def joined(
     transform: Transform,
     bands: int,
 ) -> TreeEnsemble:
-    """Put trees into one set of arrays."""
+    """Merge trees into one set of arrays."""
     roots = np.cumsum([0, *(len(tree.feature) for tree in trees)])[:-1]
 
     def moved(children: np.ndarray, root: int) -> np.ndarray:

@@ -71,7 +71,7 @@ class CompiledKernel:
     """Passes pixels through trees with the library."""
 
     def __init__(self, ranked: RankedTrees, loaded: ctypes.CDLL) -> None:
-        """Take addresses; the arrays stay as long as the kernel does."""
+        """Store the addresses; the arrays live as long as the kernel."""
         columns = ranked.columns
         found = {**vars(columns), **vars(ranked), "first_threshold": columns.first}
         self._ranked = ranked

@@ -12,7 +12,7 @@ class NumpyKernel:
     """Passes pixels through trees with numpy."""
 
     def __init__(self, ranked: RankedTrees) -> None:
-        """Take the arrays."""
+        """Store the arrays."""
         self._ranked = ranked
         parts = np.split(ranked.choices, ranked.first_choice[1:-1])
         self._choices = [part.tolist() for part in parts]

@@ -192,7 +192,7 @@ def rank_trees(
 
 
 def _with_scores(trees: RankedTrees, values: np.ndarray) -> RankedTrees:
-    """Say what exits are worth, from values (exits, scores)."""
+    """Return the scores of exits, from values (exits, scores)."""
     grows = np.logical_or.reduceat(values != 0, trees.first_exit[:-1])  # (trees, scores)
     if (grows.sum(axis=1) > 1).any():
         return replace(trees, rows=_padded(np.append(values, 0 * values[:1], axis=0)))
@@ -291,7 +291,7 @@ def _nodes(
     cut: np.ndarray,
     tree: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Put siblings side by side.
+    """Store siblings side by side.
 
     Returns:
         Nodes, where a node was put, and from where each node came; one with two parents comes

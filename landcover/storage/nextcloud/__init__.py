@@ -51,7 +51,7 @@ class Nextcloud:
         self.shares = Shares(self._connection)
 
     def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         self._connection.close()
 
     def __enter__(self) -> "Nextcloud":
@@ -59,5 +59,5 @@ class Nextcloud:
         return self
 
     def __exit__(self, *reason: object) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         self.close()

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import requests
 
-from landcover.errors import NextcloudError, NotSignedIn, Stalled
+from landcover.errors import NextcloudError, NotSignedIn, Unavailable
 
 TOKEN_URL = "GEOPORTAL_NEXTCLOUD_TOKEN_URL"
 """The variable that names the hub's token service; without it there is no Nextcloud."""
@@ -20,6 +20,7 @@ TOKEN_URL = "GEOPORTAL_NEXTCLOUD_TOKEN_URL"
 HUB_TOKEN = "JUPYTERHUB_API_TOKEN"
 _SECONDS = (5, 30)
 SIGN_IN_AGAIN = "your sign-in at Nextcloud is over: sign out of the geoportal and in again"
+_NO_TOKEN = "the hub gives no token for Nextcloud now, try again later"
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class TokenService:
     user: str = ""
 
     def __call__(self) -> Access:
-        """Ask.
+        """Fetch the token and address of the moment.
 
         Raises:
             NotSignedIn: the user's sign-in at Nextcloud is over.
@@ -69,11 +70,11 @@ class TokenService:
                 allow_redirects=False,
             )
         except requests.RequestException as error:
-            raise Stalled("the hub gives no token for Nextcloud now, try again later") from error
+            raise Unavailable(_NO_TOKEN) from error
         if 400 <= answer.status_code < 500 and answer.status_code != 429:
             raise NotSignedIn(SIGN_IN_AGAIN)
         if answer.status_code != 200:
-            raise Stalled("the hub gives no token for Nextcloud now, try again later")
+            raise Unavailable(_NO_TOKEN)
         return _access_in(answer)
 
 

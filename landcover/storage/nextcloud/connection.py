@@ -22,8 +22,8 @@ from landcover.errors import (
     NotAllowed,
     NotSignedIn,
     QuotaFull,
-    Stalled,
     Throttled,
+    Unavailable,
 )
 from landcover.storage.nextcloud.access import SIGN_IN_AGAIN, AskAccess
 
@@ -104,7 +104,7 @@ class Connection:
         return "/".join((self.url, *(quote(part, safe="") for part in path)))
 
     def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         self.session.close()
 
 
@@ -140,7 +140,7 @@ class Session(requests.Session):
 
         Raises:
             Refusal: the server answered with anything but a success.
-            Stalled: there is no answer, or it broke off.
+            Unavailable: there is no answer, or it broke off.
         """
         waited, renewed = 0.0, False
         while True:
@@ -163,7 +163,7 @@ class Session(requests.Session):
         """Yield what an answer brings as it comes, at most `PIECE` bytes at a time.
 
         Raises:
-            Stalled: it creeps.
+            Unavailable: it creeps.
         """
         waited, came = 0.0, 0
         while True:
@@ -175,7 +175,7 @@ class Session(requests.Session):
             waited, came = waited + time.monotonic() - asked, came + len(piece)
             if waited > self._timeouts.silence:
                 if came < self._timeouts.rate * waited:
-                    raise Stalled("Nextcloud sends next to nothing, try again later")
+                    raise Unavailable("Nextcloud sends next to nothing, try again later")
                 waited, came = 0.0, 0
             yield piece
 
@@ -184,7 +184,7 @@ class Session(requests.Session):
 
         Raises:
             NextcloudError: it is too long.
-            Stalled: it takes too long.
+            Unavailable: it takes too long.
         """
         deadline, size = time.monotonic() + self._timeouts.answer, 0
         for piece in self.arriving(answer):
@@ -195,7 +195,7 @@ class Session(requests.Session):
                     "a folder needs fewer files or shorter names"
                 )
             if time.monotonic() > deadline:
-                raise Stalled("Nextcloud takes too long to answer, try again later")
+                raise Unavailable("Nextcloud takes too long to answer, try again later")
             yield piece
 
     def _sent(self, method: str, url: str, options: dict[str, Any]) -> requests.Response:
@@ -226,7 +226,7 @@ def reading() -> Iterator[None]:
     except requests.exceptions.SSLError as error:
         raise NextcloudError("Nextcloud's certificate is not trusted here") from error
     except (requests.RequestException, HTTPError) as error:
-        raise Stalled("Nextcloud does not answer or broke off, try again later") from error
+        raise Unavailable("Nextcloud does not answer or broke off, try again later") from error
 
 
 @contextmanager

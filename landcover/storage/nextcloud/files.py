@@ -15,7 +15,7 @@ from pathlib import PurePosixPath
 from typing import Any, BinaryIO
 from urllib.parse import quote
 
-from landcover.errors import InputError, LandcoverError, NameRefused, NextcloudError, Stalled
+from landcover.errors import InputError, LandcoverError, NameRefused, NextcloudError, Unavailable
 from landcover.io.atomic import draft_name
 from landcover.progress import Pace
 from landcover.storage.nextcloud.connection import (
@@ -90,7 +90,7 @@ class Files:
                 _unless(405, self._client.create_folder, _quoted("/".join(parts[:end])))
 
     def delete(self, path: str) -> None:
-        """Put a file or folder into Nextcloud's trash bin."""
+        """Move a file or folder into Nextcloud's trash bin."""
         if not path:
             raise NameRefused("the whole of a user's files is not deleted")
         with errors_about(path):
@@ -180,7 +180,7 @@ class Files:
                 pace.advance(len(piece))
                 pace.report()
         if file.tell() < known.size:
-            raise Stalled("Nextcloud broke off, try again later")
+            raise Unavailable("Nextcloud broke off, try again later")
 
     def _send_beside(self, file: BinaryIO, status: os.stat_result, path: str) -> None:
         beside = str(PurePosixPath(path).with_name(draft_name("upload")))
@@ -313,7 +313,7 @@ class _Tries:
         began = file.tell()
         try:
             yield
-        except Stalled:
+        except Unavailable:
             self._fruitless = 0 if file.tell() - began >= PIECE else self._fruitless + 1
             if self._fruitless >= ATTEMPTS:
                 raise
@@ -321,14 +321,14 @@ class _Tries:
 
 def _again_if_broken(send: Callable[..., object], *arguments: object) -> None:
     for _ in range(ATTEMPTS - 1):
-        with suppress(Stalled):
+        with suppress(Unavailable):
             send(*arguments)
             return
     send(*arguments)
 
 
 def _unless(status: int, ask: Callable[..., object], *arguments: object) -> None:
-    """Ask, and take one refusal for a success."""
+    """Send a request, and treat one refusal as success."""
     try:
         ask(*arguments)
     except Refusal as refusal:
@@ -338,7 +338,7 @@ def _unless(status: int, ask: Callable[..., object], *arguments: object) -> None
 
 @contextmanager
 def _not_over(path: str) -> Iterator[None]:
-    """Say that a file is there already."""
+    """Raise that a file is there already."""
     try:
         yield
     except NextcloudError as error:

@@ -71,7 +71,7 @@ class Shares:
         return self._with(path, _GROUP, group, f"Nextcloud knows no group {group}")
 
     def by_link(self, path: str, expires: date) -> Sent:
-        """Let whoever has the link read a file or folder, until the end of a day.
+        """Share a file or folder read-only by link, until the end of a day.
 
         Raises:
             InputError: links are switched off, or must end sooner.
@@ -98,7 +98,7 @@ class Shares:
         return sent
 
     def end(self, share_id: str) -> None:
-        """Take a share back."""
+        """Delete a share."""
         with errors_about(f"share {share_id}"):
             self._connection.client.delete_share(share_id)
 

@@ -10,7 +10,7 @@ from hub.kubernetes.diagnosis import (
     diagnose,
     pulled_size,
     refused,
-    unanswered,
+    unavailable,
 )
 
 NOW = datetime(2026, 11, 21, 14, 8, tzinfo=UTC)
@@ -481,7 +481,7 @@ def test_no_for_good_is_told_from_no_answer(code, kind, is_final):
 
 
 def test_api_that_says_nothing():
-    assert "(ClientConnectorError)" in unanswered("ClientConnectorError").sentence
+    assert "(ClientConnectorError)" in unavailable("ClientConnectorError").sentence
 
 
 def test_foreign_text_stays_on_one_line():

@@ -10,7 +10,7 @@ import pytest
 from benchmarks.served import DEADLINE, until
 from landcover.errors import InputError
 from wps_processes.jobs import dispatcher
-from wps_processes.jobs.membership import HubSilent, groups_at_the_hub
+from wps_processes.jobs.membership import HubUnavailable, groups_at_the_hub
 
 TEAM = {"scene": "team/ice/scene.tif", "labels": "home/labels.gpkg"}
 
@@ -68,7 +68,7 @@ class Away:
 
     def __call__(self, user):
         if not self.back.is_set():
-            raise HubSilent("nobody answers")
+            raise HubUnavailable("nobody answers")
         return ("ice",)
 
 
@@ -151,12 +151,12 @@ def test_a_user_that_the_hub_has_not_is_nobodys_fault_but_named(hub):
 )
 def test_a_hub_that_says_something_else_says_nothing(hub, answer):
     hub.answer = answer
-    with pytest.raises(HubSilent):
+    with pytest.raises(HubUnavailable):
         groups_at_the_hub("carla")
 
 
 def test_a_hub_that_is_away_says_nothing(monkeypatch):
     monkeypatch.setenv("JUPYTERHUB_API_URL", "http://127.0.0.1:9/hub/api")
     monkeypatch.setenv("JUPYTERHUB_API_TOKEN", "of the service")
-    with pytest.raises(HubSilent):
+    with pytest.raises(HubUnavailable):
         groups_at_the_hub("carla")

@@ -13,7 +13,7 @@ from tests.wps_processes.jobs.test_ledger import job
 from tests.wps_processes.web.test_pages import Browser
 from wps_processes.jobs.databases import SQLite
 from wps_processes.jobs.ledger import Ledger, rfc3339
-from wps_processes.jobs.membership import HubSilent, hub_version
+from wps_processes.jobs.membership import HubUnavailable, hub_version
 from wps_processes.runners import sandbox
 from wps_processes.web import health
 from wps_processes.web.health import BACKED_UP, Health
@@ -77,7 +77,7 @@ def test_where_nothing_is_wrong_nothing_is_to_be_done(looked, monkeypatch):
 
 def test_a_hub_that_does_not_answer_is_told(looked):
     def silent():
-        raise HubSilent("connection refused")
+        raise HubUnavailable("connection refused")
 
     hub = looked(ask_hub=silent)["Hub"]
     assert (hub.state, hub.says) == ("wrong", "It does not answer: connection refused.")
@@ -86,7 +86,7 @@ def test_a_hub_that_does_not_answer_is_told(looked):
 def test_a_hub_is_really_asked(monkeypatch):
     monkeypatch.setenv("JUPYTERHUB_API_URL", "http://127.0.0.1:9/hub/api")
     monkeypatch.setenv("JUPYTERHUB_API_TOKEN", "none")
-    with pytest.raises(HubSilent, match="refused"):
+    with pytest.raises(HubUnavailable, match="refused"):
         hub_version()
 
 

@@ -25,7 +25,7 @@ _QUOTA = "exceeded quota"
 _ASK_AGAIN = (401, 408, 429)  # an account's token may just be renewed
 
 
-class Unreachable(Exception):
+class Unavailable(Exception):
     """The API server does not answer, or not now: it is asked again later."""
 
 
@@ -38,7 +38,7 @@ class Refused(Exception):
     """
 
     def __init__(self, code: int, sentence: str) -> None:
-        """Keep what it says."""
+        """Store what it says."""
         super().__init__(f"{code} {sentence}")
         self.code, self.sentence = code, sentence
 
@@ -80,7 +80,7 @@ class Cluster:
         """Make a Job; one of this name that is there already is ours.
 
         Raises:
-            Unreachable: nothing is known.
+            Unavailable: nothing is known.
             Refused: the server does not take it.
         """
         try:
@@ -90,14 +90,14 @@ class Cluster:
                 raise
         found = self.read(manifest["metadata"]["name"])
         if found is None:  # it has gone meanwhile
-            raise Unreachable("a Job of this name is just being deleted")
+            raise Unavailable("a Job of this name is just being deleted")
         return found
 
     def read(self, name: str) -> Object | None:
         """Return a Job, None if there is none of this name.
 
         Raises:
-            Unreachable, Refused: nothing is known.
+            Unavailable, Refused: nothing is known.
         """
         try:
             return _read(self._jobs.read_namespaced_job, name, self._namespace)
@@ -110,7 +110,7 @@ class Cluster:
         """Delete a Job and its pod, if they are there.
 
         Raises:
-            Unreachable, Refused: it may still be there.
+            Unavailable, Refused: it may still be there.
         """
         delete = self._jobs.delete_namespaced_job
         try:
@@ -127,14 +127,14 @@ class Cluster:
                 self._pods.read_namespaced_pod_log, pod, self._namespace,
                 tail_lines=_LOG_LINES, limit_bytes=_LOG_BYTES,
             ).decode(errors="replace")  # fmt: skip
-        except (Unreachable, Refused):
+        except (Unavailable, Refused):
             return ""
 
     def listed(self, kind: Kind) -> tuple[list[Object], str]:
         """Return all Jobs or pods of jobs, and the version of this list.
 
         Raises:
-            Unreachable, Refused: nothing is known.
+            Unavailable, Refused: nothing is known.
         """
         found = _read(self._lister(kind), self._namespace, label_selector=_SELECTOR)
         return found["items"], found["metadata"]["resourceVersion"]
@@ -146,7 +146,7 @@ class Cluster:
             ADDED, MODIFIED, DELETED or BOOKMARK, and the object.
 
         Raises:
-            Unreachable: the connection broke.
+            Unavailable: the connection broke.
             Refused: with code 410, what happened after this version is no longer known.
         """
         stream: Callable[..., Iterator[Object]] = self._watch(return_type="object").stream
@@ -171,7 +171,7 @@ def _read(request: Callable[..., Any], *arguments: Any, **asked: Any) -> Object:
     try:
         return dict(json.loads(content))
     except ValueError as error:  # a gateway's page, say
-        raise Unreachable("the API server answers with something else than JSON") from error
+        raise Unavailable("the API server answers with something else than JSON") from error
 
 
 def _asked(request: Callable[..., Any], *arguments: Any, **asked: Any) -> bytes:
@@ -192,10 +192,10 @@ def _in_our_words() -> Iterator[None]:
         code = int(error.status or 0)
         sentence = _sentence(error)
         if code in _ASK_AGAIN or code >= 500 or not code:
-            raise Unreachable(f"{code} {sentence}") from error
+            raise Unavailable(f"{code} {sentence}") from error
         raise Refused(code, sentence) from error
     except (HTTPError, OSError) as error:
-        raise Unreachable(str(error)) from error
+        raise Unavailable(str(error)) from error
 
 
 def _sentence(error: Any) -> str:

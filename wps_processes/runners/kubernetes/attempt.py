@@ -17,7 +17,7 @@ from wps_processes.jobs import folder as job_folder
 from wps_processes.jobs.ledger import DISMISSED, SUCCESSFUL, Job, Ledger, Outcome
 from wps_processes.runners.fetching import Fetcher
 from wps_processes.runners.kubernetes import conditions
-from wps_processes.runners.kubernetes.api import Cluster, Object, Refused, Unreachable
+from wps_processes.runners.kubernetes.api import Cluster, Object, Refused, Unavailable
 from wps_processes.runners.kubernetes.callbacks import RunTokens
 from wps_processes.runners.kubernetes.manifest import check_allowed, given, manifest_of, name_of
 from wps_processes.runners.kubernetes.settings import ClusterSettings
@@ -76,7 +76,7 @@ class Attempt:
     """One attempt at a job, followed by one thread."""
 
     def __init__(self, means: Means, job: Job, ledger: Ledger, woken: threading.Event) -> None:
-        """See this job through; `woken` is set whenever there may be something new."""
+        """Follow this job to its end; `woken` is set whenever there may be news."""
         self._means, self._job, self._ledger, self._woken = means, job, ledger, woken
         self._needs = given(needed_by(job), means.settings)
         self._name = name_of(job)
@@ -170,7 +170,7 @@ class Attempt:
         return conditions.ending(sight, self._needs) or NO_ANSWER
 
     def _is_there(self) -> bool:
-        """Ask for the Job itself: the watch may be behind."""
+        """Read the Job itself: the watch may be behind."""
         try:
             found = self._persistently(lambda: self._means.cluster.read(self._name))
         except Refused as refusal:
@@ -198,7 +198,7 @@ class Attempt:
         goes_on: Callable[[], bool] | None = None,
         patience: float = 0.0,
     ) -> Answer | None:
-        """Ask the API server until it answers; None if nobody waits for it any more.
+        """Retry until the API server answers; None if nobody waits for it any more.
 
         Args:
             ask: what to ask.
@@ -212,7 +212,7 @@ class Attempt:
         while (goes_on or self._goes_on)() and not self._means.stopping.is_set():
             try:
                 return ask()
-            except Unreachable as error:
+            except Unavailable as error:
                 LOGGER.warning("the API server does not answer: %s", error, extra=self._who)
                 self._say(NO_API)
                 refused = None

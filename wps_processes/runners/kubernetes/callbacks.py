@@ -25,7 +25,7 @@ from werkzeug.wrappers import Request, Response
 from landcover.errors import LandcoverError
 from wps_processes.identity import token_of
 from wps_processes.jobs.ledger import RUNNING, Job, Ledger
-from wps_processes.jobs.membership import GroupsNow, HubSilent, with_groups_of_now
+from wps_processes.jobs.membership import GroupsNow, HubUnavailable, with_groups_of_now
 from wps_processes.runners.messages import LONGEST_LINE, is_last, word_in
 
 PATH = "runs/"
@@ -115,7 +115,7 @@ class Runs:
     def _ordered(self, job: Job) -> Response:
         try:
             content = self.orders(with_groups_of_now(job, self.ledger, self.groups_now))
-        except HubSilent as error:
+        except HubUnavailable as error:
             raise ServiceUnavailable("the hub does not answer, ask again later") from error
         except LandcoverError as error:  # what it needs has gone meanwhile
             self._hear(job, {"error": str(error), "remarks": None})

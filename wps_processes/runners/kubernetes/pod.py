@@ -49,7 +49,7 @@ class Over(Exception):
     """The service wants to hear no more of this job."""
 
 
-class Silent(Exception):
+class Unavailable(Exception):
     """The service has not answered for too long."""
 
 
@@ -68,12 +68,12 @@ class Route:
 
         Raises:
             Over: this attempt is no longer wanted.
-            Silent: the service does not answer.
+            Unavailable: the service does not answer.
         """
         return _persistently(lambda: self._ask("GET"), SILENCE_SECONDS)
 
     def tell(self, word: bytes) -> None:
-        """Tell how far the job is; if the service does not answer, it hears the next word.
+        """Report progress; one that is lost is made up by the next.
 
         Raises:
             Over: the job was dismissed, say.
@@ -81,10 +81,10 @@ class Route:
         self._ask("POST", word)
 
     def tell_result(self, word: bytes) -> None:
-        """Tell how the job ended.
+        """Report how the job ended.
 
         Raises:
-            Silent: the service does not answer.
+            Unavailable: the service does not answer.
         """
         with suppress(Over):  # it knows: its answer was lost, or the job dismissed
             _persistently(lambda: self._ask("POST", word), SILENCE_SECONDS)
@@ -204,7 +204,7 @@ def _compute(conversation: socket.socket) -> int:
 
 
 def _close_log(keeper: int) -> None:
-    """Let what was printed reach the log before the container ends."""
+    """Flush what was printed before the container ends."""
     nothing = os.open(os.devnull, os.O_WRONLY)
     for printed in (1, 2):
         os.dup2(nothing, printed)
@@ -228,7 +228,7 @@ def _report(conversation: socket.socket, route: Route, computing: int) -> int:
             if last is None:
                 return 1  # it crashed, and so does the container
             route.tell_result(last)
-        except (Over, Silent) as end:
+        except (Over, Unavailable) as end:
             print(f"nobody waits for this job any more: {end}", file=sys.stderr, flush=True)
             os.kill(computing, signal.SIGTERM)
             return 1
@@ -236,15 +236,15 @@ def _report(conversation: socket.socket, route: Route, computing: int) -> int:
 
 
 def _persistently(ask: Callable[[], bytes | None], seconds: float) -> bytes:
-    """Ask until there is an answer, at longer and longer intervals.
+    """Retry until there is an answer, with exponential back-off.
 
     Raises:
-        Silent: there was none for so many seconds.
+        Unavailable: there was none for so many seconds.
     """
     deadline, pause = time.monotonic() + seconds, _FIRST_PAUSE
     while (answer := ask()) is None:
         if time.monotonic() > deadline:
-            raise Silent(f"the service has not answered for {seconds:g} s")
+            raise Unavailable(f"the service has not answered for {seconds:g} s")
         time.sleep(pause * random.uniform(0.5, 1.0))  # jobs of one restart do not ask together
         pause = min(pause * 2, _LONGEST_PAUSE)
     return answer

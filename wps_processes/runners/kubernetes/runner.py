@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from landcover.errors import LandcoverError
 from wps_processes.jobs.folder import remove_outputs
 from wps_processes.jobs.ledger import DISMISSED, FAILED, Job, Ledger, Outcome
-from wps_processes.runners.kubernetes.api import Refused, Unreachable
+from wps_processes.runners.kubernetes.api import Refused, Unavailable
 from wps_processes.runners.kubernetes.attempt import Attempt, Means
 from wps_processes.runners.kubernetes.manifest import name_of
 from wps_processes.runners.messages import orders_for
@@ -36,7 +36,7 @@ class KubernetesRunner:
         means.watching.start()
 
     def run(self, job: Job, ledger: Ledger) -> Outcome:
-        """See a job through, and say how it ended; the ledger hears how far it is."""
+        """Run a job to its end and return its outcome; progress goes to the ledger."""
         try:
             with suppress(SQLAlchemyError):  # a database that is away for a while
                 ledger.started(job, ELSEWHERE, 0.0)
@@ -56,7 +56,7 @@ class KubernetesRunner:
         return orders_for(job, self._means.root, fetched, needed_by(job).gpus)
 
     def told(self, job: Job) -> None:
-        """Look at once at a job that has just said how it ended."""
+        """Check a job at once that has just reported its end."""
         self._means.watching.wake(job.id)
 
     def stop(self, job_id: str) -> None:
@@ -66,12 +66,12 @@ class KubernetesRunner:
                 self._delete(name)
 
     def stop_all(self) -> None:
-        """Leave all jobs alone: they go on, and the next service finds them."""
+        """Stop without ending jobs: they go on, and the next service finds them."""
         self._means.stopping.set()
         self._means.watching.stop()
 
     def settle(self, job: Job, ledger: Ledger) -> None:
-        """Leave nothing behind of a job without success; other Jobs Kubernetes removes in time."""
+        """Delete an unsuccessful job; Kubernetes removes the others in time."""
         over = ledger.get(job.id)
         if over is None or over.state not in (FAILED, DISMISSED):
             return
@@ -86,7 +86,7 @@ class KubernetesRunner:
         """Delete a Job; False if that is not known to have been done."""
         try:
             self._means.cluster.delete(name)
-        except (Unreachable, Refused) as error:
+        except (Unavailable, Refused) as error:
             LOGGER.warning("the Job %s cannot be deleted: %s", name, error)
             return False
         return True

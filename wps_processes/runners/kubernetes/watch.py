@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import get_args
 
-from wps_processes.runners.kubernetes.api import Cluster, Kind, Object, Refused, Unreachable
+from wps_processes.runners.kubernetes.api import Cluster, Kind, Object, Refused, Unavailable
 from wps_processes.runners.kubernetes.manifest import ATTEMPT, JOB, job_name, prefix_of
 
 LOGGER = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ class Watching:
         self._stopping = threading.Event()
 
     def start(self) -> None:
-        """Begin to watch; the API server need not answer yet."""
+        """Start to watch; the API server need not answer yet."""
         for kind in get_args(Kind):
             threading.Thread(
                 target=self._watch, args=(kind,), name=f"watch {kind}s", daemon=True
@@ -62,7 +62,7 @@ class Watching:
 
     @contextmanager
     def following(self, name: str) -> Iterator[threading.Event]:
-        """Lend what is set whenever something is heard of a Job; its last pod is kept in mind."""
+        """Yield an event that is set on news of a Job; its last pod is remembered."""
         woken = threading.Event()
         with self._lock:
             self._followed[name] = woken
@@ -82,7 +82,7 @@ class Watching:
             return Sight(self._known["job"].get(name), self._known["pod"].get(name))
 
     def learn(self, job: Object) -> None:
-        """Take note of a Job that was just made or read, which no watch may have told yet."""
+        """Record a Job that was just created or read, before the watch reports it."""
         self._note("job", "ADDED", job)
 
     def names_of(self, job_id: str) -> list[str]:
@@ -116,7 +116,7 @@ class Watching:
                         self._note(kind, type_, thing)
                     if self._stopping.is_set():
                         return
-            except Unreachable as error:
+            except Unavailable as error:
                 LOGGER.warning("the API server does not answer: %s", error)
             except Refused as refusal:
                 version = ""

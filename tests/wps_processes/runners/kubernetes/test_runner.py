@@ -25,7 +25,7 @@ from tests.wps_processes.jobs.test_ledger import EXTRACT
 from wps_processes.jobs.dispatcher import Dispatcher
 from wps_processes.jobs.folder import FETCHED
 from wps_processes.jobs.ledger import LEASE_SECONDS, Job, Ledger
-from wps_processes.jobs.membership import HubSilent
+from wps_processes.jobs.membership import HubUnavailable
 from wps_processes.jobs_service import JobsService
 from wps_processes.runners.fetching import Fetcher
 from wps_processes.runners.kubernetes import attempt
@@ -590,7 +590,7 @@ def test_a_pod_gets_no_orders_while_nobody_knows_the_groups(serve, hold):
 
     def groups_now(user):
         if is_away:
-            raise HubSilent("nobody answers")
+            raise HubUnavailable("nobody answers")
         return ("ice",)
 
     service = serve(groups_now=groups_now)

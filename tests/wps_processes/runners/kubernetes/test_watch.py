@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks.served import DEADLINE, until
 from wps_processes.runners.kubernetes import watch
-from wps_processes.runners.kubernetes.api import Refused, Unreachable
+from wps_processes.runners.kubernetes.api import Refused, Unavailable
 from wps_processes.runners.kubernetes.watch import GONE, Watching
 
 
@@ -56,7 +56,7 @@ def test_a_watch_that_ends_goes_on_where_it_was(server, watched):
     jobs = server.answers["job"]
     jobs.put(([thing("wps-a-1", 5)], "7"))
     jobs.put([("MODIFIED", thing("wps-a-1", 8)), ("BOOKMARK", thing("", 12))])
-    jobs.put(Unreachable("restarted"))
+    jobs.put(Unavailable("restarted"))
     jobs.put([("DELETED", thing("wps-a-1", 13))])
     asked = [server.asked.get(timeout=DEADLINE) for _ in range(5)]
     assert asked == ["list", "7", "12", "12", "13"]

@@ -70,7 +70,7 @@ def why_unwritable(error: BaseException, folder: Path) -> str | None:
 
 
 @contextmanager
-def told_if_unwritable(folder: Path) -> Iterator[None]:
+def explaining_unwritable(folder: Path) -> Iterator[None]:
     """Turn whatever fails in the block because the disk is full or read-only into a sentence.
 
     Raises:

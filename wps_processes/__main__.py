@@ -19,7 +19,7 @@ from wps_processes.http.workers import THREADS
 from wps_processes.jobs.databases import LedgerRefused
 from wps_processes.logs import log_as_json
 from wps_processes.service import MAX_BODY, Application
-from wps_processes.settings import Settings, slips_in
+from wps_processes.settings import Settings, misspelled_settings
 
 LOGGER = logging.getLogger(__name__)
 WAITING_THREADS = THREADS // 2  # so many synchronous calls may wait
@@ -40,7 +40,7 @@ def main() -> int:
 
 def _serve(settings: Settings) -> None:
     log_as_json()
-    for sentence in slips_in(os.environ):
+    for sentence in misspelled_settings(os.environ):
         LOGGER.warning("%s", sentence)
     signal.signal(signal.SIGTERM, _stop)
     raise_descriptors()

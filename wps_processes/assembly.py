@@ -19,13 +19,13 @@ from wps_processes.jobs_service import JobsService
 from wps_processes.runners.fetching import Fetcher
 from wps_processes.runners.forkserver import ForkServer
 from wps_processes.runners.kubernetes.api import Cluster
-from wps_processes.runners.kubernetes.attempt import Means
+from wps_processes.runners.kubernetes.attempt import RunnerContext
 from wps_processes.runners.kubernetes.callbacks import Runs, RunTokens
 from wps_processes.runners.kubernetes.runner import KubernetesRunner
 from wps_processes.runners.kubernetes.settings import ClusterSettings
 from wps_processes.runners.kubernetes.watch import Watching
 from wps_processes.runners.local import ProcessRunner
-from wps_processes.runners.sandbox import walls_here
+from wps_processes.runners.sandbox import confinement_here
 from wps_processes.service import Application
 from wps_processes.settings import Settings, text_in
 from wps_processes.web.health import Health
@@ -103,7 +103,7 @@ def _running_jobs(
 
 
 def _say_what_confines() -> None:
-    walls = walls_here()
+    walls = confinement_here()
     LOGGER.info("what confines jobs here: %s", walls)
     for hole in walls.holes():
         LOGGER.warning("this kernel has %s", hole)
@@ -114,8 +114,10 @@ def _in_the_cluster(
 ) -> tuple[Runner, Runs]:
     tokens = _tokens(settings)
     cluster = Cluster(chosen.namespace)
-    means = Means(settings.storage_root, cluster, Watching(cluster), chosen, tokens, fetcher)
-    runner = KubernetesRunner(means)
+    context = RunnerContext(
+        settings.storage_root, cluster, Watching(cluster), chosen, tokens, fetcher
+    )
+    runner = KubernetesRunner(context)
     return runner, Runs(ledger, tokens, runner.orders, runner.told, groups_at_the_hub)
 
 

@@ -37,7 +37,7 @@ from wps_processes.jobs.dispatcher import Dispatcher
 from wps_processes.jobs.folder import name_of, storage_of
 from wps_processes.jobs.ledger import SUCCESSFUL, Job, Ledger
 from wps_processes.jobs.quota import Quota
-from wps_processes.jobs.sync_limit import Seats
+from wps_processes.jobs.sync_limit import SyncCalls
 
 LOGGER = logging.getLogger(__name__)
 ALL_BY_REFERENCE = '{"outputs": {}, "lineage": false}'
@@ -93,7 +93,7 @@ class JobsService:
     def __post_init__(self) -> None:
         """Start with no waiting call."""
         self._quota = Quota(self.storage, self.home_quota)
-        self._seats = Seats(self.sync_at_once)
+        self._seats = SyncCalls(self.sync_at_once)
 
     def operation(self, identifier: str) -> Operation:
         """Return a published operation.

@@ -23,7 +23,7 @@ def log_as_json() -> None:
             datefmt="%Y-%m-%dT%H:%M:%S%z",
         )
     )
-    handler.addFilter(Repetitions())
+    handler.addFilter(RepetitionFilter())
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     logging.getLogger("PYWPS").setLevel(logging.CRITICAL)  # it logs a traceback per refusal
 
@@ -34,7 +34,7 @@ class _Seen:
     number: int = 0
 
 
-class Repetitions(logging.Filter):
+class RepetitionFilter(logging.Filter):
     """Leaves out what a fault or an attack would say a thousand times a second."""
 
     def __init__(self) -> None:

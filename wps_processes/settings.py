@@ -226,7 +226,7 @@ class Settings(FromEnvironment):
             raise SettingsError(f"{variable}: {error}") from None  # the URL may hold a password
 
 
-def slips_in(environ: Mapping[str, str]) -> list[str]:
+def misspelled_settings(environ: Mapping[str, str]) -> list[str]:
     """Return a sentence for each variable that looks like a misspelled setting."""
     read = [*Settings.variables(), *ClusterSettings.variables()]
     return misspelled(environ, read, OTHERS)

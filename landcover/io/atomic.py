@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from landcover.disk import told_if_unwritable
+from landcover.disk import explaining_unwritable
 
 
 @contextmanager
@@ -27,7 +27,7 @@ def written_beside(target: Path) -> Iterator[Path]:
     """
     beside = target.with_name(draft_name(target.name))
     try:
-        with told_if_unwritable(target.parent):
+        with explaining_unwritable(target.parent):
             yield beside
         if target.is_dir() and not target.is_symlink():
             shutil.rmtree(target)  # a folder cannot be replaced in one step

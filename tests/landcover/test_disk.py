@@ -15,8 +15,8 @@ from landcover.disk import (
     READ_ONLY,
     Reserve,
     Unwritable,
+    explaining_unwritable,
     keep_pages,
-    told_if_unwritable,
     why_unwritable,
 )
 from landcover.errors import InputError
@@ -106,13 +106,13 @@ def test_a_full_disk_is_told_and_nothing_half_written_remains(tmp_path):
 
 def test_errors_of_another_kind_stay_as_they_are(tmp_path, monkeypatch):
     monkeypatch.setattr(disk, "room_on", lambda folder: 1 << 30)
-    with pytest.raises(RuntimeError, match="ours"), told_if_unwritable(tmp_path):
+    with pytest.raises(RuntimeError, match="ours"), explaining_unwritable(tmp_path):
         raise RuntimeError("ours")
     monkeypatch.setattr(disk, "room_on", lambda folder: 0)
-    with pytest.raises(InputError, match="theirs"), told_if_unwritable(tmp_path):
+    with pytest.raises(InputError, match="theirs"), explaining_unwritable(tmp_path):
         raise InputError("theirs")
     # GDAL says that it could not write, and not why
-    with pytest.raises(Unwritable), told_if_unwritable(tmp_path):
+    with pytest.raises(Unwritable), explaining_unwritable(tmp_path):
         raise RuntimeError("TIFFAppendToStrip: Write error at scanline 524")
 
 

@@ -142,7 +142,7 @@ def anna(wps):
     return Browser(wps, "anna").open("processes/join-tables")
 
 
-def typed_in(browser):
+def form_inputs(browser):
     return browser.page.xpath("//textarea[@name='tables']")[0].text.split()
 
 
@@ -156,7 +156,7 @@ def test_a_form_takes_names_a_line_each_and_is_filled_in_again(wps, anna):
     anna.open(f"jobs/{job['id']}.html")
     assert anna.texts("//dt[.='Tables']/following-sibling::dd[1]/code") == TABLES
     (again,) = anna.page.xpath("//a[starts-with(text(), 'Change these')]/@href")
-    assert typed_in(anna.open(again)) == TABLES
+    assert form_inputs(anna.open(again)) == TABLES
     Browser(wps, "boris").open(again, 404)
 
 
@@ -182,7 +182,7 @@ def test_a_wrong_list_comes_back_with_a_sentence(wps, anna, text, words):
     anna.submit("Run", 400, tables=text)
     assert words in anna.texts("//*[@id='wrong-tables']")[0]
     assert anna.page.xpath("//textarea[@name='tables']/@aria-invalid") == ["true"]
-    assert typed_in(anna) == [line for line in text.split("\n") if line.strip()]
+    assert form_inputs(anna) == [line for line in text.split("\n") if line.strip()]
     assert wps.jobs() == []
 
 
@@ -195,7 +195,7 @@ def test_more_names_than_any_address_holds_are_filled_in_again(wps, anna):
     anna.submit("Run", tables="\n".join(names))
     (again,) = anna.page.xpath("//a[starts-with(text(), 'Change these')]/@href")
     assert len(again) < 200
-    assert typed_in(anna.open(again)) == names
+    assert form_inputs(anna.open(again)) == names
     over = wps.dispatcher.wait(wps.jobs()[0]["id"], 60)
     assert over.outputs["count"] == MAX_PATHS
 

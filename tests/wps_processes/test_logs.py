@@ -13,7 +13,7 @@ def logger():
     heard = []
     handler = logging.Handler()
     handler.emit = heard.append
-    handler.addFilter(logs.Repetitions())
+    handler.addFilter(logs.RepetitionFilter())
     made = logging.Logger("made")
     made.addHandler(handler)
     return made, heard

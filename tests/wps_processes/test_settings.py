@@ -15,7 +15,7 @@ from landcover.storage.nextcloud.connection import Timeouts
 from landcover.storage.sharing import LINKS
 from wps_processes.environment import SettingsError
 from wps_processes.runners.kubernetes.settings import ClusterSettings
-from wps_processes.settings import Settings, slips_in
+from wps_processes.settings import Settings, misspelled_settings
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("benchmarks", "demo", "helm", "hub", "images", "landcover", "notebooks", "tests")
@@ -162,7 +162,9 @@ def test_the_readme_lists_every_variable():
     ],
 )
 def test_a_variable_that_looks_misspelled_is_named(name, meant):
-    assert slips_in({name: "1"}) == [f"{name} is no setting and is ignored: {meant} may be meant"]
+    assert misspelled_settings({name: "1"}) == [
+        f"{name} is no setting and is ignored: {meant} may be meant"
+    ]
 
 
 def test_variables_of_others_are_no_slips():
@@ -175,12 +177,12 @@ def test_variables_of_others_are_no_slips():
     assert {"GEOPORTAL_IDLE_SECONDS", "GEOPORTAL_RUN_URL", "GEOPORTAL_PORT"} <= named
     misspelled_in_tests = {"GEOPORTAL_JOBS_AT_ONE", "GEOPORTAL_SYNC_SECOND", "GEOPORTAL_STROAGE"}
     misspelled_in_tests.add("GEOPORTAL_JOB_IMAGE_CUDDA")
-    assert slips_in(dict.fromkeys(named - misspelled_in_tests, "")) == []
+    assert misspelled_settings(dict.fromkeys(named - misspelled_in_tests, "")) == []
     kubernetes = (
         "GEOPORTAL_JOBS_SERVICE_HOST", "GEOPORTAL_LEDGER_SERVICE_PORT", "GEOPORTAL_LEDGER_PORT",
         "GEOPORTAL_STATE_PORT_8000_TCP_ADDR", "GEOPORTAL_STORAGE_SERVICE_PORT_HTTP",
     )  # fmt: skip
-    assert slips_in(dict.fromkeys(kubernetes, "")) == []
+    assert misspelled_settings(dict.fromkeys(kubernetes, "")) == []
 
 
 def ended(module, environ):

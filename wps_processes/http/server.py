@@ -103,7 +103,7 @@ class Server(HTTPServerConnectionDelegate):
             except OSError as error:  # no descriptor is left, or no memory
                 self._pause(listener, error)
                 return
-            self._welcome(accepted, str(address[0]))
+            self._connect(accepted, str(address[0]))
 
     def _pause(self, listener: socket.socket, error: OSError) -> None:
         """Accept nothing for a moment: an error that lasts would come again at once."""
@@ -113,7 +113,7 @@ class Server(HTTPServerConnectionDelegate):
         loop.remove_reader(listener)
         loop.call_later(_PAUSE_SECONDS, self._listen, listener)
 
-    def _welcome(self, accepted: socket.socket, address: str) -> None:
+    def _connect(self, accepted: socket.socket, address: str) -> None:
         accepted.setblocking(False)
         stream = IOStream(accepted, max_buffer_size=4 * BLOCK, read_chunk_size=_LONGEST_HEAD)
         connection = Connection(stream, address)

@@ -64,7 +64,7 @@ class Database(Protocol):
             LedgerRefused: another service is in, and stays.
         """
 
-    def vacate(self) -> None:
+    def unlock(self) -> None:
         """Release the lock on other services."""
 
 
@@ -130,7 +130,7 @@ class SQLite:
                 self._occupied = lock
                 return
 
-    def vacate(self) -> None:
+    def unlock(self) -> None:
         """Release the lock."""
         if self._occupied is not None:
             os.close(self._occupied)
@@ -177,7 +177,7 @@ class PostgreSQL:
     def occupy(self) -> None:
         """Do nothing: there may be several services."""
 
-    def vacate(self) -> None:
+    def unlock(self) -> None:
         """Do nothing: there may be several services."""
 
 

@@ -63,7 +63,7 @@ class Runner(Protocol):
         Those that do not resume are killed.
         """
 
-    def settle(self, job: Job, ledger: Ledger) -> None:
+    def clean_up(self, job: Job, ledger: Ledger) -> None:
         """Clean up after the process of a job that is over."""
 
 
@@ -163,7 +163,7 @@ class Dispatcher:
 
     def _tidy(self, dismissed: Job) -> None:
         try:
-            self._runner.settle(dismissed, self._ledger)
+            self._runner.clean_up(dismissed, self._ledger)
         except SQLAlchemyError:
             LOGGER.exception("a dismissed job cannot be tidied", extra={"job": dismissed.id})
 
@@ -263,22 +263,22 @@ class Dispatcher:
         Such a one was claimed, but the database was cut off before it could say so.
         """
         try:
-            unsettled = self._ledger.unsettled()
+            unclean = self._ledger.unclean()
         except SQLAlchemyError:
             LOGGER.exception("the ledger of jobs does not answer")
             return
-        for job in unsettled:
+        for job in unclean:
             if job.holder == self._ledger.holder:
                 if any(job.is_same_attempt(known) for known in list(self._seen_to.values())):
                     continue
-            elif not (at_start or self._others_had_time()):
+            elif not (at_start or self._others_renewed()):
                 continue
             try:
                 self._take(job)
             except Exception:  # whatever it is, the next round may do better
                 LOGGER.exception("a job cannot be taken up", extra={"job": job.id})
 
-    def _others_had_time(self) -> bool:
+    def _others_renewed(self) -> bool:
         """Return whether a service that lives has renewed its lease.
 
         When a database is back, all leases are over.
@@ -295,12 +295,12 @@ class Dispatcher:
             # they run anyway, be they more than may
             self._supervise(job, self._free if self._free.acquire(blocking=False) else None)
             return
-        self._runner.settle(job, self._ledger)
+        self._runner.clean_up(job, self._ledger)
         if not job.is_over:
             again = self._ledger.requeue(job)
             _say("job taken up again" if again else "job given up", job)
             if not again:
-                self._runner.settle(job, self._ledger)
+                self._runner.clean_up(job, self._ledger)
 
     def _claim(self) -> Job | None:
         """Claim the next job; if the ledger cannot be written now, try again later."""
@@ -399,7 +399,7 @@ class Dispatcher:
                         "job waits again" if outcome.again else "job lost to another service", job
                     )
                     return
-                self._runner.settle(job, self._ledger)
+                self._runner.clean_up(job, self._ledger)
             except DataError:  # it would be refused again
                 LOGGER.exception("the ledger refuses what a job said", extra={"job": job.id})
                 outcome = Outcome(error=LOST)

@@ -64,7 +64,7 @@ RESTARTED = "its process was lost"
 LEASE_SECONDS = 30.0
 
 
-class Sentence(TypeDecorator[str]):
+class SafeText(TypeDecorator[str]):
     """Text that every database takes, also from a job's process that was turned by a file."""
 
     impl = Text
@@ -89,7 +89,7 @@ _jobs = Table(
     Column("request", Text, nullable=False),
     Column("state", String(16), nullable=False),
     Column("progress", Integer, nullable=False),
-    Column("message", Sentence, nullable=False),
+    Column("message", SafeText, nullable=False),
     Column("attempt", Integer, nullable=False),
     Column("pid", Integer),
     Column("process_started", Float),
@@ -97,7 +97,7 @@ _jobs = Table(
     Column("started", String(32)),
     Column("finished", String(32)),
     Column("outputs", JSON),
-    Column("error", Sentence),
+    Column("error", SafeText),
     Column("holder", String(64)),
     Column("remarks", JSON, nullable=False, server_default="[]"),
 )
@@ -295,7 +295,7 @@ class Ledger:
             with self._database.writing() as connection:
                 connection.execute(delete(_replicas).where(_replicas.c.holder == self.holder))
         finally:
-            self._database.vacate()
+            self._database.unlock()
 
     def add(self, job: Job, limits: Limits | None = None) -> None:
         """Write a new job durably.
@@ -344,7 +344,7 @@ class Ledger:
         """Return all users' jobs, newest first."""
         return self._listed(select(_jobs), limit, offset, state)
 
-    def unsettled(self) -> list[Job]:
+    def unclean(self) -> list[Job]:
         """Return the jobs that run or have left something behind, of this holder or a dead one."""
         with self._engine.connect() as connection:
             rows = connection.execute(_UNSETTLED, {"by": self.holder})
@@ -460,7 +460,7 @@ class Ledger:
             **_if_known(remarks),
         )  # fmt: skip
 
-    def settled(self, job: Job) -> bool:
+    def mark_clean(self, job: Job) -> bool:
         """Note that no process of this attempt is left, and nothing half written."""
         return self._change(job, STATES, pid=None, process_started=None)
 

@@ -12,7 +12,7 @@ from threading import Lock
 from wps_processes.errors import Busy
 
 
-class Seats:
+class SyncCalls:
     """The calls that are being waited for."""
 
     def __init__(self, total: int) -> None:

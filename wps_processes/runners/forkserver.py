@@ -26,7 +26,7 @@ from threading import Lock, Thread
 
 from landcover.errors import LandcoverError
 from wps_processes.runners import worker
-from wps_processes.runners.parent import die_with
+from wps_processes.runners.parent import die_with_parent
 
 SAID = struct.Struct("=q")
 """A process number or an exit status, as written into the pipe."""
@@ -219,7 +219,7 @@ def _fork(conversation: int, pipe: int, log: int, close: Iterable[int]) -> int:
     try:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        if not die_with(server):
+        if not die_with_parent(server):
             os._exit(1)
         os.setsid()
         os.nice(_NICER)

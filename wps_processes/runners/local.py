@@ -29,10 +29,10 @@ from wps_processes.runners.messages import (
     LONGEST_LINE,
     NO_ANSWER,
     is_last,
-    orders_for,
+    message_in,
+    request_for,
     too_large,
     too_late,
-    word_in,
 )
 from wps_processes.runners.needs import needed_by
 
@@ -87,7 +87,7 @@ class ProcessRunner:
             return Outcome(answer.get("outputs"), answer.get("error"), remarks=answer["remarks"])
         if status is None:  # the fork server died, and the job with it
             return Outcome(again=True)
-        return Outcome(error=_how_it_ended(status), remarks=answer["remarks"])
+        return Outcome(error=_exit_reason(status), remarks=answer["remarks"])
 
     def stop(self, job_id: str) -> None:
         """Kill a job's process with all it started."""
@@ -101,13 +101,13 @@ class ProcessRunner:
         for job_id in list(self._forked):
             self.stop(job_id)
 
-    def settle(self, job: Job, ledger: Ledger) -> None:
+    def clean_up(self, job: Job, ledger: Ledger) -> None:
         """Clean up after a job's process: end it and, if it failed, remove its outputs."""
         _kill_leftover(job)
         over = ledger.get(job.id)
         is_failed = over is not None and over.state in (FAILED, DISMISSED)
         if is_failed and remove_outputs(job, self._root):  # else it is tried again later
-            ledger.settled(job)
+            ledger.mark_clean(job)
 
     @contextmanager
     def _fetched(self, job: Job, ledger: Ledger) -> Iterator[Mapping[str, str]]:
@@ -140,7 +140,7 @@ class ProcessRunner:
     ) -> tuple[Mapping[str, Any], int | None]:
         needs = needed_by(job, self._longest_seconds)
         memory_mib = granted_mib(needs, self._at_once)
-        orders = orders_for(job, self._root, fetched, needs.gpus, memory_mib)
+        orders = request_for(job, self._root, fetched, needs.gpus, memory_mib)
         if job.attempt > 1:
             remove_drafts(job, self._root)
         with log_of(job, self._root) as log, kept(log) as printed:
@@ -155,7 +155,7 @@ class ProcessRunner:
                     forked.kill()
                 watch = _Watch(forked, job.operation, needs.seconds, memory_mib)
                 with watch:
-                    answer = _converse(forked, job, ledger, orders)
+                    answer = _exchange(forked, job, ledger, orders)
                 if watch.sentence and not is_last(answer):
                     answer = {"error": watch.sentence, "remarks": answer["remarks"]}
             finally:
@@ -203,7 +203,7 @@ class _Watch:
         return too_large(self._memory_mib, used >> 20) if used > most else None
 
 
-def _converse(forked: Forked, job: Job, ledger: Ledger, orders: bytes) -> Mapping[str, Any]:
+def _exchange(forked: Forked, job: Job, ledger: Ledger, orders: bytes) -> Mapping[str, Any]:
     """Send the job to the process, receive until it ends; return its outcome and remarks."""
     last: Mapping[str, Any] = {"remarks": None}
     with suppress(OSError):  # it died at once; how, its exit status tells
@@ -227,10 +227,10 @@ def _next_word(stream: BinaryIO) -> Mapping[str, Any]:
         line = stream.readline(LONGEST_LINE)
     except OSError:
         return {}
-    return (word_in(line) or {"error": NO_ANSWER, "remarks": None}) if line else {}
+    return (message_in(line) or {"error": NO_ANSWER, "remarks": None}) if line else {}
 
 
-def _how_it_ended(status: int) -> str:
+def _exit_reason(status: int) -> str:
     if status == -signal.SIGKILL:
         return "the job was killed, most likely because the machine's memory was full"
     if status < 0:

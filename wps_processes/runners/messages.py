@@ -32,7 +32,7 @@ MAX_REMARKS = 101
 _LONGEST_SENTENCE = 2_000
 
 
-def orders_for(
+def request_for(
     job: "Job", root: Path, fetched: Mapping[str, str], gpus: int, memory_mib: int | None = None
 ) -> bytes:
     """Return what the job's process is told, as one line of JSON.
@@ -60,7 +60,7 @@ def orders_for(
     return json.dumps(orders).encode() + b"\n"
 
 
-def word_in(line: bytes) -> Mapping[str, Any] | None:
+def message_in(line: bytes) -> Mapping[str, Any] | None:
     """Return the progress, remarks, outputs or error in a line of JSON, None if it has none.
 
     Outputs and errors come with the remarks; a line with remarks alone is not the last one.

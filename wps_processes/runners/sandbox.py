@@ -60,7 +60,7 @@ _TRUNCATES, _TCP, _SCOPES = 3, 4, 6
 
 
 @dataclass(frozen=True)
-class Walls:
+class Confinement:
     """What stands around a job.
 
     Attributes:
@@ -99,7 +99,7 @@ class Walls:
         return ", ".join([*(name for name, stands in named.items() if stands), "no privileges"])
 
 
-def confine(readable: Iterable[Path], writable: Iterable[Path], gpus: bool = False) -> Walls:
+def confine(readable: Iterable[Path], writable: Iterable[Path], gpus: bool = False) -> Confinement:
     """Refuse this process all but these folders, and what the machine offers, for ever.
 
     Args:
@@ -116,7 +116,7 @@ def confine(readable: Iterable[Path], writable: Iterable[Path], gpus: bool = Fal
     landlock = abi_version_here()
     if landlock:
         _confine_to_files(readable, writable, gpus)
-    return Walls(landlock, namespace, filter_calls(gpus=gpus))
+    return Confinement(landlock, namespace, filter_calls(gpus=gpus))
 
 
 def abi_version_here() -> int:
@@ -128,12 +128,12 @@ def abi_version_here() -> int:
 
 
 @cache
-def walls_here() -> Walls:
+def confinement_here() -> Confinement:
     """Return what would stand around a job here, as a process has found that tried it."""
     tried = subprocess.run(
         [sys.executable, "-m", "wps_processes.runners.sandbox"], stdout=subprocess.PIPE, check=True
     )
-    return Walls(**json.loads(tried.stdout))
+    return Confinement(**json.loads(tried.stdout))
 
 
 def _confine_to_files(readable: Iterable[Path], writable: Iterable[Path], gpus: bool) -> None:

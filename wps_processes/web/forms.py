@@ -92,7 +92,7 @@ def fields_of(
     ]
 
 
-def typed_in(operation: Operation, given: MultiDict[str, str]) -> dict[str, str]:
+def form_inputs(operation: Operation, given: MultiDict[str, str]) -> dict[str, str]:
     """Return what stands in the fields of a sent form, or of a link to one.
 
     A list comes as lines, as names that were chosen among those offered, or both; a chosen name

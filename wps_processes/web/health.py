@@ -175,7 +175,7 @@ class Health:
             return Finding(
                 "Sandbox", "good", "Jobs are pods: their nodes and network policies confine them."
             )
-        holes = tuple(sandbox.walls_here().holes())
+        holes = tuple(sandbox.confinement_here().holes())
         if not holes:
             return Finding("Sandbox", "good", "The kernel confines jobs in all that we ask of it.")
         return Finding(

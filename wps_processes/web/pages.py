@@ -39,8 +39,8 @@ from wps_processes.web.forms import (
     entries_in,
     fields_of,
     form_again,
+    form_inputs,
     read,
-    typed_in,
 )
 from wps_processes.web.health import Health, summary
 from wps_processes.web.jobs_json import as_json
@@ -155,7 +155,7 @@ class Pages:
             typed = self._typed_before(request, caller, operation)
             return self._form(request, caller, operation, typed)
         self._check_form(request, caller)
-        typed = typed_in(operation, request.form)
+        typed = form_inputs(operation, request.form)
         inputs, sentences = read(operation, typed)
         if sentences:
             return self._form(request, caller, operation, typed, sentences, 400)
@@ -171,7 +171,7 @@ class Pages:
     ) -> Mapping[str, str]:
         """Return what a link to a form fills in: its values, or those of an earlier job."""
         if AGAIN not in request.args:
-            return typed_in(operation, request.args)
+            return form_inputs(operation, request.args)
         job = self._jobs.job(request.args[AGAIN], caller)
         return {name: as_typed(value) for name, value in job.inputs.items()}
 

@@ -133,7 +133,7 @@ class OperationService(Service):  # type: ignore[misc]  # untyped base
         return self._execution.execute(operation, inputs, form, request, asynchronously)
 
 
-def tame_pywps() -> None:
+def patch_pywps() -> None:
     """Mend from outside what PyWPS does for every request.
 
     It writes each into a database of its own, several times, never deletes any, and its counters

@@ -31,7 +31,7 @@ from wps_processes.http.output_files import OUTPUT_HEADERS, send_output
 from wps_processes.identity import CALLER
 from wps_processes.jobs.ledger import Job
 from wps_processes.jobs_service import JobsService
-from wps_processes.wps.adapter import BODY, OperationService, tame_pywps
+from wps_processes.wps.adapter import BODY, OperationService, patch_pywps
 from wps_processes.wps.document_cache import Documents
 from wps_processes.wps.documents import (
     BASE,
@@ -64,7 +64,7 @@ class WpsProtocol:
             jobs: makes and knows jobs.
             addresses: under which the service is reached.
         """
-        tame_pywps()
+        patch_pywps()
         config = str(Path(__file__).with_name("pywps.cfg"))
         pywps.configuration.load_configuration(config)
         pywps.configuration.CONFIG.set("server", "url", BASE)

@@ -178,7 +178,7 @@ def loose_bands(pixels: np.ndarray, covariance: np.ndarray) -> list[int]:
     found: list[int] = []
     while len(left) > 1:
         square = np.ix_(left, left)
-        now, before = _untold(own[square], learned[square])
+        now, before = _unexplained(own[square], learned[square])
         looser = np.where(now - before > _LEAST_UNTOLD, now / before, 0.0)
         worst = int(looser.argmax())
         if looser[worst] < _LOOSER:
@@ -187,7 +187,7 @@ def loose_bands(pixels: np.ndarray, covariance: np.ndarray) -> list[int]:
     return found
 
 
-def _untold(own: np.ndarray, learned: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _unexplained(own: np.ndarray, learned: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return what part of each band's variance the others do not tell, now and as learned.
 
     The others tell it as they did in the training scene.

@@ -47,7 +47,7 @@ def test_what_a_read_only_storage_keeps_is_tidied_later(start, monkeypatch):
     wps.ledger.fail(claimed, "no")
     with monkeypatch.context() as patched:
         patched.setattr("wps_processes.jobs.folder.is_read_only", lambda root: True)
-        wps.runner.settle(claimed, wps.ledger)
-        assert [each.id for each in wps.ledger.unsettled()] == [failed.id]
-    wps.runner.settle(claimed, wps.ledger)
-    assert wps.ledger.unsettled() == []
+        wps.runner.clean_up(claimed, wps.ledger)
+        assert [each.id for each in wps.ledger.unclean()] == [failed.id]
+    wps.runner.clean_up(claimed, wps.ledger)
+    assert wps.ledger.unclean() == []

@@ -100,7 +100,7 @@ def test_what_is_over_does_not_change(ledger):
 def test_who_lost_a_job_changes_nothing_of_it(ledger, opened):
     ledger.add(job())
     lost = ledger.claim()
-    abandoned = opened().unsettled()
+    abandoned = opened().unclean()
     assert [each.id for each in abandoned] == [lost.id]
     takers = [opened(), opened()]
     taken = [taker.take_over(abandoned[0]) for taker in takers]
@@ -112,7 +112,7 @@ def test_who_lost_a_job_changes_nothing_of_it(ledger, opened):
     assert not ledger.succeed(lost, {})
     assert not ledger.fail(lost, "late")
     assert not ledger.requeue(lost)
-    assert not ledger.settled(lost)
+    assert not ledger.mark_clean(lost)
     assert ledger.get(lost.id) == taken[0]
     assert takers[0].requeue(taken[0])
     again = ledger.claim()  # the same service, but another attempt
@@ -495,7 +495,7 @@ def test_what_a_service_could_not_tidy_is_tidied_at_the_next_start(start, ledger
     assert leftover.wait(DEADLINE) is not None
     assert list(folder.iterdir()) == []
     assert ledger.get(dismissed.id).pid is None
-    assert ledger.unsettled() == []
+    assert ledger.unclean() == []
 
 
 def test_a_full_disk_at_a_jobs_end_delays_its_end(start, monkeypatch):

@@ -56,11 +56,11 @@ def test_a_list_of_jobs_is_read_in_its_order(explained, user, state):
         lambda ledger: ledger.claim(),
         lambda ledger: ledger.get("1"),
         lambda ledger: ledger.position(ledger.get("1")),
-        lambda ledger: ledger.unsettled(),
+        lambda ledger: ledger.unclean(),
         lambda ledger: ledger.queue(now()),
         lambda ledger: ledger.dismiss("1"),
     ],
-    ids=["add", "claim", "get", "position", "unsettled", "queue", "dismiss"],
+    ids=["add", "claim", "get", "position", "unclean", "queue", "dismiss"],
 )
 def test_nothing_asked_of_a_job_reads_all_jobs(explained, ask):
     scans = [step for step in explained(ask) if step.startswith("SCAN jobs")]

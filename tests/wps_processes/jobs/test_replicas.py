@@ -118,7 +118,7 @@ def test_jobs_of_a_dead_service_are_taken_up_when_its_lease_is_over(start, opene
     dead.join()
     dead.add(job())
     claimed = dead.claim()
-    assert opened().unsettled() == []
+    assert opened().unclean() == []
     alive = start(lease_seconds=SHORT)
     assert alive.ledger.get(claimed.id) == claimed
     alter(f"UPDATE replicas SET alive_until = 0 WHERE holder = '{dead.holder}'")
@@ -151,7 +151,7 @@ def test_a_service_that_hangs_loses_its_job_and_ends_its_process(start, alter, m
     alter("UPDATE replicas SET alive_until = 0")
     other = start(False, lease_seconds=LONG)
     other.ledger.join()
-    (abandoned,) = other.ledger.unsettled()
+    (abandoned,) = other.ledger.unclean()
     held = other.ledger.take_over(abandoned)
     assert psutil.wait_procs([process], timeout=DEADLINE)[1] == []
     assert other.ledger.get(lost.id) == held
@@ -195,8 +195,8 @@ class Elsewhere:
     def stop_all(self):
         pass
 
-    def settle(self, job, ledger):
-        ledger.settled(job)
+    def clean_up(self, job, ledger):
+        ledger.mark_clean(job)
 
 
 def test_a_job_that_goes_on_without_its_service_is_seen_through(start, opened):

@@ -8,7 +8,7 @@ import pytest
 
 from landcover.errors import sentence_of
 from landcover.progress import MAX_REMARKS as MAX_PROGRESS_REMARKS
-from wps_processes.runners.messages import LONGEST_LINE, MAX_REMARKS, word_in
+from wps_processes.runners.messages import LONGEST_LINE, MAX_REMARKS, message_in
 
 POD = "wps_processes.runners.kubernetes.pod"
 LARGE = ("numpy", "sqlalchemy", "pydantic", "landcover")
@@ -37,13 +37,13 @@ def test_a_pods_reporter_loads_nothing_large():
     ],
 )
 def test_what_is_no_character_is_replaced_and_nothing_else(said, heard):
-    assert word_in(json.dumps(said).encode()) == heard
+    assert message_in(json.dumps(said).encode()) == heard
 
 
 @pytest.mark.parametrize("said", ["a sentence", {"0": "x"}, ["x", 1], [["x"]], 5, None])
 @pytest.mark.parametrize("with_", [{}, {"outputs": {}}, {"error": "x"}])
 def test_remarks_that_are_no_sentences_are_no_word(said, with_):
-    assert word_in(json.dumps(with_ | {"remarks": said}).encode()) is None
+    assert message_in(json.dumps(with_ | {"remarks": said}).encode()) is None
 
 
 def test_as_many_remarks_as_an_operation_can_make_fit_into_one_line():

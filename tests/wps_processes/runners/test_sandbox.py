@@ -12,9 +12,9 @@ import pytest
 
 from wps_processes.assembly import _say_what_confines
 from wps_processes.runners.forkserver import ForkServer
-from wps_processes.runners.sandbox import Walls, walls_here
+from wps_processes.runners.sandbox import Confinement, confinement_here
 
-HERE = walls_here()
+HERE = confinement_here()
 needs_landlock = pytest.mark.skipif(not HERE.landlock, reason="this kernel has no Landlock")
 needs_scopes = pytest.mark.skipif(HERE.landlock < 6, reason="this kernel is before Linux 6.12")
 needs_namespaces = pytest.mark.skipif(not HERE.namespace, reason="no namespaces here")
@@ -346,19 +346,21 @@ def test_shared_memory_is_a_jobs_own(tried, tmp_path):
 
 
 def test_what_a_kernel_does_not_keep_jobs_from_is_told():
-    assert list(Walls(landlock=7, namespace=True, seccomp=True).holes()) == []
-    none = "; ".join(Walls(landlock=0, namespace=False, seccomp=False).holes())
+    assert list(Confinement(landlock=7, namespace=True, seccomp=True).holes()) == []
+    none = "; ".join(Confinement(landlock=0, namespace=False, seccomp=False).holes())
     for told in ("not confined to their user's folders", "all protocols", "/dev/shm", "signal"):
         assert told in none
-    old = "; ".join(Walls(landlock=4, namespace=False, seccomp=False).holes())
+    old = "; ".join(Confinement(landlock=4, namespace=False, seccomp=False).holes())
     assert "UDP and other sockets" in old
     assert "not confined" not in old
-    assert "network" not in "; ".join(Walls(landlock=0, namespace=False, seccomp=True).holes())
+    assert "network" not in "; ".join(
+        Confinement(landlock=0, namespace=False, seccomp=True).holes()
+    )
 
 
-@pytest.mark.parametrize("walls", [HERE, Walls(landlock=0, namespace=False, seccomp=False)])
+@pytest.mark.parametrize("walls", [HERE, Confinement(landlock=0, namespace=False, seccomp=False)])
 def test_the_log_at_the_start_says_what_stands_and_warns_of_the_rest(walls, caplog, monkeypatch):
-    monkeypatch.setattr("wps_processes.assembly.walls_here", lambda: walls)
+    monkeypatch.setattr("wps_processes.assembly.confinement_here", lambda: walls)
     with caplog.at_level("INFO"):
         _say_what_confines()
     told, *warnings = [record.getMessage() for record in caplog.records]

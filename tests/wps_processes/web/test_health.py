@@ -68,7 +68,7 @@ def test_the_page_is_there_when_the_ledger_is_not_and_tells_no_password(start, m
 
 
 def test_where_nothing_is_wrong_nothing_is_to_be_done(looked, monkeypatch):
-    monkeypatch.setattr(sandbox, "walls_here", lambda: sandbox.Walls(7, True, True))
+    monkeypatch.setattr(sandbox, "confinement_here", lambda: sandbox.Confinement(7, True, True))
     found = looked()
     assert {each.state for each in found.values()} == {"good"}
     assert {each.remedy for each in found.values()} == {""}
@@ -149,8 +149,8 @@ def test_the_last_back_up_is_told_and_an_old_one_is_weak(looked):
     [((7, True, True), 0), ((5, True, True), 1), ((0, False, False), 4), ((7, False, True), 1)],
 )
 def test_what_the_kernel_does_not_keep_from_jobs_is_told(looked, monkeypatch, walls, holes):
-    here = sandbox.Walls(*walls)
-    monkeypatch.setattr(sandbox, "walls_here", lambda: here)
+    here = sandbox.Confinement(*walls)
+    monkeypatch.setattr(sandbox, "confinement_here", lambda: here)
     found = looked()["Sandbox"]
     assert found.state == ("weak" if holes else "good")
     assert len(list(here.holes())) >= holes

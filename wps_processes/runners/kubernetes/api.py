@@ -120,7 +120,7 @@ class Cluster:
             if refusal.code != 404:
                 raise
 
-    def last_words(self, pod: str) -> str:
+    def log_tail(self, pod: str) -> str:
         """Return the end of a pod's log, "" if there is none."""
         try:
             return _asked(

@@ -21,7 +21,7 @@ from wps_processes.runners.kubernetes.api import Cluster, Object, Refused, Unava
 from wps_processes.runners.kubernetes.callbacks import RunTokens
 from wps_processes.runners.kubernetes.manifest import check_allowed, given, manifest_of, name_of
 from wps_processes.runners.kubernetes.settings import ClusterSettings
-from wps_processes.runners.kubernetes.watch import Sight, Watching
+from wps_processes.runners.kubernetes.watch import JobView, Watching
 from wps_processes.runners.messages import NO_ANSWER
 from wps_processes.runners.needs import needed_by
 from wps_processes.runners.worker import timed
@@ -46,7 +46,7 @@ Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
-class Means:
+class RunnerContext:
     """By what jobs are run.
 
     Attributes:
@@ -75,34 +75,36 @@ class Means:
 class Attempt:
     """One attempt at a job, followed by one thread."""
 
-    def __init__(self, means: Means, job: Job, ledger: Ledger, woken: threading.Event) -> None:
+    def __init__(
+        self, context: RunnerContext, job: Job, ledger: Ledger, woken: threading.Event
+    ) -> None:
         """Follow this job to its end; `woken` is set whenever there may be news."""
-        self._means, self._job, self._ledger, self._woken = means, job, ledger, woken
-        self._needs = given(needed_by(job), means.settings)
+        self._context, self._job, self._ledger, self._woken = context, job, ledger, woken
+        self._needs = given(needed_by(job), context.settings)
         self._name = name_of(job)
         self._said = ""
 
-    def see_through(self) -> Outcome:
+    def run_to_end(self) -> Outcome:
         """Make the Job, unless it is there already, and return how the job ended.
 
         Raises:
             LandcoverError: it needs what no job may have, or what cannot be fetched.
         """
         sentence = self._make() or self._follow()
-        if self._means.stopping.is_set():
+        if self._context.stopping.is_set():
             return Outcome(again=True)  # written by nobody: the next service goes on following
         known = self._known()
         if known is None or not known.is_same_attempt(self._job):
             return Outcome(error=sentence)  # another service follows it, and this is not written
         if known.state == SUCCESSFUL:
-            if self._means.fetcher is not None:  # of other ends, settling removes it
-                self._means.fetcher.clear(self._job)
+            if self._context.fetcher is not None:  # of other ends, settling removes it
+                self._context.fetcher.clear(self._job)
             return Outcome(outputs=known.outputs)
         if known.state == DISMISSED:
             self._end()
         elif not known.is_over:
             self._write_log(sentence)
-            disruption = conditions.disruption(self._means.watching.sight(self._name))
+            disruption = conditions.disruption(self._context.watching.view(self._name))
             if disruption is not None and self._job.attempt < _ATTEMPTS:
                 return Outcome(error=disruption, again=True)
         return Outcome(error=known.error or sentence)
@@ -110,84 +112,86 @@ class Attempt:
     def _make(self) -> str | None:
         """Make the Job unless it is there; return why that cannot be, None if it is there."""
         try:
-            found = self._persistently(lambda: self._means.cluster.read(self._name))
-            if found is None and self._goes_on():
-                check_allowed(self._job, self._needs, self._means.settings)
+            found = self._persistently(lambda: self._context.cluster.read(self._name))
+            if found is None and self._is_running_here():
+                check_allowed(self._job, self._needs, self._context.settings)
                 self._prepare()
-                found = self._persistently(self._create, patience=self._means.upgrade)
+                found = self._persistently(self._create, patience=self._context.upgrade)
         except Refused as refusal:
             LOGGER.error("the cluster refuses a Job: %s", refusal, extra=self._who)
             return NOT_ADMITTED
         if found is not None:
-            self._means.watching.learn(found)
+            self._context.watching.learn(found)
         return None
 
     def _create(self) -> Object:
-        token = self._means.tokens.of(self._job)
-        made = manifest_of(self._job, self._needs, self._means.settings, self._means.root, token)
-        return self._means.cluster.create(made)
+        token = self._context.tokens.of(self._job)
+        made = manifest_of(
+            self._job, self._needs, self._context.settings, self._context.root, token
+        )
+        return self._context.cluster.create(made)
 
     def _prepare(self) -> None:
         """Make the folders that the pod mounts, for the kubelet would make them root's; fetch."""
-        job, root = self._job, self._means.root
+        job, root = self._job, self._context.root
         with job_folder.opened(job, root):
             pass
         for folder in job_folder.storage_of(job, root).roots():
             folder.mkdir(parents=True, exist_ok=True)
         if job.attempt > 1:
             job_folder.remove_drafts(job, root)
-        if self._means.fetcher is not None:
-            self._means.fetcher.fetch(job, self._ledger, lambda *_: not self._goes_on())
+        if self._context.fetcher is not None:
+            self._context.fetcher.fetch(job, self._ledger, lambda *_: not self._is_running_here())
 
     def _follow(self) -> str:
         """Wait until the job is over, or can be nothing else; return what is seen of that."""
         ended = stuck = None  # since when
-        while self._goes_on():
+        while self._is_running_here():
             self._woken.clear()
-            sight = self._means.watching.sight(self._name)
+            view = self._context.watching.view(self._name)
             now = time.monotonic()
-            if sight.job is None and not self._is_there():
-                return self._as_seen(sight) if conditions.is_ended(sight) else DELETED
-            if conditions.is_ended(sight):
+            if view.job is None and not self._is_there():
+                return self._as_seen(view) if conditions.is_ended(view) else DELETED
+            if conditions.is_ended(view):
                 ended = ended or now
                 # the pod tells before it ends: if the ledger does not know by now, it never will
-                if conditions.is_told(sight) or now - ended > _SECONDS_FOR_THE_OTHER:
-                    return self._as_seen(sight) if self._goes_on() else ""
-            hindrance = conditions.hindrance(sight)
-            stuck = (stuck or now) if hindrance else None
-            if hindrance and (hindrance.is_final or now - (stuck or now) > self._means.patience):
+                if conditions.is_confirmed(view) or now - ended > _SECONDS_FOR_THE_OTHER:
+                    return self._as_seen(view) if self._is_running_here() else ""
+            obstacle = conditions.obstacle(view)
+            stuck = (stuck or now) if obstacle else None
+            if obstacle and (obstacle.is_final or now - (stuck or now) > self._context.patience):
                 self._end()
-                return hindrance.sentence
-            self._say(conditions.waiting(sight, self._needs))
+                return obstacle.sentence
+            self._say(conditions.waiting(view, self._needs))
             self._woken.wait(1.0 if ended or stuck else _SECONDS_BETWEEN_LOOKS)
         return ""
 
-    def _as_seen(self, sight: Sight) -> str:
+    def _as_seen(self, view: JobView) -> str:
         """Return the sentence for a job that ended without telling how; its pod's log is kept."""
-        if sight.pod is not None:
-            words = self._means.cluster.last_words(sight.pod["metadata"]["name"])
+        if view.pod is not None:
+            words = self._context.cluster.log_tail(view.pod["metadata"]["name"])
             self._write_log(*words.splitlines())
-        return conditions.ending(sight, self._needs) or NO_ANSWER
+        return conditions.ending(view, self._needs) or NO_ANSWER
 
     def _is_there(self) -> bool:
         """Read the Job itself: the watch may be behind."""
         try:
-            found = self._persistently(lambda: self._means.cluster.read(self._name))
+            found = self._persistently(lambda: self._context.cluster.read(self._name))
         except Refused as refusal:
             LOGGER.error("the cluster does not show a Job: %s", refusal, extra=self._who)
             return True
         if found is not None:
-            self._means.watching.learn(found)
-        return found is not None or not self._goes_on()
+            self._context.watching.learn(found)
+        return found is not None or not self._is_running_here()
 
     def _end(self) -> None:
         """Delete the Job, and wait until its pod writes no more."""
         with suppress(Refused):
-            self._persistently(lambda: self._means.cluster.delete(self._name), lambda: True)
+            self._persistently(lambda: self._context.cluster.delete(self._name), lambda: True)
         deadline = time.monotonic() + _SECONDS_TO_END
-        while not self._means.stopping.is_set() and time.monotonic() < deadline:
-            sight = self._means.watching.sight(self._name)
-            if sight.pod is None or conditions.is_ended(sight):
+        while not self._context.stopping.is_set() and time.monotonic() < deadline:
+            view = self._context.watching.view(self._name)
+            if view.pod is None or conditions.is_ended(view):
                 return
             self._woken.clear()
             self._woken.wait(1.0)
@@ -209,7 +213,7 @@ class Attempt:
             Refused: it says no.
         """
         pause, refused = _FIRST_PAUSE, None  # since when
-        while (goes_on or self._goes_on)() and not self._means.stopping.is_set():
+        while (goes_on or self._is_running_here)() and not self._context.stopping.is_set():
             try:
                 return ask()
             except Unavailable as error:
@@ -232,20 +236,20 @@ class Attempt:
             pause = min(pause * 2, _LONGEST_PAUSE)
         return None
 
-    def _goes_on(self) -> bool:
+    def _is_running_here(self) -> bool:
         """Whether the job runs, for this service, and the service does not end."""
         known = self._known()
         is_ours = known is not None and known.is_same_attempt(self._job)
-        return is_ours and not (known is None or known.is_over or self._means.stopping.is_set())
+        return is_ours and not (known is None or known.is_over or self._context.stopping.is_set())
 
     def _known(self) -> Job | None:
         """Return the job as it is now; a database may be away for a while, its Job goes on."""
-        while not self._means.stopping.is_set():
+        while not self._context.stopping.is_set():
             try:
                 return self._ledger.get(self._job.id)
             except SQLAlchemyError:
                 LOGGER.exception("the ledger of jobs does not answer", extra=self._who)
-            self._means.stopping.wait(_FIRST_PAUSE)
+            self._context.stopping.wait(_FIRST_PAUSE)
         return None
 
     def _say(self, words: str | None) -> None:
@@ -259,7 +263,7 @@ class Attempt:
         # its owner may have put something else there
         with (
             suppress(LandcoverError, OSError),
-            job_folder.log_of(self._job, self._means.root) as log,
+            job_folder.log_of(self._job, self._context.root) as log,
         ):
             os.write(log, "".join(f"{timed(line)}\n" for line in lines if line).encode())
 

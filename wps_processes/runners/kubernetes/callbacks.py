@@ -26,7 +26,7 @@ from landcover.errors import LandcoverError
 from wps_processes.identity import token_of
 from wps_processes.jobs.ledger import RUNNING, Job, Ledger
 from wps_processes.jobs.membership import GroupsNow, HubUnavailable, with_groups_of_now
-from wps_processes.runners.messages import LONGEST_LINE, is_last, word_in
+from wps_processes.runners.messages import LONGEST_LINE, is_last, message_in
 
 PATH = "runs/"
 """Below the service's prefix."""
@@ -161,7 +161,7 @@ def _word(request: Request) -> Mapping[str, Any]:
         raise LengthRequired("the body's length is needed (Content-Length)")
     if request.content_length > LONGEST_LINE:
         raise RequestEntityTooLarge(f"at most {LONGEST_LINE} bytes are read")
-    word = word_in(request.get_data())
+    word = message_in(request.get_data())
     if word is None:
         raise BadRequest(
             "a job says progress and message, remarks, outputs, or error, and nothing else"

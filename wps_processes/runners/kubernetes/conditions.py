@@ -11,7 +11,7 @@ from typing import Any
 from kube.reasons import CREATION_FAILURES, NEVER_RAN, PULL_FAILURES, WRONG_IMAGES
 from landcover.operation import Needs
 from wps_processes.runners.kubernetes.api import Object
-from wps_processes.runners.kubernetes.watch import GONE, Sight
+from wps_processes.runners.kubernetes.watch import GONE, JobView
 from wps_processes.runners.messages import LESS_MEMORY, in_hours
 
 STARTING = "starting in the cluster"
@@ -43,16 +43,16 @@ _SIGNALLED = 128
 _KILLED = 137
 
 
-def waiting(sight: Sight, needs: Needs) -> str | None:
+def waiting(view: JobView, needs: Needs) -> str | None:
     """Return why a job does not compute yet, None if its program was started."""
-    if sight.pod is None:
+    if view.pod is None:
         return "waiting for the cluster to make room for the job, its quota may be used up"
-    if _status(sight.pod).get("phase", "Pending") != "Pending":
+    if _status(view.pod).get("phase", "Pending") != "Pending":
         return None
-    scheduled = _conditions(sight.pod).get("PodScheduled", {})
+    scheduled = _conditions(view.pod).get("PodScheduled", {})
     if scheduled.get("status") == "False":
         return _unscheduled(str(scheduled.get("message", "")), needs)
-    for state in _states(sight.pod, "waiting"):
+    for state in _states(view.pod, "waiting"):
         trouble = _NOT_STARTED.get(str(state.get("reason")))
         if trouble == NOT_PULLED:
             return "waiting for the image of jobs, which could not be pulled yet"
@@ -62,7 +62,7 @@ def waiting(sight: Sight, needs: Needs) -> str | None:
 
 
 @dataclass(frozen=True)
-class Hindrance:
+class Obstacle:
     """Why a pod cannot start.
 
     Attributes:
@@ -74,43 +74,43 @@ class Hindrance:
     is_final: bool = False
 
 
-def hindrance(sight: Sight) -> Hindrance | None:
+def obstacle(view: JobView) -> Obstacle | None:
     """Return why a job cannot start, None if nothing is in its way."""
-    for state in _states(sight.pod, "waiting"):
+    for state in _states(view.pod, "waiting"):
         reason = state.get("reason")
         if reason in _NOT_STARTED:
-            return Hindrance(_NOT_STARTED[reason], is_final=reason in WRONG_IMAGES)
+            return Obstacle(_NOT_STARTED[reason], is_final=reason in WRONG_IMAGES)
     return None
 
 
-def is_ended(sight: Sight) -> bool:
+def is_ended(view: JobView) -> bool:
     """Return whether Job or pod say that it is over; the other one may not have said it yet."""
-    return _finished(sight) is not None or _is_pod_over(sight)
+    return _finished(view) is not None or _is_pod_over(view)
 
 
-def is_told(sight: Sight) -> bool:
+def is_confirmed(view: JobView) -> bool:
     """Return whether both say so, or the one of which no more can be expected."""
-    finished = _finished(sight)
+    finished = _finished(view)
     late = finished is not None and finished.get("reason") == "DeadlineExceeded"
-    return finished is not None and (late or _is_pod_over(sight))
+    return finished is not None and (late or _is_pod_over(view))
 
 
-def disruption(sight: Sight) -> str | None:
+def disruption(view: JobView) -> str | None:
     """Return why the cluster ended a pod for reasons of its own; None if it did not.
 
     Nor if the pod may still compute: nobody knows that of one whose node does not answer.
     """
-    target = _conditions(sight.pod).get("DisruptionTarget", {})
-    if target.get("status") != "True" or not _is_pod_over(sight):
+    target = _conditions(view.pod).get("DisruptionTarget", {})
+    if target.get("status") != "True" or not _is_pod_over(view):
         return None
-    return _eviction(sight) or _disrupted(target)
+    return _eviction(view) or _disrupted(target)
 
 
-def ending(sight: Sight, needs: Needs) -> str | None:
+def ending(view: JobView, needs: Needs) -> str | None:
     """Return why a job that is over has no result, None if nobody but its log knows."""
-    terminated = next(_states(sight.pod, "terminated"), {})
-    status = _status(sight.pod)
-    finished = _finished(sight) or {}
+    terminated = next(_states(view.pod, "terminated"), {})
+    status = _status(view.pod)
+    finished = _finished(view) or {}
     # the phase may say Succeeded all the same
     if terminated.get("reason") == "OOMKilled":
         return (
@@ -122,10 +122,10 @@ def ending(sight: Sight, needs: Needs) -> str | None:
             f"the job was not over after {in_hours(needs.seconds)}, the longest that a job may "
             "wait and compute: give it less to do, or ask an administrator"
         )
-    evicted = _eviction(sight)
+    evicted = _eviction(view)
     if evicted is not None:
         return f"{evicted}: start it again"
-    target = _conditions(sight.pod).get("DisruptionTarget", {})
+    target = _conditions(view.pod).get("DisruptionTarget", {})
     if target.get("status") == "True":
         return f"{_disrupted(target)}: start the job again"
     if status.get("reason") in _LOST or status.get("phase") == "Unknown":
@@ -133,9 +133,9 @@ def ending(sight: Sight, needs: Needs) -> str | None:
     return _crash(terminated)
 
 
-def _eviction(sight: Sight) -> str | None:
+def _eviction(view: JobView) -> str | None:
     """Return for want of what a node put a pod out, None if it did not."""
-    status = _status(sight.pod)
+    status = _status(view.pod)
     if status.get("reason") != "Evicted":
         return None
     what = _shortage(str(status.get("message", "")))
@@ -170,22 +170,22 @@ def _unscheduled(message: str, needs: Needs) -> str:
     return "waiting for a node of the cluster"
 
 
-def _finished(sight: Sight) -> Object | None:
+def _finished(view: JobView) -> Object | None:
     """Return the condition by which a Job is over."""
-    conditions: dict[str, Object] = _conditions(sight.job)
+    conditions: dict[str, Object] = _conditions(view.job)
     for name in ("Complete", "Failed", "FailureTarget", "SuccessCriteriaMet"):
         if conditions.get(name, {}).get("status") == "True":
             return conditions[name]
     return None
 
 
-def _is_pod_over(sight: Sight) -> bool:
-    if sight.pod is None:
+def _is_pod_over(view: JobView) -> bool:
+    if view.pod is None:
         return False
-    if _status(sight.pod).get("phase") in ("Succeeded", "Failed"):
+    if _status(view.pod).get("phase") in ("Succeeded", "Failed"):
         return True
-    is_terminated = next(_states(sight.pod, "terminated"), None) is not None
-    return is_terminated or GONE in sight.pod["metadata"]
+    is_terminated = next(_states(view.pod, "terminated"), None) is not None
+    return is_terminated or GONE in view.pod["metadata"]
 
 
 def _status(thing: Object | None) -> Object:

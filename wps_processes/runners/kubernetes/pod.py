@@ -31,7 +31,7 @@ from wps_processes.runners.messages import (
     URL_VARIABLE,
     is_last,
 )
-from wps_processes.runners.parent import die_with
+from wps_processes.runners.parent import die_with_parent
 
 SILENCE_SECONDS = 12 * 3_600.0
 """So long the service is asked for orders, or told the result, if it does not answer: a night."""
@@ -45,7 +45,7 @@ _MISCONFIGURED = 2
 _TERMINATED = 128 + signal.SIGTERM
 
 
-class Over(Exception):
+class NotWanted(Exception):
     """The service wants to hear no more of this job."""
 
 
@@ -67,7 +67,7 @@ class Route:
         """Return the orders, one line of JSON.
 
         Raises:
-            Over: this attempt is no longer wanted.
+            NotWanted: this attempt is no longer wanted.
             Unavailable: the service does not answer.
         """
         return _persistently(lambda: self._ask("GET"), SILENCE_SECONDS)
@@ -76,7 +76,7 @@ class Route:
         """Report progress; one that is lost is made up by the next.
 
         Raises:
-            Over: the job was dismissed, say.
+            NotWanted: the job was dismissed, say.
         """
         self._ask("POST", word)
 
@@ -86,14 +86,14 @@ class Route:
         Raises:
             Unavailable: the service does not answer.
         """
-        with suppress(Over):  # it knows: its answer was lost, or the job dismissed
+        with suppress(NotWanted):  # it knows: its answer was lost, or the job dismissed
             _persistently(lambda: self._ask("POST", word), SILENCE_SECONDS)
 
     def _ask(self, method: str, word: bytes | None = None) -> bytes | None:
         """Return what the service answers, None if it does not now.
 
         Raises:
-            Over: it wants to hear no more.
+            NotWanted: it wants to hear no more.
         """
         try:
             answer = self._session.request(
@@ -104,14 +104,14 @@ class Route:
             print(f"the service does not answer: {error}", file=sys.stderr, flush=True)
             return None
         if answer.status_code in _OVER:
-            raise Over(answer.text)
+            raise NotWanted(answer.text)
         if answer.status_code in _NOT_UNDERSTOOD and method == "POST":
             # what computes was turned into something else, and nothing it says will do
             return self._ask("POST", _NOTHING) if word != _NOTHING else b""
         return answer.content if answer.ok else None
 
 
-class Words:
+class Outbox:
     """What is to be told: of progress and remarks only the newest, and the last word."""
 
     def __init__(self) -> None:
@@ -213,13 +213,13 @@ def _close_log(keeper: int) -> None:
 
 def _report(conversation: socket.socket, route: Route, computing: int) -> int:
     """Speak with the service for the process that computes; return the exit status."""
-    if not die_with(computing):
+    if not die_with_parent(computing):
         return 1
     with conversation, conversation.makefile("rw", encoding="utf-8", newline="\n") as stream:
         try:
             stream.write(route.orders().decode())
             stream.flush()
-            words = Words()
+            words = Outbox()
             threading.Thread(target=words.hear, args=(stream,), daemon=True).start()
             while (word := words.next_in_between()) is not None:
                 route.tell(word)
@@ -228,7 +228,7 @@ def _report(conversation: socket.socket, route: Route, computing: int) -> int:
             if last is None:
                 return 1  # it crashed, and so does the container
             route.tell_result(last)
-        except (Over, Unavailable) as end:
+        except (NotWanted, Unavailable) as end:
             print(f"nobody waits for this job any more: {end}", file=sys.stderr, flush=True)
             os.kill(computing, signal.SIGTERM)
             return 1

@@ -15,9 +15,9 @@ from landcover.errors import LandcoverError
 from wps_processes.jobs.folder import remove_outputs
 from wps_processes.jobs.ledger import DISMISSED, FAILED, Job, Ledger, Outcome
 from wps_processes.runners.kubernetes.api import Refused, Unavailable
-from wps_processes.runners.kubernetes.attempt import Attempt, Means
+from wps_processes.runners.kubernetes.attempt import Attempt, RunnerContext
 from wps_processes.runners.kubernetes.manifest import name_of
-from wps_processes.runners.messages import orders_for
+from wps_processes.runners.messages import request_for
 from wps_processes.runners.needs import needed_by
 
 LOGGER = logging.getLogger(__name__)
@@ -30,18 +30,18 @@ class KubernetesRunner:
 
     resumes = True
 
-    def __init__(self, means: Means) -> None:
-        """Run them by these means, and begin to watch the cluster."""
-        self._means = means
-        means.watching.start()
+    def __init__(self, context: RunnerContext) -> None:
+        """Run jobs in this context, and start to watch the cluster."""
+        self._context = context
+        context.watching.start()
 
     def run(self, job: Job, ledger: Ledger) -> Outcome:
         """Run a job to its end and return its outcome; progress goes to the ledger."""
         try:
             with suppress(SQLAlchemyError):  # a database that is away for a while
                 ledger.started(job, ELSEWHERE, 0.0)
-            with self._means.watching.following(name_of(job)) as woken:
-                return Attempt(self._means, job, ledger, woken).see_through()
+            with self._context.watching.following(name_of(job)) as woken:
+                return Attempt(self._context, job, ledger, woken).run_to_end()
         except (LandcoverError, OSError) as error:
             return Outcome(error=str(error))
 
@@ -51,26 +51,26 @@ class KubernetesRunner:
         Raises:
             LandcoverError: what was fetched for it is not there any more.
         """
-        fetcher = self._means.fetcher
+        fetcher = self._context.fetcher
         fetched = {} if fetcher is None else fetcher.kept(job)
-        return orders_for(job, self._means.root, fetched, needed_by(job).gpus)
+        return request_for(job, self._context.root, fetched, needed_by(job).gpus)
 
     def told(self, job: Job) -> None:
         """Check a job at once that has just reported its end."""
-        self._means.watching.wake(job.id)
+        self._context.watching.wake(job.id)
 
     def stop(self, job_id: str) -> None:
         """Delete a job's Job, with its pod."""
-        if not self._means.watching.wake(job_id):  # another service sees it through
-            for name in self._means.watching.names_of(job_id):
+        if not self._context.watching.wake(job_id):  # another service follows it
+            for name in self._context.watching.names_of(job_id):
                 self._delete(name)
 
     def stop_all(self) -> None:
         """Stop without ending jobs: they go on, and the next service finds them."""
-        self._means.stopping.set()
-        self._means.watching.stop()
+        self._context.stopping.set()
+        self._context.watching.stop()
 
-    def settle(self, job: Job, ledger: Ledger) -> None:
+    def clean_up(self, job: Job, ledger: Ledger) -> None:
         """Delete an unsuccessful job; Kubernetes removes the others in time."""
         over = ledger.get(job.id)
         if over is None or over.state not in (FAILED, DISMISSED):
@@ -79,13 +79,13 @@ class KubernetesRunner:
         was_left = job.is_over and job.pid is not None
         if was_left and not self._delete(name_of(job)):
             return
-        if remove_outputs(job, self._means.root):  # else it is tried again later
-            ledger.settled(job)
+        if remove_outputs(job, self._context.root):  # else it is tried again later
+            ledger.mark_clean(job)
 
     def _delete(self, name: str) -> bool:
         """Delete a Job; False if that is not known to have been done."""
         try:
-            self._means.cluster.delete(name)
+            self._context.cluster.delete(name)
         except (Unavailable, Refused) as error:
             LOGGER.warning("the Job %s cannot be deleted: %s", name, error)
             return False

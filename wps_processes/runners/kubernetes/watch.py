@@ -23,7 +23,7 @@ _GONE = 410
 
 
 @dataclass(frozen=True)
-class Sight:
+class JobView:
     """What is known of a Job.
 
     Attributes:
@@ -76,10 +76,10 @@ class Watching:
                     if pod is not None and GONE in pod["metadata"]:
                         del self._known["pod"][name]
 
-    def sight(self, name: str) -> Sight:
+    def view(self, name: str) -> JobView:
         """Return what is known of a Job."""
         with self._lock:
-            return Sight(self._known["job"].get(name), self._known["pod"].get(name))
+            return JobView(self._known["job"].get(name), self._known["pod"].get(name))
 
     def learn(self, job: Object) -> None:
         """Record a Job that was just created or read, before the watch reports it."""

@@ -6,12 +6,12 @@ from landcover.operation import Needs
 from wps_processes.runners.kubernetes.conditions import (
     disruption,
     ending,
-    hindrance,
+    is_confirmed,
     is_ended,
-    is_told,
+    obstacle,
     waiting,
 )
-from wps_processes.runners.kubernetes.watch import GONE, Sight
+from wps_processes.runners.kubernetes.watch import GONE, JobView
 
 RESOURCES = Needs(cores=2, memory_mib=4608, seconds=7200)
 
@@ -53,15 +53,15 @@ def terminated(code, reason="Error"):
 )
 def test_a_waiting_job_says_for_what(message, words):
     scheduled = {"type": "PodScheduled", "status": "False", "message": message}
-    assert words in waiting(Sight({}, pod(conditions=[scheduled])), RESOURCES)
+    assert words in waiting(JobView({}, pod(conditions=[scheduled])), RESOURCES)
 
 
 def test_a_job_that_has_begun_speaks_for_itself():
-    assert waiting(Sight({}, pod("Running")), RESOURCES) is None
-    assert "make room" in waiting(Sight({}, None), RESOURCES)
+    assert waiting(JobView({}, pod("Running")), RESOURCES) is None
+    assert "make room" in waiting(JobView({}, None), RESOURCES)
     pulling = pod(state={"waiting": {"reason": "ContainerCreating"}})
-    assert waiting(Sight({}, pulling), RESOURCES) == "starting in the cluster"
-    assert hindrance(Sight({}, pulling)) is None
+    assert waiting(JobView({}, pulling), RESOURCES) == "starting in the cluster"
+    assert obstacle(JobView({}, pulling)) is None
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_a_job_that_has_begun_speaks_for_itself():
     [("InvalidImageName", True), ("ErrImagePull", False), ("ImagePullBackOff", False)],
 )
 def test_an_image_with_a_wrong_name_never_comes_and_others_may(reason, is_final):
-    found = hindrance(Sight({}, pod(state={"waiting": {"reason": reason}})))
+    found = obstacle(JobView({}, pod(state={"waiting": {"reason": reason}})))
     assert "cannot be pulled" in found.sentence
     assert found.is_final == is_final
 
@@ -107,9 +107,9 @@ DISRUPTED = {"type": "DisruptionTarget", "status": "True", "reason": "DeletionBy
     ],
 )
 def test_how_a_job_ended_without_a_word(job, seen, words):
-    sight = Sight(job, seen)
-    assert is_ended(sight)
-    assert words in ending(sight, RESOURCES)
+    view = JobView(job, seen)
+    assert is_ended(view)
+    assert words in ending(view, RESOURCES)
 
 
 @pytest.mark.parametrize(
@@ -135,20 +135,20 @@ def test_how_a_job_ended_without_a_word(job, seen, words):
     ],
 )
 def test_a_pod_is_disrupted_if_the_cluster_says_so_and_it_is_over(seen, words):
-    why = disruption(Sight(finished("Failed", "BackoffLimitExceeded"), seen))
+    why = disruption(JobView(finished("Failed", "BackoffLimitExceeded"), seen))
     assert (why is None) if words is None else why.endswith(words)
 
 
 def test_what_nobody_knows_is_not_made_up():
     job = finished("Failed", "BackoffLimitExceeded")
-    assert ending(Sight(job, pod("Failed", terminated(1))), RESOURCES) is None
-    assert not is_ended(Sight({"status": {}}, pod("Running", {"running": {}})))
+    assert ending(JobView(job, pod("Failed", terminated(1))), RESOURCES) is None
+    assert not is_ended(JobView({"status": {}}, pod("Running", {"running": {}})))
 
 
 def test_a_job_is_not_judged_before_its_pod_has_spoken():
     failed = finished("Failed", "BackoffLimitExceeded")
-    assert is_ended(Sight(failed, pod("Running")))
-    assert not is_told(Sight(failed, pod("Running")))
-    assert not is_told(Sight({}, pod("Failed", terminated(137, "OOMKilled"))))
-    assert is_told(Sight(failed, pod("Failed", terminated(137, "OOMKilled"))))
-    assert is_told(Sight(finished("Failed", "DeadlineExceeded"), None))
+    assert is_ended(JobView(failed, pod("Running")))
+    assert not is_confirmed(JobView(failed, pod("Running")))
+    assert not is_confirmed(JobView({}, pod("Failed", terminated(137, "OOMKilled"))))
+    assert is_confirmed(JobView(failed, pod("Failed", terminated(137, "OOMKilled"))))
+    assert is_confirmed(JobView(finished("Failed", "DeadlineExceeded"), None))

@@ -30,7 +30,7 @@ from wps_processes.jobs_service import JobsService
 from wps_processes.runners.fetching import Fetcher
 from wps_processes.runners.kubernetes import attempt
 from wps_processes.runners.kubernetes.api import Cluster
-from wps_processes.runners.kubernetes.attempt import Means
+from wps_processes.runners.kubernetes.attempt import RunnerContext
 from wps_processes.runners.kubernetes.callbacks import Runs, RunTokens
 from wps_processes.runners.kubernetes.runner import KubernetesRunner
 from wps_processes.runners.kubernetes.settings import ClusterSettings
@@ -162,7 +162,9 @@ def serve(root, cluster, tmp_path):
             image=IMAGE, claim=CLAIM, namespace="geoportal", report_url=url, **chosen
         )
         api, tokens = Cluster("geoportal"), RunTokens(KEY)
-        means = Means(root, api, Watching(api), settings, tokens, fetcher, patience, upgrade)
+        means = RunnerContext(
+            root, api, Watching(api), settings, tokens, fetcher, patience, upgrade
+        )
         ledger, runner = Ledger(place, lease), KubernetesRunner(means)
         dispatcher = Dispatcher(ledger, runner, at_once, groups_now=groups_now)
         runs = Runs(ledger, tokens, runner.orders, runner.told, groups_now)

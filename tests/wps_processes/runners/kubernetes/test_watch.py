@@ -60,20 +60,20 @@ def test_a_watch_that_ends_goes_on_where_it_was(server, watched):
     jobs.put([("DELETED", thing("wps-a-1", 13))])
     asked = [server.asked.get(timeout=DEADLINE) for _ in range(5)]
     assert asked == ["list", "7", "12", "12", "13"]
-    until(lambda: watched.sight("wps-a-1").job is None)
+    until(lambda: watched.view("wps-a-1").job is None)
 
 
 def test_what_was_missed_is_listed_anew(server, watched):
     jobs = server.answers["job"]
     jobs.put(([thing("wps-a-1", 5), thing("wps-b-1", 6)], "7"))
-    until(lambda: watched.sight("wps-b-1").job)
+    until(lambda: watched.view("wps-b-1").job)
     with watched.following("wps-a-1") as woken:
         jobs.put(Refused(410, "too old resource version"))
         jobs.put(([thing("wps-b-1", 6)], "90"))
         assert woken.wait(DEADLINE)
     assert [server.asked.get(timeout=DEADLINE) for _ in range(4)] == ["list", "7", "list", "90"]
-    assert watched.sight("wps-a-1").job is None
-    assert watched.sight("wps-b-1").job
+    assert watched.view("wps-a-1").job is None
+    assert watched.view("wps-b-1").job
 
 
 def test_of_a_deleted_pod_is_known_how_it_ended_as_long_as_somebody_asks(server, watched):
@@ -82,12 +82,12 @@ def test_of_a_deleted_pod_is_known_how_it_ended_as_long_as_somebody_asks(server,
     with watched.following("wps-a-1"):
         pods.put(([pod], "5"))
         pods.put([("DELETED", pod)])
-        until(lambda: GONE in ((watched.sight("wps-a-1").pod or {}).get("metadata") or {}))
-    assert watched.sight("wps-a-1").pod is None
+        until(lambda: GONE in ((watched.view("wps-a-1").pod or {}).get("metadata") or {}))
+    assert watched.view("wps-a-1").pod is None
 
 
 def test_all_attempts_at_a_job_are_known(server, watched):
     named = [("wps-a-1", "a"), ("wps-a-2", "a"), ("wps-b-1", "b")]
     server.answers["job"].put(([thing(n, 1, **{"geoportal/job": job}) for n, job in named], "2"))
-    until(lambda: watched.sight("wps-b-1").job)
+    until(lambda: watched.view("wps-b-1").job)
     assert sorted(watched.names_of("a")) == ["wps-a-1", "wps-a-2"]

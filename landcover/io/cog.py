@@ -352,6 +352,7 @@ def writing_scene(
     pixels: Pixels,
     tags: Mapping[str, str],
     spool: BinaryIO,
+    units: Sequence[tuple[float, float]] = (),
 ) -> Iterator[CogWriter]:
     """Write a scene as a COG, window by window; it appears when the block ends well.
 
@@ -362,11 +363,12 @@ def writing_scene(
         pixels: how they are stored.
         tags: of the dataset.
         spool: for finished tiles; those from its position on are taken over. The caller keeps it.
+        units: scale and offset of each band, if any.
     """
     with rasterio.Env(**RASTER_ENV):
         described = details(
             {**tags, **recipe_tag()}, None, [name for name, _ in bands],
-            tags_of_bands=[own for _, own in bands], dtype=pixels.dtype.name,
+            tags_of_bands=[own for _, own in bands], units=units, dtype=pixels.dtype.name,
             predictor=pixels.predictor, crs=grid.crs, transform=grid.transform,
             nodata=pixels.nodata,
         )  # fmt: skip

@@ -66,6 +66,7 @@ def details(
     item: str = "",
     tags_of_bands: Sequence[Mapping[str, str]] = (),
     dtype: str = "uint8",
+    units: Sequence[tuple[float, float]] = (),
     **profile: Any,
 ) -> list[Tag]:
     """Return the tags that say what the pixels mean.
@@ -77,6 +78,7 @@ def details(
         item: of GDAL's metadata, as XML, which the GDAL at hand may not know to write.
         tags_of_bands: of each band, if any.
         dtype: of the pixels.
+        units: scale and offset of each band, if any, as GDAL has them: scale * value + offset.
         profile: crs, transform, nodata and predictor, as rasterio takes them.
     """
     if len(descriptions) > 1:  # bands apart, which compress better; GDAL takes three for a picture
@@ -90,6 +92,8 @@ def details(
             one.update_tags(**tags)
             for index, own in enumerate(tags_of_bands, 1):
                 one.update_tags(index, **own)
+            if any(unit != (1.0, 0.0) for unit in units):
+                one.scales, one.offsets = zip(*units, strict=True)
             if colormap is not None:
                 one.write_colormap(1, colormap)
         own = {_WIDTH, _HEIGHT, _STRIP_OFFSETS, _STRIP_ROWS, _STRIP_SIZES}

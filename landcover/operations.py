@@ -8,6 +8,7 @@ from landcover.quality.comparison import compare_maps
 from landcover.quality.reference_sample import draw_reference_sample
 from landcover.samples.balancing import balance_samples
 from landcover.samples.extraction import extract_samples
+from landcover.scenes.import_scene import import_scene
 from landcover.training.train import (
     needs_of_training,
     settle_training,
@@ -15,6 +16,7 @@ from landcover.training.train import (
 )
 
 OPERATIONS = (
+    Operation.of(import_scene, "1.0", Needs(cores=2, memory_mib=2048)),
     Operation.of(extract_samples, "1.4"),
     Operation.of(balance_samples, "1.3"),
     Operation.of(train_classifier, "1.4", needs_of_training, settle_training),

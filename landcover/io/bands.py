@@ -93,7 +93,7 @@ def _chosen(everything: SceneBands, text: str, file: str) -> SceneBands:
     missing = [source for _, source in pairs if source not in at]
     if missing:
         raise InputError(
-            f"bands names {missing[0]}, which {file} has not: it has {_listed(everything.names)}; "
+            f"bands names {missing[0]}, which {file} has not: it has {listed(everything.names)}; "
             "bN is the Nth band of the file"
         )
     twice = [name for name, n in Counter(name for name, _ in pairs).items() if n > 1]
@@ -136,7 +136,7 @@ def _remark_on_names(dataset: DatasetReader, chosen: SceneBands) -> None:
         numbered = [new for new, old in zip(chosen.names, told, strict=True) if old in twice]
         remark(
             f"{counted(len(twice), '# name|names of bands stands|stand several times')} in "
-            f"{Path(dataset.name).name}: these bands are called {_listed(numbered)}, in file order"
+            f"{Path(dataset.name).name}: these bands are called {listed(numbered)}, in file order"
         )
 
 
@@ -166,7 +166,7 @@ class Match:
     @property
     def summary(self) -> str:
         """What was taken for what."""
-        return _listed([f"{found} for {wanted}" for wanted, found in self.renamed])
+        return listed([f"{found} for {wanted}" for wanted, found in self.renamed])
 
 
 def match_named(
@@ -296,6 +296,7 @@ def in_file_order(scene: SceneBands, wanted: Sequence[Named]) -> str:
     return ",".join(f"{new}={old}" for new, old in zip(names, scene.names, strict=True))
 
 
-def _listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
+    """Return names for a sentence, of many the first."""
     more = len(names) - _NAMED
     return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")

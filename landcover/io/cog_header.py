@@ -90,8 +90,8 @@ def details(
         ) as one:  # fmt: skip
             one.descriptions = descriptions
             one.update_tags(**tags)
-            for index, own in enumerate(tags_of_bands, 1):
-                one.update_tags(index, **own)
+            for index, told in enumerate(tags_of_bands, 1):
+                one.update_tags(index, **told)
             if any(unit != (1.0, 0.0) for unit in units):
                 one.scales, one.offsets = zip(*units, strict=True)
             if colormap is not None:

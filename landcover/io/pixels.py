@@ -50,7 +50,8 @@ class Pixels:
         """Return which values are not nodata."""
         if self.nodata is None:
             return np.ones(values.shape, bool)
-        return ~np.isnan(values) if np.isnan(self.nodata) else values != self.nodata
+        known = ~np.isnan(values) if np.isnan(self.nodata) else values != self.nodata
+        return np.asarray(known)
 
     def pack(self, tile: np.ndarray) -> bytes:
         """Compress a tile, or a part of one."""

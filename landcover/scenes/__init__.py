@@ -1,0 +1,1 @@
+"""Scenes: whatever a provider delivers becomes one GeoTIFF with named bands."""

@@ -10,7 +10,7 @@ import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, Protocol
@@ -36,7 +36,7 @@ _ENCRYPTED = 0x1
 class Archive(Protocol):
     """Members of an archive by their names, which are relative and plain."""
 
-    sizes: Mapping[str, int]
+    sizes: dict[str, int]
 
     def copy(self, member: str, target: IO[bytes]) -> None:
         """Copy the bytes of a member."""

@@ -90,8 +90,8 @@ def details(
         ) as one:  # fmt: skip
             one.descriptions = descriptions
             one.update_tags(**tags)
-            for index, told in enumerate(tags_of_bands, 1):
-                one.update_tags(index, **told)
+            for index, of_band in enumerate(tags_of_bands, 1):
+                one.update_tags(index, **of_band)
             if any(unit != (1.0, 0.0) for unit in units):
                 one.scales, one.offsets = zip(*units, strict=True)
             if colormap is not None:

@@ -88,8 +88,8 @@ def details(
         ) as one:  # fmt: skip
             one.descriptions = descriptions
             one.update_tags(**tags)
-            for index, own in enumerate(tags_of_bands, 1):
-                one.update_tags(index, **own)
+            for index, of_band in enumerate(tags_of_bands, 1):
+                one.update_tags(index, **of_band)
             if colormap is not None:
                 one.write_colormap(1, colormap)
         own = {_WIDTH, _HEIGHT, _STRIP_OFFSETS, _STRIP_ROWS, _STRIP_SIZES}

@@ -251,7 +251,7 @@ def missing(spool, codes):
         def spools():
             yield spool
             while True:
-                yield opened.enter_context(TemporaryFile())  # noqa: SIM115
+                yield opened.enter_context(TemporaryFile())
 
         writer = cog.CogWriter(grid, spools(), mode_of_four)
         lacking = [i for i, window in enumerate(grid.windows()) if writer.lacks(window)]

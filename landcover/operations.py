@@ -9,6 +9,8 @@ from landcover.quality.reference_sample import draw_reference_sample
 from landcover.samples.balancing import balance_samples
 from landcover.samples.extraction import extract_samples
 from landcover.scenes.import_scene import import_scene
+from landcover.scenes.composites.compose import compose_scenes
+from landcover.scenes.composites.stack import stack_scenes
 from landcover.training.train import (
     needs_of_training,
     settle_training,
@@ -17,6 +19,8 @@ from landcover.training.train import (
 
 OPERATIONS = (
     Operation.of(import_scene, "1.0", Needs(cores=2, memory_mib=2048)),
+    Operation.of(stack_scenes, "1.0"),
+    Operation.of(compose_scenes, "1.0"),
     Operation.of(extract_samples, "1.4"),
     Operation.of(balance_samples, "1.3"),
     Operation.of(train_classifier, "1.4", needs_of_training, settle_training),

@@ -25,6 +25,9 @@ _EXACTLY = 1.0
 """Centre wavelengths that differ by less than this, in nm, are the same."""
 _NAMED = 12
 """Bands that one sentence gives."""
+ABOUT_PIXELS = ("SCL", "QA_PIXEL", "valid_dates")
+"""Bands that say how a pixel was measured: classes of Sentinel-2, bits of Landsat, the number of
+dates of a composite. A model that learned them would learn clouds."""
 
 
 class Named(Protocol):
@@ -64,8 +67,9 @@ def choose_bands(dataset: DatasetReader, text: str = "") -> SceneBands:
 
     Args:
         dataset: the scene.
-        text: as in `B04,red=B4,B8A`: which, in which order, and by which names; empty takes all.
-            bN is the Nth band of the file, unless one is so called.
+        text: as in `B04,red=B4,B8A`: which, in which order, and by which names; empty takes all
+            but those that are about pixels. bN is the Nth band of the file, unless one is so
+            called.
 
     Raises:
         InputError: a band that is chosen is not there or is a mask, or a name stands twice.
@@ -79,10 +83,34 @@ def choose_bands(dataset: DatasetReader, text: str = "") -> SceneBands:
         tuple(bands[index - 1] for index in usable),
         tuple(told[index - 1] for index in usable),
     )
-    chosen = _chosen(everything, text, Path(dataset.name).name) if text.strip() else everything
+    name = Path(dataset.name).name
+    chosen = _chosen(everything, text, name) if text.strip() else _of_ground(everything, name)
     _remark_on_names(dataset, chosen)
     _remark_on_alpha(dataset, chosen, masks)
     return chosen
+
+
+def is_about_pixels(name: str) -> bool:
+    """Return whether a band says how a pixel was measured, of whatever date."""
+    bare = name.rpartition(":")[2]
+    return bare.casefold() in {known.casefold() for known in ABOUT_PIXELS}
+
+
+def _of_ground(everything: SceneBands, file: str) -> SceneBands:
+    """Return the bands without those about pixels, if others are left."""
+    kept = [i for i, name in enumerate(everything.names) if not is_about_pixels(name)]
+    if not kept or len(kept) == len(everything.names):
+        return everything
+    left_out = [name for name in everything.names if is_about_pixels(name)]
+    remark(
+        f"{listed(left_out)} of {file} {counted(len(left_out), 'says|say')} how pixels were "
+        "measured and nothing of the ground, and are not used; name them in bands to use them"
+    )
+    return SceneBands(
+        tuple(everything.indexes[i] for i in kept),
+        tuple(everything.bands[i] for i in kept),
+        tuple(everything.described[i] for i in kept),
+    )
 
 
 def _chosen(everything: SceneBands, text: str, file: str) -> SceneBands:

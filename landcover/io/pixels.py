@@ -50,15 +50,12 @@ class Pixels:
         """Return which values are not nodata."""
         if self.nodata is None:
             return np.ones(values.shape, bool)
-        known = ~np.isnan(values) if np.isnan(self.nodata) else values != self.nodata
-        return np.asarray(known)
+        return np.asarray(~np.isnan(values) if np.isnan(self.nodata) else values != self.nodata)
 
     def pack(self, tile: np.ndarray) -> bytes:
         """Compress a tile, or a part of one."""
-        # runs only: on maps and confidences no larger than full deflate, and five times as fast;
-        # quantities without runs are packed by the quickest of the full levels
-        strategy = zlib.Z_RLE if self.predictor == 1 else zlib.Z_DEFAULT_STRATEGY
-        packer = zlib.compressobj(6 if self.predictor == 1 else 1, strategy=strategy)
+        # runs only: no larger than full deflate, and five times as fast, on codes and differences
+        packer = zlib.compressobj(6, strategy=zlib.Z_RLE)
         return packer.compress(self._differences(tile).data) + packer.flush()
 
     def unpack(self, packed: bytes, shape: tuple[int, ...]) -> np.ndarray | None:

@@ -1,1 +1,1 @@
-"""Scenes: whatever a provider delivers becomes one GeoTIFF with named bands."""
+"""Scenes from other scenes: imported, stacked, composed, with indices, terrain and cloud masks."""

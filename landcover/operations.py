@@ -8,9 +8,9 @@ from landcover.quality.comparison import compare_maps
 from landcover.quality.reference_sample import draw_reference_sample
 from landcover.samples.balancing import balance_samples
 from landcover.samples.extraction import extract_samples
-from landcover.scenes.import_scene import import_scene
 from landcover.scenes.composites.compose import compose_scenes
 from landcover.scenes.composites.stack import stack_scenes
+from landcover.scenes.import_scene import import_scene
 from landcover.training.train import (
     needs_of_training,
     settle_training,

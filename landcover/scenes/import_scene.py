@@ -94,7 +94,8 @@ def import_scene(
             centre lies outside are invalid.
         layer: of the area, where its file holds several.
         clouds: what to do where the product's quality band (SCL, QA_PIXEL, MSK_CLASSI) shows
-            what `masked` names: make these pixels invalid, or keep them.
+            what `masked` names: make these pixels invalid, or keep them, and SCL or QA_PIXEL as
+            a band.
         masked: what is masked: some of cloud, shadow, cirrus, snow, water, defective.
         date: of the measurement, as in 2023-08-01, where the files do not say it.
         sensor: that measured, as in Landsat 8 OLI, where the files do not say it.
@@ -115,8 +116,8 @@ def import_scene(
         ExitStack() as opened,
     ):
         product = product_of(delivery, Path(scratch)).completed(date, sensor)
-        chosen = choose(product, bands)
-        _remark_on(product, bands)
+        chosen = choose(product, bands, with_quality=clouds == "keep")
+        _remark_on(product, chosen, bands)
         rasters = _Rasters(delivery, product, Path(scratch))
         looks = [look_at(band, rasters.of(band), opened) for band in chosen]
         grid, shift, inside = _where(looks, resolution, area, layer)
@@ -159,8 +160,13 @@ class _Rasters:
         return self._known[member, variable]
 
 
-def choose(product: Product, text: str) -> list[SourceBand]:
+def choose(product: Product, text: str, *, with_quality: bool) -> list[SourceBand]:
     """Return bands of a product by what people wrote, as in `B04,red=B08`.
+
+    Args:
+        product: that has them.
+        text: what people wrote; empty takes all that measure reflectance.
+        with_quality: whether the quality band is taken besides, for mask-clouds.
 
     Raises:
         InputError: one is not there, or a name stands twice.
@@ -169,7 +175,8 @@ def choose(product: Product, text: str) -> list[SourceBand]:
         chosen = [band for band in product.bands if not band.optional]
         if not chosen:
             raise InputError(f"the product has {_names(product)}: say by bands which to take")
-        return chosen
+        kind = product.quality.kind if product.quality and with_quality else ""
+        return chosen + [band for band in product.bands if band.name == kind]
     pairs = [_pair(part) for part in text.split(",")]
     names = [name for name, _ in pairs]
     if len(set(names)) < len(names):
@@ -237,10 +244,12 @@ def _described(band: SourceBand) -> tuple[str, dict[str, str]]:
 
 
 def _tags(product: Product, bands: list[SourceBand], causes: tuple[str, ...]) -> dict[str, str]:
-    units = {(band.scale, band.offset) for band in bands}
+    # what no unit is declared of, as classes, says nothing of the others
+    told = [band for band in bands if not (band.optional and band.scale == 1.0)]
+    units = {(band.scale, band.offset) for band in told}
     scale, offset = units.pop() if len(units) == 1 else (1.0, 0.0)
     is_declared = (scale, offset) != (1.0, 0.0)
-    told = {
+    tags = {
         "SENSOR": product.sensor,
         "LEVEL": product.level,
         "DATE": product.day,
@@ -251,15 +260,15 @@ def _tags(product: Product, bands: list[SourceBand], causes: tuple[str, ...]) ->
         "OFFSET": repr(offset) if is_declared else "",
         "MASKED": ", ".join(causes),
     }
-    return {key: value for key, value in told.items() if value}
+    return {key: value for key, value in tags.items() if value}
 
 
-def _remark_on(product: Product, bands: str) -> None:
+def _remark_on(product: Product, chosen: list[SourceBand], bands: str) -> None:
     if not product.day:
         remark("the files do not say when they were measured: say date, as in 2023-08-01")
     if not product.sensor:
         remark("the files do not say what measured them: say sensor, as in Landsat 8 OLI")
-    left = [band.name for band in product.bands if band.optional]
+    left = [band.name for band in product.bands if band not in chosen]
     if left and not bands.strip():
         remark(f"{listed(left)} were left out, they measure no reflectance: name them by bands")
 

@@ -170,7 +170,7 @@ def _warped(dataset: DatasetReader, grid: Grid, nodata: float | None, nearest: b
     bare, own_nodata = plain(dataset)
     nodata = own_nodata if nodata is None else nodata
     return WarpedVRT(
-        bare, crs=grid.crs, transform=grid.transform, width=grid.width, height=grid.height,
+        bare, src_crs=dataset.crs, crs=grid.crs, transform=grid.transform, width=grid.width, height=grid.height,
         src_nodata=nodata, nodata=nodata, add_alpha=nodata is None, warp_mem_limit=_WARP_MIB,
         resampling=Resampling.nearest if nearest else Resampling.bilinear,
     )  # fmt: skip

@@ -11,15 +11,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkdtemp
+from typing import Any, cast
 
 import rasterio
 from rasterio._err import CPLE_BaseError
+from rasterio.crs import CRS
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
 
 from landcover.errors import InputError
 from landcover.io.gdal_drivers import RASTER, RASTER_ENV
 from landcover.io.raster import need_readable, open_raster
+from landcover.progress import remark
 from landcover.scenes.formats import envi, erdas, hdf5, zarr_store
 
 READ = (
@@ -105,12 +108,39 @@ class Raster:
                 with rasterio.open(self.path, driver=self.driver, sharing=False) as dataset:
                     if dataset.count:
                         need_readable(dataset, self.name)
-                    yield dataset
+                    yield _in_degrees(dataset) if _is_in_degrees(dataset) else dataset
         except (RasterioError, CPLE_BaseError) as error:
             raise InputError(
                 f"{self.name} cannot be read by the driver {self.driver}, it may be damaged: "
                 f"{error}"
             ) from error
+
+
+class _InDegrees:
+    """A raster whose coordinates are latitudes and longitudes, and which names no system."""
+
+    def __init__(self, dataset: DatasetReader) -> None:
+        self._dataset = dataset
+        self.crs = CRS.from_epsg(4326)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._dataset, name)
+
+
+def _in_degrees(dataset: DatasetReader) -> DatasetReader:
+    remark(
+        "the latitudes and longitudes name no coordinate system: they were taken for those of "
+        "WGS 84"
+    )
+    return cast(DatasetReader, _InDegrees(dataset))
+
+
+def _is_in_degrees(dataset: DatasetReader) -> bool:
+    """Return whether a NetCDF without a system has CF's units of latitude and longitude."""
+    if dataset.crs is not None or dataset.transform.is_identity:
+        return False
+    units = {value for key, value in dataset.tags().items() if key.endswith("#units")}
+    return {"degrees_north", "degrees_east"} <= units
 
 
 def format_of(path: Path) -> str:

@@ -225,6 +225,8 @@ def _names(
     if named is not None and len(usable) == 1:
         return [named.band]
     described = [(dataset.descriptions[i - 1] or "").strip() for i in usable]
+    if dataset.driver == "ENVI":  # GDAL adds the wavelength
+        described = [re.sub(r" \([\d.]+[^()]*\)$", "", name) for name in described]
     dates = [_date_of(dataset, i) for i in usable]
     if variable or any(dates):
         own = variable.rpartition("/")[2] or "value"

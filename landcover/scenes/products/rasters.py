@@ -178,7 +178,8 @@ def _bands_of(
     bands = [
         SourceBand(
             name=name, member=member, index=index, variable=variable,
-            wavelength=wavelength_in(dataset.tags(index) | dataset.tags(index, ns="IMAGERY"))
+            wavelength=wavelength_in(dataset.tags(index))
+            or wavelength_in(dataset.tags(index, ns="IMAGERY"))
             or guess,
             scale=unit[0], offset=unit[1], optional=name in _QUALITY,
         )
@@ -228,6 +229,7 @@ def _names(
     if dataset.driver == "ENVI":  # GDAL adds the wavelength
         described = [re.sub(r" \([\d.]+[^()]*\)$", "", name) for name in described]
     dates = [_date_of(dataset, i) for i in usable]
+    variable = variable or dataset.tags(usable[0]).get("NETCDF_VARNAME", "") if usable else ""
     if variable or any(dates):
         own = variable.rpartition("/")[2] or "value"
         names = [f"{date}:{own}" if date else own for date in dates]

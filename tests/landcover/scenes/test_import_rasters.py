@@ -112,8 +112,8 @@ def test_jpeg_2000_and_imagine(tmp_path):
 @pytest.mark.parametrize("interleave", ["bsq", "bil", "bip"])
 def test_envi_with_wavelengths(tmp_path, interleave):
     values = values_of(4, "int16")
-    path = write_image(tmp_path / "a.dat", values, 10, "ENVI", interleave=interleave)
-    header = tmp_path / "a.hdr"
+    path = write_image(tmp_path / "in/a.dat", values, 10, "ENVI", interleave=interleave)
+    header = tmp_path / "in/a.hdr"
     text = header.read_text()
     assert "interleave" in text
     start = text.index("band names")
@@ -128,7 +128,7 @@ def test_envi_with_wavelengths(tmp_path, interleave):
     assert told.nodata == 101
     _, again, _ = imported([path, header], tmp_path / "both")
     np.testing.assert_array_equal(again, values)
-    zipped_one = zipped(tmp_path, tmp_path.parent / f"{tmp_path.name}.zip", below=False)
+    zipped_one = zipped(tmp_path / "in", tmp_path / "a.zip", below=False)
     _, again, _ = imported(zipped_one, tmp_path / "zip", bands="nir")
     np.testing.assert_array_equal(again[0], values[3])
 

@@ -95,6 +95,14 @@ class Placed:
         """How many pixels of its own fit into one of the grid, along a side; at least 1."""
         return max(1, round(self._steps or 1))
 
+    def covers(self, grid: Grid) -> bool:
+        """Return whether the raster reaches over the whole grid."""
+        steps = self._steps or 1.0
+        top, left = (part * min(1.0, steps) for part in self._at)
+        bottom, right = top + grid.height * steps, left + grid.width * steps
+        width, height = self._dataset.width, self._dataset.height
+        return min(top, left) >= 0 and bottom <= height + _EXACT and right <= width + _EXACT
+
     def read(
         self, window: Window, indexes: Sequence[int], reduce: Reducer
     ) -> tuple[np.ndarray, np.ndarray]:
@@ -170,7 +178,8 @@ def _warped(dataset: DatasetReader, grid: Grid, nodata: float | None, nearest: b
     bare, own_nodata = plain(dataset)
     nodata = own_nodata if nodata is None else nodata
     return WarpedVRT(
-        bare, src_crs=dataset.crs, crs=grid.crs, transform=grid.transform, width=grid.width, height=grid.height,
+        bare, src_crs=dataset.crs, crs=grid.crs, transform=grid.transform, width=grid.width,
+        height=grid.height,
         src_nodata=nodata, nodata=nodata, add_alpha=nodata is None, warp_mem_limit=_WARP_MIB,
         resampling=Resampling.nearest if nearest else Resampling.bilinear,
     )  # fmt: skip

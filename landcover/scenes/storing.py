@@ -50,6 +50,12 @@ class Look:
         placed.close()
         return not placed.is_exact
 
+    def covers(self, grid: Grid) -> bool:
+        """Return whether it has a value for every pixel of a grid."""
+        placed = Placed(self.dataset, grid, self.nodata)
+        placed.close()
+        return placed.is_exact and placed.covers(grid)
+
     def is_coarser_than(self, grid: Grid) -> bool:
         """Return whether its pixels are larger than those of a grid in its system."""
         own, other = (abs(each.transform.determinant) for each in (self.grid, grid))
@@ -96,15 +102,15 @@ def stored_as(looks: list[Look], *, can_hide: bool, grid: Grid) -> Pixels:
     if len(told) == 1 and (nodata := told.pop()) is not None:
         return Pixels.of_scene(dtype, nodata)
     can_lack = can_hide or any(
-        look.nodata is not None or look.has_mask or look.grid != grid for look in looks
+        look.nodata is not None or look.has_mask or not look.covers(grid) for look in looks
     )
     if not can_lack:
         return Pixels.of_scene(dtype, None)
     wider = np.dtype(_WIDER.get(dtype.name, "float64"))
-    free = np.nan if wider.kind == "f" else float(np.iinfo(wider).min)
+    free = np.nan if wider.kind == "f" else int(np.iinfo(wider).min)
     remark(
         f"the bands declare no common nodata, and every value of {dtype.name} may be measured: "
-        f"the scene is stored as {wider.name} with nodata {free:g}"
+        f"the scene is stored as {wider.name} with nodata {free}"
     )
     return Pixels.of_scene(wider, free)
 

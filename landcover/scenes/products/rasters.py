@@ -182,6 +182,7 @@ def _bands_of(
             or wavelength_in(dataset.tags(index, ns="IMAGERY"))
             or guess,
             scale=unit[0], offset=unit[1], optional=name in _QUALITY,
+            nodata=0 if named and dataset.nodatavals[index - 1] is None else None,
         )
         for name, index, guess in zip(names, usable, known, strict=True)
         for unit in [told.unit_of(dataset, index)]

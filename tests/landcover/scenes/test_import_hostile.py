@@ -37,8 +37,8 @@ def secret(tmp_path):
     return write_raster(tmp_path / "secret.tif", np.full((1, 40, 40), 77, np.uint16))
 
 
-NAMES = ["../out.tif", "/etc/out.tif", "a/../../out.tif", "C:\\out.tif", "a\\..\\b.tif", "a\nb.tif",
-         "x" * 300 + ".tif"]  # fmt: skip
+NAMES = ["../out.tif", "/etc/out.tif", "a/../../out.tif", "C:\\out.tif", "a\\..\\b.tif",
+         "a\nb.tif", "x" * 300 + ".tif"]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", NAMES)

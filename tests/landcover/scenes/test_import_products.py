@@ -244,7 +244,7 @@ def test_collection_1_is_refused(tmp_path):
 
 
 def test_item_says_what_the_scene_is(tmp_path):
-    done, _, dataset = imported(sentinel_2(tmp_path), tmp_path / "out", bands="B02,B04")
+    done, _, _ = imported(sentinel_2(tmp_path), tmp_path / "out", bands="B02,B04")
     item = json.loads(done.outputs["item"].read_text())
     assert item["type"] == "Feature"
     assert item["stac_version"] == "1.1.0"
@@ -320,5 +320,5 @@ def test_a_nested_zip_is_not_unpacked(tmp_path):
     with zipfile.ZipFile(tmp_path / "outer.zip", "w") as archive:
         archive.write(inner, "inner.zip")
     shutil.rmtree(safe)
-    with pytest.raises(InputError, match="is a zip within the delivery|holds no image"):
+    with pytest.raises(InputError, match=r"is a zip within the delivery|holds no image"):
         imported(tmp_path / "outer.zip", tmp_path / "out")

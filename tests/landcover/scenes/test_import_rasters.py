@@ -121,7 +121,7 @@ def test_envi_with_wavelengths(tmp_path, interleave):
         text[:start] + "band names = {blue, green, red, nir}\nwavelength units = Nanometers\n"
         "wavelength = {490, 560.5, 665, 842}\ndata ignore value = 101\n"
     )
-    done, pixels, told = imported(path, tmp_path / "out")
+    _, pixels, told = imported(path, tmp_path / "out")
     assert told.names == ["blue", "green", "red", "nir"]
     assert [band["WAVELENGTH"] for band in told.of_bands] == ["490", "560.5", "665", "842"]
     np.testing.assert_array_equal(pixels, values)
@@ -260,7 +260,7 @@ def test_embeddings(tmp_path, bands, dtype):
 
 
 def test_files_on_other_grids_are_warped_onto_the_first_system(tmp_path):
-    rows, columns = np.mgrid[:40, :40]
+    _, columns = np.mgrid[:40, :40]
     first = write_image(tmp_path / "a_red.tif", (10 * columns).astype("float32"), 10, "GTiff")
     other = write_image(
         tmp_path / "a_nir.tif", (10 * columns + 3.0).astype("float32"), 10, "GTiff",
@@ -302,7 +302,7 @@ def test_sentinel_1_is_read_where_it_has_a_grid(tmp_path):
             gcps=points, crs="EPSG:4326",
         ) as dataset:  # fmt: skip
             dataset.write(values_of(1))
-    with pytest.raises(InputError, match="with control points and no grid.*Terrain Correction"):
+    with pytest.raises(InputError, match=r"with control points and no grid.*Terrain Correction"):
         imported(safe, tmp_path / "no")
 
 

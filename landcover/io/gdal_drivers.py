@@ -12,8 +12,8 @@ from typing import Any
 
 RASTER = "GTiff"
 FOREIGN = ("JP2OpenJPEG", "ENVI", "HFA", "netCDF", "Zarr")
-"""What import-scene opens besides, each by its name and after a look at its content; HDF5 is read
-by netCDF's driver. The list is `landcover.scenes.formats.opening`'s."""
+"""What import-scene opens besides, each by its name and after a look at its content
+(`landcover.scenes.formats.opening`); HDF5 is read by netCDF's driver."""
 VECTOR = ("GeoJSON", "GPKG", "ESRI Shapefile", "FlatGeobuf")
 SHAPEFILE_PARTS = (".dbf", ".shx", ".prj", ".cpg")
 """What belongs to a .shp beside it."""

@@ -54,11 +54,11 @@ _DRIVERS = {
 }
 _CONVERT = "convert it with gdal_translate to GeoTIFF"
 _REFUSED: tuple[tuple[bytes, str, str], ...] = (
-    (b"<VRTDataset", "a VRT, which names other files", f"give these files, or {_CONVERT}"),
+    (b"<VRTDataset", "a VRT, a list of other files", f"give these files, or {_CONVERT}"),
     (b"GRIB", "GRIB", _CONVERT),
     (b"\x0e\x03\x13\x01", "HDF4", _CONVERT),
     (b"NITF", "NITF", _CONVERT),
-    (b"\x93NUMPY", "a numpy array, which has no place on earth",
+    (b"\x93NUMPY", "a numpy array without a place on earth",
      "export it as GeoTIFF, as the provider's tools do"),
     (b"\x89PNG", "PNG, a picture without bands of a sensor", "give the measured bands"),
     (b"\xff\xd8\xff", "JPEG, a picture without bands of a sensor", "give the measured bands"),

@@ -247,7 +247,7 @@ def test_vrt_called_a_geotiff_or_jpeg_2000(tmp_path, secret):
     vrt = f"<VRTDataset rasterXSize='4' rasterYSize='4'><x>{secret}</x></VRTDataset>".encode()
     for name in ("a.tif", "a.jp2", "a.img", "a.nc"):
         (tmp_path / name).write_bytes(vrt)
-        assert "is a VRT, which names other files" in importing(tmp_path / name, tmp_path)
+        assert "is a VRT, a list of other files" in importing(tmp_path / name, tmp_path)
 
 
 def test_names_that_gdal_would_take_for_something_else(tmp_path):

@@ -307,10 +307,13 @@ def test_sentinel_1_is_read_where_it_has_a_grid(tmp_path):
 
 
 UNREADABLE = {
-    "scene.vrt": (b"<VRTDataset rasterXSize='1'/>", "is a VRT, which names other files"),
+    "scene.vrt": (
+        b"<VRTDataset rasterXSize='1'/>",
+        "is a VRT, a list of other files, which is not read",
+    ),
     "scene.grib": (b"GRIB....", "is GRIB, which is not read: convert it with gdal_translate"),
     "scene.hdf": (b"\x0e\x03\x13\x01", "is HDF4"),
-    "tile.npy": (b"\x93NUMPY\x01\x00", "is a numpy array, which has no place on earth"),
+    "tile.npy": (b"\x93NUMPY\x01\x00", "is a numpy array without a place"),
     "photo.jpg": (b"\xff\xd8\xff\xe0", "is JPEG, a picture"),
     "refs.json": (b'{"version": 1, "refs": {"a/0": ["s3://x", 0, 1]}}', "kerchunk"),
     "notes.doc": (b"hello", "is of no format that is read: GeoTIFF, JPEG 2000"),

@@ -7,9 +7,9 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from tempfile import TemporaryDirectory
 from typing import Protocol
 
+from landcover.disk import room_on
 from landcover.errors import InputError
 from landcover.io.archives import MOST_MEMBERS, Archive, is_archive, open_archive
 from landcover.io.gdal_drivers import parts_beside
@@ -53,7 +53,7 @@ def opened_delivery(source: Sequence[Path], scratch: Path) -> Iterator[Delivery]
 
     Args:
         source: the paths.
-        scratch: folder below which archives are unpacked for the while.
+        scratch: folder below which archives are unpacked, which the caller removes.
 
     Raises:
         InputError: something is missing, or several products are given at once.
@@ -66,11 +66,9 @@ def opened_delivery(source: Sequence[Path], scratch: Path) -> Iterator[Delivery]
     elif source[0].is_dir():
         yield _Folder(source[0])
     elif source[0].is_file() and is_archive(source[0]):
-        with (
-            open_archive(source[0]) as archive,
-            TemporaryDirectory(prefix=".unpacked-", dir=scratch) as unpacked,
-        ):
-            yield _Unpacked(source[0].name, archive, Path(unpacked))
+        with open_archive(source[0]) as archive:
+            (scratch / "unpacked").mkdir()
+            yield _Unpacked(source[0].name, archive, scratch / "unpacked")
     else:
         yield _Files(source)
 
@@ -108,6 +106,7 @@ class _Unpacked:
 
     def path(self, name: str) -> Path:
         if name not in self._done:
+            _need_room(self._folder, self._archive.sizes[name], name)
             # a name of our own: its ending is all that a reader may want of the archive's
             target = self._folder / f"{len(self._done)}{_ending(name)}"
             with target.open("xb") as file:
@@ -126,6 +125,15 @@ def unpack_below(delivery: Delivery, folder: str, target: Path) -> None:
             place = target / PurePosixPath(name).relative_to(folder or ".")
             place.parent.mkdir(parents=True, exist_ok=True)
             os.link(delivery.path(name), place)
+
+
+def _need_room(folder: Path, size: int, name: str) -> None:
+    room = room_on(folder)
+    if size > room:
+        raise InputError(
+            f"{name} unpacks to {size >> 20:,} MiB and the disk has room for {room >> 20:,}: "
+            "delete what is not needed"
+        )
 
 
 def _by_name(paths: Sequence[Path]) -> dict[str, Path]:

@@ -8,12 +8,11 @@ scene; what is finished survives an interruption.
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Annotated, Literal
 
 from landcover.errors import InputError
 from landcover.inference.area import Area, read_area
-from landcover.io.atomic import write_json
+from landcover.io.atomic import draft_folder, write_json
 from landcover.io.bands import listed
 from landcover.io.checkpoints import resumable
 from landcover.io.cog import writing_scene
@@ -111,15 +110,15 @@ def import_scene(
     paths = [*map(Path, source)]
     report_progress(0, "looking at what was delivered")
     with (
-        opened_delivery(paths, folder) as delivery,
-        TemporaryDirectory(prefix=".import-", dir=folder) as scratch,
+        draft_folder(folder, "import") as scratch,
+        opened_delivery(paths, scratch) as delivery,
         ExitStack() as opened,
     ):
-        product = product_of(delivery, Path(scratch)).completed(date, sensor)
+        product = product_of(delivery, scratch).completed(date, sensor)
         chosen = choose(product, bands, with_quality=clouds == "keep")
         _remark_on(product, chosen, bands)
-        rasters = _Rasters(delivery, product, Path(scratch))
-        looks = [look_at(band, rasters.of(band), opened) for band in chosen]
+        rasters = _Rasters(delivery, product, scratch)
+        looks = look_at(chosen, [rasters.of(band) for band in chosen], opened)
         grid, shift, inside = _where(looks, resolution, area, layer)
         hiding = _hiding(product, rasters, causes, clouds)
         _remark_on_grid(looks, grid)
@@ -197,7 +196,7 @@ def _pair(part: str) -> tuple[str, str]:
 
 
 def _found(product: Product, name: str) -> SourceBand:
-    exact = [band for band in product.bands if band.name == name]
+    exact = [band for band in product.bands if band.name == name][:1]
     alike = [band for band in product.bands if key_of(band.name) == key_of(name)]
     if not exact and len(alike) != 1:
         raise InputError(f"bands names {name}, the product has {_names(product)}", "bands")

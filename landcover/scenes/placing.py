@@ -17,7 +17,7 @@ from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
 
 from landcover.errors import InputError
-from landcover.io.raster import Grid, alpha_bands
+from landcover.io.raster import MOST_PIXELS, Grid, alpha_bands
 from landcover.io.sidecars.validity import plain
 from landcover.io.upright import upright
 
@@ -43,6 +43,12 @@ def common_grid(grids: Sequence[Grid], resolution: float) -> Grid:
     down = math.hypot(finest.transform.b, finest.transform.e)
     x, y = resolution / across, resolution / down
     width, height = math.ceil(finest.width / x - _EXACT), math.ceil(finest.height / y - _EXACT)
+    if width * height > MOST_PIXELS:
+        raise InputError(
+            f"resolution is {resolution:g}, which makes {width} x {height} pixels, more than the "
+            f"{MOST_PIXELS} that can be read",
+            "resolution",
+        )
     if min(width, height) < 1:
         raise InputError(f"resolution is {resolution:g}, larger than the scene", "resolution")
     return Grid(finest.crs, finest.transform @ Affine.scale(x, y), width, height)

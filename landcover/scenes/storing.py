@@ -1,5 +1,6 @@
 """How the pixels of a scene are stored, by what its bands are stored as."""
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -7,8 +8,9 @@ import numpy as np
 from rasterio.enums import Interleaving, MaskFlags
 from rasterio.io import DatasetReader
 
+from landcover.errors import InputError
 from landcover.io.pixels import Pixels
-from landcover.io.raster import Grid
+from landcover.io.raster import MOST_BANDS, Grid
 from landcover.io.upright import upright
 from landcover.progress import remark
 from landcover.scenes.formats.opening import Raster
@@ -62,18 +64,28 @@ class Look:
         return self.grid.crs == grid.crs and own > 1.5 * other
 
 
-def look_at(band: SourceBand, raster: Raster, opened: ExitStack) -> Look:
-    """Open a band's file and find out how it is stored.
+def look_at(
+    bands: Sequence[SourceBand], rasters: Sequence[Raster], opened: ExitStack
+) -> list[Look]:
+    """Open the files of bands, each once, and find out how they are stored.
 
     Args:
-        band: of the product.
-        raster: its file.
-        opened: closes the file.
+        bands: of the product.
+        rasters: their files.
+        opened: closes the files.
 
     Raises:
-        InputError: the file is damaged, or has no grid.
+        InputError: a file is damaged or has no grid, or there are too many bands.
     """
-    dataset = opened.enter_context(raster.open(8))
+    if len(bands) > MOST_BANDS:
+        raise InputError(f"{len(bands)} bands are more than {MOST_BANDS}: choose some", "bands")
+    datasets = {raster: opened.enter_context(raster.open(8)) for raster in dict.fromkeys(rasters)}
+    return [
+        _look(band, raster, datasets[raster]) for band, raster in zip(bands, rasters, strict=True)
+    ]
+
+
+def _look(band: SourceBand, raster: Raster, dataset: DatasetReader) -> Look:
     dtype = np.dtype(dataset.dtypes[band.index - 1])
     flags = dataset.mask_flag_enums[band.index - 1]
     nodata = dataset.nodatavals[band.index - 1] if band.nodata is None else band.nodata

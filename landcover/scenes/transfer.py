@@ -189,6 +189,7 @@ class _Reader:
 
     def __init__(self, task: Task, opened: ExitStack) -> None:
         self._task = task
+        self._by_raster: dict[object, Placed] = {}
         self._groups = [(group, self._placed(group, opened)) for group in task.groups()]
         self._hidden = None
         if task.hiding is not None:
@@ -198,10 +199,13 @@ class _Reader:
 
     def _placed(self, group: Sequence[int], opened: ExitStack) -> Placed:
         look = self._task.looks[group[0]]
-        dataset = opened.enter_context(look.raster.open(_CACHE_MIB))
-        placed = Placed(dataset, self._task.grid, look.nodata, look.band.optional)
-        opened.callback(placed.close)
-        return placed
+        key = (look.raster, look.nodata, look.band.optional)
+        if key not in self._by_raster:
+            dataset = opened.enter_context(look.raster.open(_CACHE_MIB))
+            placed = Placed(dataset, self._task.grid, look.nodata, look.band.optional)
+            opened.callback(placed.close)
+            self._by_raster[key] = placed
+        return self._by_raster[key]
 
     def copy(self, window: Window, writer: CogWriter) -> Copied:
         """Copy one window of all bands; return what became of its pixels."""
@@ -232,7 +236,8 @@ class _Reader:
         pixels = self._task.pixels
         if pixels.nodata is None:
             return values.astype(pixels.dtype, copy=False)
-        return np.where(valid, values, pixels.nodata).astype(pixels.dtype, copy=False)
+        kept = values.astype(pixels.dtype, copy=False)
+        return np.where(valid, kept, pixels.dtype.type(pixels.nodata))
 
     def _hide(self, window: Window, inside: np.ndarray, counted: Copied) -> np.ndarray:
         """Return which pixels are hidden, and count them by cause."""

@@ -104,16 +104,17 @@ def _opened(delivery: Delivery, scratch: Path) -> Iterator[tuple[str, Mapping[st
     for member in delivery.names:
         if any(member.startswith(f"{store}/") or not store for store in stores):
             continue
-        if PurePosixPath(member).name.startswith("."):
+        is_beside = len(delivery.names) > 1 and _BESIDE.fullmatch(member)
+        if is_beside or PurePosixPath(member).name.startswith("."):
             continue
         path = delivery.path(member)
         header = _header_of(delivery, member)
         kind = format_of(path) or ("ENVI" if header else "")
         if kind:
             yield member, rasters_in(path, kind, member, scratch, header)
-        elif not _BESIDE.fullmatch(member):
-            if len(delivery.names) == 1:
-                raise InputError(refusal_of(path, member), "source")
+        elif len(delivery.names) == 1:
+            raise InputError(refusal_of(path, member), "source")
+        else:
             skipped.append(refusal_of(path, member))
     for sentence in skipped:
         remark(f"{sentence}; it was left out")

@@ -13,6 +13,7 @@ import rasterio
 
 from landcover.errors import InputError
 from landcover.io import archives
+from landcover.io.atomic import is_draft
 from landcover.operations import by_identifier
 from tests.products import write_image
 from tests.scenes import write_raster
@@ -27,7 +28,7 @@ def importing(source, tmp_path):
         IMPORT.run({"source": [source]}, tmp_path / "out")
     left = {path.name for path in (tmp_path / "out").rglob("*")}
     assert "scene.tif" not in left
-    assert not any(name.startswith((".unpacked", ".import")) for name in left)
+    assert not any(map(is_draft, left))
     return str(refused.value)
 
 

@@ -1,6 +1,8 @@
 """Single files and files of bands become scenes, of whatever format."""
 
 import json
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import h5py
@@ -347,3 +349,30 @@ def test_tar_of_bands(tmp_path):
     _, pixels, told = imported(tarred(tmp_path / "d", tmp_path / "d.tar"), tmp_path / "out")
     assert sorted(told.names) == ["nir", "red"]
     np.testing.assert_array_equal(pixels[told.names.index("nir")], values_of(2)[1])
+
+
+def test_a_process_that_works_for_somebody_reads_all_formats_and_no_other(tmp_path):
+    values = values_of(1)
+    for driver, name in (("JP2OpenJPEG", "a.jp2"), ("HFA", "b.img"), ("ENVI", "c.dat")):
+        write_image(tmp_path / name, values, 10, driver)
+    write_netcdf_4(tmp_path / "d.nc")
+    write_zarr(tmp_path / "e.zarr", {"red": values[0]})
+    code = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from landcover.io.gdal_drivers import restrict_process\n"
+        "restrict_process()\n"
+        "import rasterio\n"
+        "from landcover.scenes.import_scene import import_scene\n"
+        "folder = Path(sys.argv[1])\n"
+        "for name in ('a.jp2', 'b.img', 'c.dat', 'd.nc', 'e.zarr'):\n"
+        "    (folder / f'{name}.out').mkdir()\n"
+        "    import_scene([folder / name], workdir=folder / f'{name}.out')\n"
+        "with rasterio.Env() as env:\n"
+        "    there = set(env.drivers())\n"
+        "print(sorted(there & {'SENTINEL2', 'SAFE', 'VRT', 'GRIB', 'HTTP', 'WMS', 'STACIT'}))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr

@@ -10,6 +10,7 @@ from landcover.samples.balancing import balance_samples
 from landcover.samples.extraction import extract_samples
 from landcover.scenes.composites.compose import compose_scenes
 from landcover.scenes.composites.stack import stack_scenes
+from landcover.scenes.features.derive import derive_bands
 from landcover.training.train import (
     needs_of_training,
     settle_training,
@@ -19,6 +20,7 @@ from landcover.training.train import (
 OPERATIONS = (
     Operation.of(stack_scenes, "1.0"),
     Operation.of(compose_scenes, "1.0"),
+    Operation.of(derive_bands, "1.0"),
     Operation.of(extract_samples, "1.4"),
     Operation.of(balance_samples, "1.3"),
     Operation.of(train_classifier, "1.4", needs_of_training, settle_training),

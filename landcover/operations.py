@@ -8,6 +8,7 @@ from landcover.quality.comparison import compare_maps
 from landcover.quality.reference_sample import draw_reference_sample
 from landcover.samples.balancing import balance_samples
 from landcover.samples.extraction import extract_samples
+from landcover.scenes.clouds.mask import mask_clouds
 from landcover.scenes.composites.compose import compose_scenes
 from landcover.scenes.composites.stack import stack_scenes
 from landcover.scenes.features.derive import derive_bands
@@ -18,6 +19,7 @@ from landcover.training.train import (
 )
 
 OPERATIONS = (
+    Operation.of(mask_clouds, "1.0", Needs(memory_mib=4096)),
     Operation.of(stack_scenes, "1.0"),
     Operation.of(compose_scenes, "1.0"),
     Operation.of(derive_bands, "1.0"),

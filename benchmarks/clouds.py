@@ -20,8 +20,9 @@ from demo.data import prepare
 from landcover import extract_samples, mask_clouds, train_classifier
 from landcover.errors import InputError
 
-MOST = 2000
+MOST = 600
 """Pixels of a class."""
+TREES = '{"trees": 50}'
 
 
 def main() -> None:
@@ -58,7 +59,7 @@ def _row(scene: Path, labels: Path, way: str, mask: Path | None, folder: Path, s
         samples = extract_samples(
             scene, labels, max_per_class=MOST, seed=seed, mask=mask, workdir=work
         ).samples
-        trained = train_classifier(samples, seed=seed, workdir=work)
+        trained = train_classifier(samples, options=TREES, seed=seed, workdir=work)
         report = json.loads(trained.report.read_text())
         figures.append((report["accuracy_spatial"], report["macro_f1"]))
     (accuracy, f1), (spread, _) = np.mean(figures, axis=0), np.std(figures, axis=0)

@@ -61,7 +61,7 @@ def reflectance_of(dataset: DatasetReader, needed: tuple[str, ...]) -> Reflectan
         InputError: its units or a band that is needed are not known, or it is a stack of dates.
     """
     name, measured = Path(dataset.name).name, measured_by(dataset)
-    used = choose_bands(dataset)
+    used = choose_bands(dataset, about_pixels=True)
     if any(band.date for band in used.bands):
         raise InputError(f"{name} is a stack of dates, clouds are found in scenes of one date")
     roles = {role: used.indexes[i] for role, i in bands_for_roles(used.bands).items()}

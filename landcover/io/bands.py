@@ -62,7 +62,7 @@ class SceneBands:
         return [band.name for band in self.bands]
 
 
-def choose_bands(dataset: DatasetReader, text: str = "") -> SceneBands:
+def choose_bands(dataset: DatasetReader, text: str = "", about_pixels: bool = False) -> SceneBands:
     """Return the bands of a scene that are used; those that are masks are not.
 
     Args:
@@ -70,6 +70,7 @@ def choose_bands(dataset: DatasetReader, text: str = "") -> SceneBands:
         text: as in `B04,red=B4,B8A`: which, in which order, and by which names; empty takes all
             but those that are about pixels. bN is the Nth band of the file, unless one is so
             called.
+        about_pixels: whether those are taken too where nothing is chosen.
 
     Raises:
         InputError: a band that is chosen is not there or is a mask, or a name stands twice.
@@ -84,7 +85,10 @@ def choose_bands(dataset: DatasetReader, text: str = "") -> SceneBands:
         tuple(told[index - 1] for index in usable),
     )
     name = Path(dataset.name).name
-    chosen = _chosen(everything, text, name) if text.strip() else _of_ground(everything, name)
+    if text.strip():
+        chosen = _chosen(everything, text, name)
+    else:
+        chosen = everything if about_pixels else _of_ground(everything, name)
     _remark_on_names(dataset, chosen)
     _remark_on_alpha(dataset, chosen, masks)
     return chosen

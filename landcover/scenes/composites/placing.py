@@ -100,6 +100,12 @@ def common_grid(datasets: Sequence[DatasetReader]) -> Grid:
     return Grid(first.crs, moved, right - left, bottom - top)
 
 
+def holds(own: Grid, grid: Grid) -> bool:
+    """Return whether a raster reaches as far as a grid on every side."""
+    top, left, bottom, right = _extent(own, grid)
+    return top <= 0 and left <= 0 and bottom >= grid.height and right >= grid.width
+
+
 def _extent(own: Grid, first: Grid) -> tuple[int, int, int, int]:
     """Return top, left, bottom and right of a raster in rows and columns of the first one."""
     corners = [own.transform @ (x, y) for x in (0, own.width) for y in (0, own.height)]
@@ -172,11 +178,12 @@ def _need_one_nodata(dataset: DatasetReader) -> None:
 
 
 def _resampling(own: Grid, grid: Grid) -> Resampling:
-    return (
-        Resampling.average
-        if _side_in(grid, own) * _MUCH_SMALLER < _side(grid)
-        else Resampling.nearest
-    )
+    return Resampling.average if are_smaller(own, grid) else Resampling.nearest
+
+
+def are_smaller(own: Grid, grid: Grid) -> bool:
+    """Return whether the pixels of a raster are much smaller than those of a grid."""
+    return _side_in(grid, own) * _MUCH_SMALLER < _side(grid)
 
 
 def _side(grid: Grid) -> float:
@@ -201,6 +208,6 @@ def _remark_on_moving(dataset: DatasetReader, grid: Grid, how: Resampling) -> No
     own = Grid.of(dataset)
     system = f" and system ({own.crs.to_string()[:40]})" if own.crs != grid.crs else ""
     remark(
-        f"{Path(dataset.name).name} lies on another grid{system} than the first scene: it was "
-        f"resampled {done}"
+        f"{Path(dataset.name).name} lies on another grid{system}: it was resampled to the common "
+        f"one {done}"
     )

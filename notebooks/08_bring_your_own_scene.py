@@ -1,5 +1,5 @@
 # %% [markdown]
-# # 7. Bring your own scene
+# # 8. Bring your own scene
 #
 # Until here the scene was a tidy GeoTIFF. What a provider delivers is not: a folder or a zip with
 # a file per band, pixels of 10, 20 and 60 m, metadata in XML, clouds in a mask of its own. The

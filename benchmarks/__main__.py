@@ -6,7 +6,7 @@
 import platform
 import sys
 
-from benchmarks import balancing, classification, cog, extraction, quality
+from benchmarks import balancing, classification, cog, composites, extraction, importing, quality
 from landcover.cpus import cores
 
 SIDE, FULL_SIDE = 4096, 10980
@@ -21,6 +21,8 @@ def main() -> None:
         balancing: 0,
         classification: FULL_SIDE if full else 0,
         cog: FULL_SIDE if full else SIDE,
+        composites: SIDE if full else 0,
+        importing: FULL_SIDE if full else SIDE // 2,
     }
     print(f"{platform.machine()}, {cores()} cores, Python {platform.python_version()}; one thread")
     print("\n| what | ours, CPU s | MiB | peer | CPU s | MiB | ratio | gate |")

@@ -127,6 +127,21 @@ def _write_bands(target: str, profile: dict[str, Any], *bands: np.ndarray) -> No
             dataset.write(values.astype(np.uint8), number)
 
 
+def nanmedian_loop(target: str, *scenes: str) -> None:
+    """Take numpy's nanmedian of all dates, block by block, and write it tiled and compressed."""
+    import warnings
+
+    warnings.simplefilter("ignore", RuntimeWarning)  # of pixels that no date has
+    with rasterio.Env(GDAL_CACHEMAX=CACHE):
+        datasets = [rasterio.open(scene) for scene in scenes]
+        profile = datasets[0].profile | {"dtype": "float32", "nodata": np.nan, "predictor": 3}
+        with rasterio.open(target, "w", **profile | {"zlevel": 1}) as out:
+            for _, window in out.block_windows(1):
+                values = np.stack([dataset.read(window=window) for dataset in datasets])
+                masked = np.where(values == datasets[0].nodata, np.nan, values.astype(np.float32))
+                out.write(np.nanmedian(masked, axis=0), window=window)
+
+
 PEERS = {
     peer.__name__: peer
     for peer in (
@@ -138,6 +153,7 @@ PEERS = {
         classify_whole,
         decode_and_encode,
         fit_forest,
+        nanmedian_loop,
     )
 }
 

@@ -77,7 +77,7 @@ def _add_input(command: argparse.ArgumentParser, declared: Input) -> None:
         *(f"--{spelling}" for spelling in spellings),
         **several,
         dest=declared.name,
-        metavar="|".join(declared.choices) or declared.kind.upper(),
+        metavar="|".join(declared.choices) or declared.kind.upper() + "|FOLDER" * declared.folders,
         help=text,
     )
 

@@ -57,6 +57,8 @@ class Given:
     """Of the names worth offering; others are read too, for what a file is its content says."""
     offers: tuple[str, ...] = ()
     """Names of outputs of operations that are such a file; those of others are offered last."""
+    folders: bool = False
+    """Whether a folder may be given in place of a file."""
 
 
 @dataclass(frozen=True)
@@ -176,6 +178,7 @@ class Input:
         many: whether it is a list of up to MAX_PATHS paths.
         endings: of the file names worth offering.
         offers: outputs of operations, by file name, that are worth offering before others.
+        folders: whether a folder may be given in place of a file.
     """
 
     name: str
@@ -188,6 +191,7 @@ class Input:
     endings: tuple[str, ...] = ()
     many: bool = False
     offers: tuple[str, ...] = ()
+    folders: bool = False
 
     @property
     def is_path(self) -> bool:
@@ -531,7 +535,8 @@ class Operation:
                             f"{declared.name} is {name} in the workdir, which would be written "
                             "over: name another workdir"
                         )
-                if declared.kind == "folder" and folder.is_relative_to(path.resolve()):
+                may_be_folder = declared.kind == "folder" or (declared.folders and path.is_dir())
+                if may_be_folder and folder.is_relative_to(path.resolve()):
                     raise InputError(
                         f"the workdir lies in {declared.name}, which is read: name another workdir"
                     )
@@ -632,6 +637,7 @@ def _input(owner: str, parameter: inspect.Parameter, hint: Any, description: str
         endings=next((mark.endings for mark in marks if isinstance(mark, Given)), ()),
         many=many,
         offers=next((mark.offers for mark in marks if isinstance(mark, Given)), ()),
+        folders=any(mark.folders for mark in marks if isinstance(mark, Given)),
     )
 
 

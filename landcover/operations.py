@@ -8,6 +8,11 @@ from landcover.quality.comparison import compare_maps
 from landcover.quality.reference_sample import draw_reference_sample
 from landcover.samples.balancing import balance_samples
 from landcover.samples.extraction import extract_samples
+from landcover.scenes.clouds.mask import mask_clouds
+from landcover.scenes.composites.compose import compose_scenes
+from landcover.scenes.composites.stack import stack_scenes
+from landcover.scenes.features.derive import derive_bands
+from landcover.scenes.import_scene import import_scene
 from landcover.training.train import (
     needs_of_training,
     settle_training,
@@ -15,7 +20,12 @@ from landcover.training.train import (
 )
 
 OPERATIONS = (
-    Operation.of(extract_samples, "1.4"),
+    Operation.of(import_scene, "1.0", Needs(cores=2, memory_mib=2048)),
+    Operation.of(mask_clouds, "1.0", Needs(memory_mib=4096)),
+    Operation.of(stack_scenes, "1.0"),
+    Operation.of(compose_scenes, "1.0"),
+    Operation.of(derive_bands, "1.0"),
+    Operation.of(extract_samples, "1.5"),
     Operation.of(balance_samples, "1.3"),
     Operation.of(train_classifier, "1.4", needs_of_training, settle_training),
     Operation.of(check_radiometry, "1.2"),

@@ -34,6 +34,8 @@ PAGES = [
     "04_check_radiometry.ipynb",
     "05_classify.ipynb",
     "06_assess.ipynb",
+    "07_seasons.ipynb",
+    "08_bring_your_own_scene.ipynb",
 ]
 
 

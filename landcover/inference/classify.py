@@ -124,7 +124,7 @@ def classify_scene(
         grid = Grid.of(dataset)
         part = _area(area, grid, layer)
         windows = _windows(dataset, part)
-        chosen = choose_bands(dataset, bands)
+        chosen = choose_bands(dataset, bands, about_pixels=True)
         fitted = [fit(name, one, dataset, chosen, radiometry, part) for name, one in models]
     for one in fitted:
         remark_on_fit(one)

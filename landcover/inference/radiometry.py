@@ -95,7 +95,7 @@ def check_radiometry(
     card = load_model(model).card
     folder = Path(workdir)
     with open_scene(scene, mask) as dataset:
-        chosen = choose_bands(dataset, bands)
+        chosen = choose_bands(dataset, bands, about_pixels=True)
         found = _of_any_bands(dataset, chosen, card)
         remark_on(found)
         unknown = _write_unknown(dataset, chosen, card, folder / "unknown.tif")

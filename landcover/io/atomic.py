@@ -44,6 +44,17 @@ def draft_name(ending: str) -> str:
     return f".{uuid4().hex[:8]}-{ending}"
 
 
+@contextmanager
+def draft_folder(parent: Path, ending: str) -> Iterator[Path]:
+    """Make a folder for the while, for its maker alone; `is_draft` knows one that was left."""
+    folder = parent / draft_name(ending)
+    folder.mkdir(mode=0o700)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+
+
 def is_draft(name: str) -> bool:
     """Return whether a file or folder of this name was being written beside its target."""
     return re.fullmatch(r"\.[0-9a-f]{8}-.+", name) is not None
@@ -51,7 +62,7 @@ def is_draft(name: str) -> bool:
 
 def is_unfinished(name: str) -> bool:
     """Return whether an interrupted run left it behind; with tiles the next run goes on."""
-    return is_draft(name) or re.fullmatch(r"\.[a-z]+\.tif\.tiles", name) is not None
+    return is_draft(name) or re.fullmatch(r"\.[a-z]+\.tif\.(tiles|windows)", name) is not None
 
 
 def write_json(target: Path, value: object) -> None:

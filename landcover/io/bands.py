@@ -25,6 +25,9 @@ _EXACTLY = 1.0
 """Centre wavelengths that differ by less than this, in nm, are the same."""
 _NAMED = 12
 """Bands that one sentence gives."""
+ABOUT_PIXELS = ("SCL", "QA_PIXEL", "valid_dates")
+"""Bands that say how a pixel was measured: classes of Sentinel-2, bits of Landsat, the number of
+dates of a composite. A model that learned them would learn clouds."""
 
 
 class Named(Protocol):
@@ -59,13 +62,15 @@ class SceneBands:
         return [band.name for band in self.bands]
 
 
-def choose_bands(dataset: DatasetReader, text: str = "") -> SceneBands:
+def choose_bands(dataset: DatasetReader, text: str = "", about_pixels: bool = False) -> SceneBands:
     """Return the bands of a scene that are used; those that are masks are not.
 
     Args:
         dataset: the scene.
-        text: as in `B04,red=B4,B8A`: which, in which order, and by which names; empty takes all.
-            bN is the Nth band of the file, unless one is so called.
+        text: as in `B04,red=B4,B8A`: which, in which order, and by which names; empty takes all
+            but those that are about pixels. bN is the Nth band of the file, unless one is so
+            called.
+        about_pixels: whether those are taken too where nothing is chosen.
 
     Raises:
         InputError: a band that is chosen is not there or is a mask, or a name stands twice.
@@ -79,10 +84,37 @@ def choose_bands(dataset: DatasetReader, text: str = "") -> SceneBands:
         tuple(bands[index - 1] for index in usable),
         tuple(told[index - 1] for index in usable),
     )
-    chosen = _chosen(everything, text, Path(dataset.name).name) if text.strip() else everything
+    name = Path(dataset.name).name
+    if text.strip():
+        chosen = _chosen(everything, text, name)
+    else:
+        chosen = everything if about_pixels else _of_ground(everything, name)
     _remark_on_names(dataset, chosen)
     _remark_on_alpha(dataset, chosen, masks)
     return chosen
+
+
+def is_about_pixels(name: str) -> bool:
+    """Return whether a band says how a pixel was measured, of whatever date."""
+    bare = name.rpartition(":")[2]
+    return bare.casefold() in {known.casefold() for known in ABOUT_PIXELS}
+
+
+def _of_ground(everything: SceneBands, file: str) -> SceneBands:
+    """Return the bands without those about pixels, if others are left."""
+    kept = [i for i, name in enumerate(everything.names) if not is_about_pixels(name)]
+    if not kept or len(kept) == len(everything.names):
+        return everything
+    left_out = [name for name in everything.names if is_about_pixels(name)]
+    remark(
+        f"{listed(left_out)} of {file} {counted(len(left_out), 'says|say')} how pixels were "
+        "measured and nothing of the ground, and are not used; name them in bands to use them"
+    )
+    return SceneBands(
+        tuple(everything.indexes[i] for i in kept),
+        tuple(everything.bands[i] for i in kept),
+        tuple(everything.described[i] for i in kept),
+    )
 
 
 def _chosen(everything: SceneBands, text: str, file: str) -> SceneBands:
@@ -93,7 +125,7 @@ def _chosen(everything: SceneBands, text: str, file: str) -> SceneBands:
     missing = [source for _, source in pairs if source not in at]
     if missing:
         raise InputError(
-            f"bands names {missing[0]}, which {file} has not: it has {_listed(everything.names)}; "
+            f"bands names {missing[0]}, which {file} has not: it has {listed(everything.names)}; "
             "bN is the Nth band of the file"
         )
     twice = [name for name, n in Counter(name for name, _ in pairs).items() if n > 1]
@@ -136,7 +168,7 @@ def _remark_on_names(dataset: DatasetReader, chosen: SceneBands) -> None:
         numbered = [new for new, old in zip(chosen.names, told, strict=True) if old in twice]
         remark(
             f"{counted(len(twice), '# name|names of bands stands|stand several times')} in "
-            f"{Path(dataset.name).name}: these bands are called {_listed(numbered)}, in file order"
+            f"{Path(dataset.name).name}: these bands are called {listed(numbered)}, in file order"
         )
 
 
@@ -166,7 +198,7 @@ class Match:
     @property
     def summary(self) -> str:
         """What was taken for what."""
-        return _listed([f"{found} for {wanted}" for wanted, found in self.renamed])
+        return listed([f"{found} for {wanted}" for wanted, found in self.renamed])
 
 
 def match_named(
@@ -296,6 +328,7 @@ def in_file_order(scene: SceneBands, wanted: Sequence[Named]) -> str:
     return ",".join(f"{new}={old}" for new, old in zip(names, scene.names, strict=True))
 
 
-def _listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
+    """Return names for a sentence, of many the first."""
     more = len(names) - _NAMED
     return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -1,9 +1,9 @@
-"""Write a map as a cloud-optimized GeoTIFF in one go: each tile is compressed once.
+"""Write a map or a scene as a cloud-optimized GeoTIFF in one go: each tile is compressed once.
 
 GDAL's COG driver needs the whole raster first and then reads it again for the overviews, which is
 as dear as decoding the scene. Here a tile that is complete is compressed, put on a spool, and
 thinned into the next level of the pyramid; at the end the spools are joined behind a header.
-Memory grows with the width of the raster only, by one tile's height.
+Parts of a tile that wait for the others lie in a file too: memory does not grow with the raster.
 
 A spool holds records: row and column of the tile, then its bytes as in the file, between the size
 and the last four bytes repeated. A record can be verified, so a spool is a checkpoint as well.
@@ -11,7 +11,6 @@ and the last four bytes repeated. A record can be verified, so a spool is a chec
 
 import os
 import struct
-import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from landcover.io.atomic import written_beside
 from landcover.io.cog_header import LEADER, TILE, TRAILER, Tag, Tiles, details, header
 from landcover.io.gdal_drivers import RASTER_ENV
 from landcover.io.legend import LEGEND_TAG, NODATA, Legend
+from landcover.io.pixels import CODES, Pixels
 from landcover.io.raster import Grid
 from landcover.io.run_record import recipe_tag
 from landcover.io.sidecars.legend_beside import (
@@ -38,29 +38,37 @@ from landcover.io.sidecars.legend_beside import (
 
 Thinning = Callable[[np.ndarray], np.ndarray]
 _KEY = struct.Struct("<II")
-_LARGEST = TILE * TILE + 4096
-"""Bytes of a tile that does not compress at all, generously."""
+_ROOM = 4096
+"""Bytes by which a tile that does not compress at all may be larger than its pixels."""
 _CLASSIC_END = 1 << 32
 
 
 class CogWriter:
-    """Takes the pixels of uint8 bands, from several threads if need be, and becomes a COG."""
+    """Takes the pixels of bands, from several threads if need be, and becomes a COG."""
 
     def __init__(
-        self, grid: Grid, spools: Iterator[BinaryIO], thinning: Thinning, bands: int = 1
+        self,
+        grid: Grid,
+        spools: Iterator[BinaryIO],
+        thinning: Thinning,
+        bands: int = 1,
+        pixels: Pixels = CODES,
     ) -> None:
         """Read what the first spool holds from its position on.
 
         Args:
             grid: where the pixels lie.
-            spools: one file per level, open for reading and writing; taken as needed.
+            spools: files, open for reading and writing; taken as needed. The first one takes the
+                tiles of the full size.
             thinning: makes a quarter (256, 256) of a tile (512, 512).
             bands: their number.
+            pixels: how they are stored.
         """
-        self._bands = range(bands)
         self._levels: list[_Level] = []
-        for width, height in _sizes(grid.width, grid.height):
-            self._levels.append(_Level(width, height, bands, next(spools), thinning))
+        first, waiting = next(spools), _Waiting(next(spools))
+        for number, (width, height) in enumerate(_sizes(grid.width, grid.height)):
+            spool = next(spools) if number else first
+            self._levels.append(_Level(width, height, bands, spool, thinning, pixels, waiting))
         for level, above in zip(self._levels, self._levels[1:], strict=False):
             level.above = above
         self._levels[0].restore()
@@ -74,14 +82,15 @@ class CogWriter:
         """Return whether a pixel of this window is still needed."""
         return self._levels[0].lacks(window)
 
-    def write(self, values: np.ndarray, window: Window) -> None:
+    def write(self, values: np.ndarray, window: Window, first: int = 0) -> None:
         """Write a window, each pixel once, in any order; finished tiles are kept.
 
         Args:
             values: (bands, H, W); of a single band (H, W) too.
             window: where they lie.
+            first: the band, from 0, that they begin with.
         """
-        for band, of_band in zip(self._bands, values.reshape(-1, *values.shape[-2:]), strict=True):
+        for band, of_band in enumerate(values.reshape(-1, *values.shape[-2:]), first):
             self._levels[0].write(of_band, window, band)
 
     def finish(self, target: Path, described: list[Tag]) -> None:
@@ -105,19 +114,41 @@ class CogWriter:
         return found[::-1]
 
 
+class _Waiting:
+    """Where parts of tiles wait for the others, in a file: many of a wide raster do."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._end = self._count = 0
+        self._lock = Lock()
+
+    def put(self, packed: bytes) -> int:
+        """Keep some bytes; return where they lie."""
+        with self._lock:
+            place = self._end
+            os.pwrite(self._file.fileno(), packed, place)
+            self._end += len(packed)
+            self._count += 1
+        return place
+
+    def take(self, place: int, size: int) -> bytes:
+        """Return bytes that were kept, once."""
+        found = os.pread(self._file.fileno(), size, place)
+        with self._lock:
+            self._count -= 1
+            self._end = self._end if self._count else 0
+        return found
+
+
 @dataclass(frozen=True)
 class _Piece:
-    """A part of a tile that waits for the others: packed, so that wide rasters need little."""
+    """A part of a tile that waits for the others: where it belongs, and where its bytes are."""
 
     row: int
     column: int
     shape: tuple[int, ...]
-    packed: bytes
-
-    def put_into(self, tile: np.ndarray) -> None:
-        height, width = self.shape
-        pixels = np.frombuffer(zlib.decompress(self.packed), np.uint8).reshape(self.shape)
-        tile[self.row : self.row + height, self.column : self.column + width] = pixels
+    place: int
+    size: int
 
 
 class _Level:
@@ -128,9 +159,17 @@ class _Level:
     """
 
     def __init__(
-        self, width: int, height: int, bands: int, spool: BinaryIO, thinning: Thinning
+        self,
+        width: int,
+        height: int,
+        bands: int,
+        spool: BinaryIO,
+        thinning: Thinning,
+        pixels: Pixels,
+        waiting: _Waiting,
     ) -> None:
         self.above: _Level | None = None
+        self._pixels, self._waiting = pixels, waiting
         self.filled = 0
         self._width, self._height = width, height
         self._spool, self._thinning = spool, thinning
@@ -189,20 +228,28 @@ class _Level:
         top, left = row % self._rows * TILE - window.row_off, column * TILE - window.col_off
         first, start = max(-top, 0), max(-left, 0)
         part = values[max(top, 0) : top + height, max(left, 0) : left + width]
-        tile = np.full((TILE, TILE), NODATA, np.uint8)
+        tile = self._pixels.empty()
         if part.size == height * width:
             tile[:height, :width] = part
             return None if self.sizes[row, column] else tile
-        piece = _Piece(first, start, part.shape, _packed(np.ascontiguousarray(part)))
+        packed = self._pixels.pack(part)
+        piece = _Piece(first, start, part.shape, self._waiting.put(packed), len(packed))
         pieces = self._complete(row, column, piece, height * width)
         for known in pieces:
-            known.put_into(tile)
+            self._put_into(tile, known)
         return tile if pieces else None
+
+    def _put_into(self, tile: np.ndarray, piece: _Piece) -> None:
+        height, width = piece.shape
+        packed = self._waiting.take(piece.place, piece.size)
+        part = tile[piece.row : piece.row + height, piece.column : piece.column + width]
+        part[:] = self._pixels.unpack(packed, piece.shape)
 
     def _complete(self, row: int, column: int, piece: "_Piece", size: int) -> list["_Piece"]:
         """Add a piece to its tile; return all if it was the last, else none."""
         with self._lock:
             if self.sizes[row, column]:
+                self._waiting.take(piece.place, 0)
                 return []
             pieces, missing = self._begun.pop((row, column), ([], size))
             pieces.append(piece)
@@ -213,7 +260,7 @@ class _Level:
             return pieces
 
     def _keep(self, row: int, column: int, tile: np.ndarray) -> None:
-        packed = _packed(tile)
+        packed = self._pixels.pack(tile)
         record = _KEY.pack(row, column) + struct.pack("<I", len(packed)) + packed + packed[-4:]
         with self._lock:
             place = self._spool.seek(0, os.SEEK_END)
@@ -223,7 +270,7 @@ class _Level:
         self._hand_up(row, column, tile)
 
     def _note(self, row: int, column: int, tile: np.ndarray, place: int, size: int) -> None:
-        self.filled += int(np.count_nonzero(tile != NODATA))
+        self.filled += self._pixels.filled(tile)
         self._places[row, column], self.sizes[row, column] = place, size
 
     def _hand_up(self, row: int, column: int, tile: np.ndarray) -> None:
@@ -248,10 +295,11 @@ class _Level:
             return None
         row, column, size = struct.unpack("<III", head)
         inside = row < self.sizes.shape[0] and column < self.sizes.shape[1]
-        if not inside or size > _LARGEST or self.sizes[row, column]:
+        largest = self._pixels.bytes_of_tile + _ROOM
+        if not inside or size > largest or self.sizes[row, column]:
             return None
         body = self._spool.read(size + TRAILER)
-        tile = _unpacked(body[:size])
+        tile = self._pixels.unpack(body[:size], (TILE, TILE))
         if tile is None or body[size:] != body[size - TRAILER : size]:
             return None
         return row, column, body[:size], tile
@@ -278,6 +326,59 @@ def mean_of_four(tile: np.ndarray) -> np.ndarray:
     count = known.sum(axis=0, dtype=np.uint16)
     mean = (2 * total + count) // np.maximum(2 * count, 1)
     return np.where(count > 0, mean, NODATA).astype(np.uint8)
+
+
+def mean_of_known(pixels: Pixels) -> Thinning:
+    """Return what takes the mean of each 2 x 2 pixels of a scene that are not nodata."""
+
+    def mean(tile: np.ndarray) -> np.ndarray:
+        four = _four(tile)
+        known = pixels.known(four)
+        count = known.sum(axis=0)
+        total = np.where(known, four, 0).sum(axis=0, dtype=np.float64)
+        means = total / np.maximum(count, 1)
+        rounded = means if pixels.dtype.kind == "f" else np.rint(means)
+        nothing = pixels.empty()[::2, ::2]
+        return np.where(count > 0, rounded.astype(pixels.dtype), nothing)
+
+    return mean
+
+
+@contextmanager
+def writing_scene(
+    target: Path,
+    grid: Grid,
+    bands: Sequence[tuple[str, Mapping[str, str]]],
+    pixels: Pixels,
+    tags: Mapping[str, str],
+    spool: BinaryIO,
+    units: Sequence[tuple[float, float]] = (),
+) -> Iterator[CogWriter]:
+    """Write a scene as a COG, window by window; it appears when the block ends well.
+
+    Args:
+        target: where it appears, whole.
+        grid: where its pixels lie.
+        bands: name and tags of each.
+        pixels: how they are stored.
+        tags: of the dataset.
+        spool: for finished tiles; those from its position on are taken over. The caller keeps it.
+        units: scale and offset of each band, if any.
+    """
+    with rasterio.Env(**RASTER_ENV):
+        described = details(
+            {**tags, **recipe_tag()}, None, [name for name, _ in bands],
+            tags_of_bands=[own for _, own in bands], units=units, dtype=pixels.dtype.name,
+            predictor=pixels.predictor, crs=grid.crs, transform=grid.transform,
+            nodata=pixels.nodata,
+        )  # fmt: skip
+    with ExitStack() as opened:
+        spools = _spools(spool, target.parent, opened)
+        writer = CogWriter(grid, spools, mean_of_known(pixels), len(bands), pixels)
+        yield writer
+        with written_beside(target) as beside:
+            writer.finish(beside, described)
+            remove_stale_beside(target, has_legend=False)
 
 
 @contextmanager
@@ -309,20 +410,22 @@ def writing_cog(
             nodata=NODATA,
         )  # fmt: skip
     with ExitStack() as opened:
-
-        def spools() -> Iterator[BinaryIO]:
-            if spool is not None:
-                yield spool
-            while True:  # files without a name: nothing is left of them
-                yield opened.enter_context(TemporaryFile(dir=target.parent))
-
-        writer = CogWriter(grid, spools(), mode_of_four if legend else mean_of_four, len(names))
+        spools = _spools(spool, target.parent, opened)
+        writer = CogWriter(grid, spools, mode_of_four if legend else mean_of_four, len(names))
         yield writer
         with written_beside(target) as beside:
             writer.finish(beside, described)
             remove_stale_beside(target, has_legend=legend is not None)
         if legend is not None:
             write_legend_beside(target, legend)
+
+
+def _spools(spool: BinaryIO | None, folder: Path, opened: ExitStack) -> Iterator[BinaryIO]:
+    """Yield the spool that is given, then files without a name: nothing is left of them."""
+    if spool is not None:
+        yield spool
+    while True:
+        yield opened.enter_context(TemporaryFile(dir=folder))  # noqa: SIM115
 
 
 def _sizes(width: int, height: int) -> Iterator[tuple[int, int]]:
@@ -342,21 +445,3 @@ def _tiles_of(window: Window) -> tuple[range, range]:
 def _four(tile: np.ndarray) -> np.ndarray:
     """Return the upper left, upper right, lower left and lower right pixels: (4, H/2, W/2)."""
     return np.stack([tile[row::2, column::2] for row in (0, 1) for column in (0, 1)])
-
-
-def _packed(tile: np.ndarray) -> bytes:
-    # runs only: on maps and confidences no larger than full deflate, and five times as fast
-    packer = zlib.compressobj(6, strategy=zlib.Z_RLE)
-    return packer.compress(tile.data) + packer.flush()
-
-
-def _unpacked(packed: bytes) -> np.ndarray | None:
-    """Return the pixels of a tile; None if the bytes are not exactly one, checksum and all."""
-    unpacker = zlib.decompressobj()
-    try:
-        pixels = unpacker.decompress(packed, TILE * TILE + 1)
-    except zlib.error:
-        return None
-    if not unpacker.eof or unpacker.unused_data or len(pixels) != TILE * TILE:
-        return None
-    return np.frombuffer(pixels, np.uint8).reshape(TILE, TILE)

@@ -30,10 +30,10 @@ _REDUCED, _WIDTH, _HEIGHT, _METADATA = 254, 256, 257, 42112
 _BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _PLANAR, _COLORS = 258, 259, 262, 277, 284, 320
 _STRIP_OFFSETS, _STRIP_ROWS, _STRIP_SIZES = 273, 278, 279
 _TILE_WIDTH, _TILE_HEIGHT, _TILE_OFFSETS, _TILE_SIZES = 322, 323, 324, 325
-_EXTRA_SAMPLES, _SAMPLE_FORMAT, _NODATA = 338, 339, 42113
+_PREDICTOR, _EXTRA_SAMPLES, _SAMPLE_FORMAT, _NODATA = 317, 338, 339, 42113
 # how to read the pixels; the rest describes the whole and stands once
 _OF_EVERY_LEVEL = {_BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _PLANAR, _COLORS, _EXTRA_SAMPLES,
-                   _SAMPLE_FORMAT, _NODATA}  # fmt: skip
+                   _PREDICTOR, _SAMPLE_FORMAT, _NODATA}  # fmt: skip
 _SHORT, _LONG, _LONG8 = 3, 4, 16
 _BYTES = {1: 1, 2: 1, _SHORT: 2, _LONG: 4, 12: 8, _LONG8: 8}
 
@@ -64,6 +64,9 @@ def details(
     colormap: Mapping[int, Any] | None,
     descriptions: Sequence[str],
     item: str = "",
+    tags_of_bands: Sequence[Mapping[str, str]] = (),
+    dtype: str = "uint8",
+    units: Sequence[tuple[float, float]] = (),
     **profile: Any,
 ) -> list[Tag]:
     """Return the tags that say what the pixels mean.
@@ -73,17 +76,24 @@ def details(
         colormap: a colour per code, RGBA.
         descriptions: names of the bands.
         item: of GDAL's metadata, as XML, which the GDAL at hand may not know to write.
-        profile: crs, transform and nodata, as rasterio takes them.
+        tags_of_bands: of each band, if any.
+        dtype: of the pixels.
+        units: scale and offset of each band, if any, as GDAL has them: scale * value + offset.
+        profile: crs, transform, nodata and predictor, as rasterio takes them.
     """
     if len(descriptions) > 1:  # bands apart, which compress better; GDAL takes three for a picture
         profile |= {"interleave": "band", "photometric": "MINISBLACK"}
     with MemoryFile() as memory:
         with memory.open(
-            driver="GTiff", dtype="uint8", count=len(descriptions), width=1, height=1,
+            driver="GTiff", dtype=dtype, count=len(descriptions), width=1, height=1,
             compress="deflate", ENDIANNESS="LITTLE", BIGTIFF="NO", **profile,
         ) as one:  # fmt: skip
             one.descriptions = descriptions
             one.update_tags(**tags)
+            for index, of_band in enumerate(tags_of_bands, 1):
+                one.update_tags(index, **of_band)
+            if any(unit != (1.0, 0.0) for unit in units):
+                one.scales, one.offsets = zip(*units, strict=True)
             if colormap is not None:
                 one.write_colormap(1, colormap)
         own = {_WIDTH, _HEIGHT, _STRIP_OFFSETS, _STRIP_ROWS, _STRIP_SIZES}

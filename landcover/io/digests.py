@@ -9,10 +9,10 @@ import json
 import os
 import stat
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from landcover.errors import InputError
-from landcover.io.gdal_drivers import SHAPEFILE_PARTS
+from landcover.io.gdal_drivers import SHAPEFILE_PARTS, parts_beside
 from landcover.io.safe_open import open_beneath
 from landcover.io.sidecars.category_names import file_of_names
 from landcover.io.sidecars.validity import files_of_validity
@@ -33,7 +33,7 @@ def sha256_of_path(path: Path) -> str:
     A folder's is that of the canonical JSON {relative path: SHA-256} of its visible files; a
     link counts as the file in the folder that it leads to, one that leads out of it as its
     target. A shapefile's is that of its parts by their endings, as is a raster's that has the
-    names of its classes, its nodata or its mask beside it.
+    names of its classes, its nodata, its mask or its header (ENVI) beside it.
 
     Raises:
         InputError: a file cannot be read.
@@ -44,10 +44,17 @@ def sha256_of_path(path: Path) -> str:
         return sha256_of_json(dict(_digests_of_parts(path)))
     names = file_of_names(path)
     beside = dict(files_of_validity(path)) | ({} if names is None else {".aux.xml": names})
+    beside |= {part.name.removeprefix(path.stem): part for part in _headers_of(path)}
     if beside:
         parts = {path.suffix: path} | beside
         return sha256_of_json({ending: sha256_of_file(part) for ending, part in parts.items()})
     return sha256_of_file(path)
+
+
+def _headers_of(path: Path) -> list[Path]:
+    """Return the header of an ENVI file, which says what its bytes mean."""
+    parts = [Path(part) for part in parts_beside(PurePosixPath(path))]
+    return [part for part in parts if part.suffix == ".hdr" and part.is_file()]
 
 
 def sha256_of_json(value: object) -> str:

@@ -11,6 +11,9 @@ from pathlib import PurePosixPath
 from typing import Any
 
 RASTER = "GTiff"
+FOREIGN = ("JP2OpenJPEG", "ENVI", "HFA", "netCDF", "Zarr")
+"""What import-scene opens besides, each by its name and after a look at its content
+(`landcover.scenes.formats.opening`); HDF5 is read by netCDF's driver."""
 VECTOR = ("GeoJSON", "GPKG", "ESRI Shapefile", "FlatGeobuf")
 SHAPEFILE_PARTS = (".dbf", ".shx", ".prj", ".cpg")
 """What belongs to a .shp beside it."""
@@ -22,7 +25,8 @@ _ALLOWED = frozenset((RASTER, "COG", "MEM", *VECTOR))
 # rasterio carries a GDAL of its own; these reach other files or hosts
 _REFERRING = (
     "VRT", "DERIVED", "GTI", "STACIT", "STACTA", "HTTP", "WMS", "WMTS", "WCS", "EEDA", "EEDAI",
-    "PLMOSAIC", "ECRGTOC", "MRF", "KMLSUPEROVERLAY", "Zarr", "PDF",
+    "PLMOSAIC", "ECRGTOC", "MRF", "KMLSUPEROVERLAY", "PDF",
+    "SENTINEL2", "SAFE", "GRIB", "DIMAP", "TIL", "RS2", "TSX", "NITF", "PDS4", "ISIS3", "RPFTOC",
 )  # fmt: skip
 
 RASTER_ENV = {
@@ -46,6 +50,8 @@ def parts_beside(path: PurePosixPath) -> tuple[PurePosixPath, ...]:
         case ".tif" | ".tiff":
             own = (path.with_name(f"{path.name}{ending}") for ending in RASTER_PARTS)
             return (*own, *(path.with_suffix(ending) for ending in WORLD_FILES))
+        case ".dat" | ".img" | ".bil" | ".bip" | ".bsq" | ".raw":
+            return (path.with_suffix(".hdr"), path.with_name(f"{path.name}.hdr"))
     return ()
 
 

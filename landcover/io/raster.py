@@ -144,11 +144,7 @@ def open_raster(path: AnyPath, cache_mib: int = 64) -> Iterator[DatasetReader]:
             rasterio.Env(**RASTER_ENV | {"GDAL_CACHEMAX": cache_mib * 2**20}),
             _opened_whole(path) as dataset,
         ):
-            _check_size(dataset)
-            strange = {str(dtype) for dtype in dataset.dtypes} - set(_NUMBERS)
-            if strange:
-                raise InputError(f"{name} holds {strange.pop()}, needs {', '.join(_NUMBERS)}")
-            _check_blocks(dataset, name)
+            need_readable(dataset, name)
             if any(MaskFlags.per_dataset in flags for flags in dataset.mask_flag_enums):
                 _check_directories(path)
             with with_validity_beside(dataset) as completed:
@@ -207,8 +203,24 @@ def _opened_whole(path: AnyPath) -> DatasetReader:
     return dataset
 
 
-def _check_size(dataset: DatasetReader) -> None:
-    name = Path(dataset.name).name
+def need_readable(dataset: DatasetReader, name: str) -> None:
+    """Refuse a raster that memory could not hold, or whose pixels are no numbers.
+
+    Args:
+        dataset: an open raster of any format.
+        name: by which people know it.
+
+    Raises:
+        InputError: it is larger than MOST_PIXELS, MOST_BANDS or MOST_BLOCK_MIB, or complex.
+    """
+    _check_size(dataset, name)
+    strange = {str(dtype) for dtype in dataset.dtypes} - set(_NUMBERS)
+    if strange:
+        raise InputError(f"{name} holds {strange.pop()}, needs {', '.join(_NUMBERS)}")
+    _check_blocks(dataset, name)
+
+
+def _check_size(dataset: DatasetReader, name: str) -> None:
     if not 0 < dataset.count <= MOST_BANDS:
         raise InputError(f"{name} holds {dataset.count or 'no'} bands, needs 1 to {MOST_BANDS}")
     if dataset.width * dataset.height > MOST_PIXELS:

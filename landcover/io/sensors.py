@@ -132,6 +132,13 @@ def _systems_of(sensor: str) -> tuple[str, ...]:
     return ("Landsat 8", "Landsat 7") if "landsat" in words else ()
 
 
+def same_system(one: str | None, other: str | None) -> bool:
+    """Return whether the words of two scenes may mean sensors with the same bands."""
+    if one is None or other is None or one == other:
+        return one == other
+    return bool(set(_systems_of(one)) & set(_systems_of(other)))
+
+
 def _agreed(wavelengths: Sequence[float]) -> float | None:
     """Return the first of some wavelengths if all are near it."""
     first = wavelengths[0] if wavelengths else None

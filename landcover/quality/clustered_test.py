@@ -18,7 +18,6 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-from scipy import fft
 
 SIGNIFICANT = 0.05
 EXACT_UP_TO = 18
@@ -169,7 +168,7 @@ def reach_of(values: np.ndarray, pixels: np.ndarray, witnesses: np.ndarray) -> f
     pairs, couples = (
         np.rint(_autocorrelation(number, farthest)) for number in (pixels > 0, witnesses)
     )
-    down, along = (np.abs(fft.fftfreq(side, 1 / side)) for side in products.shape)
+    down, along = (np.abs(np.fft.fftfreq(side, 1 / side)) for side in products.shape)
     lags = np.hypot(down[:, None], along)
     bins = np.where(lags > 0, 1 + np.log(np.maximum(lags, 1)) / math.log(_GROWTH), 0).astype(int)
     near = lags <= farthest
@@ -211,6 +210,8 @@ def _first_unlike(covariance: np.ndarray, pairs: np.ndarray) -> int:
 
 def _autocorrelation(grid: np.ndarray, farthest: int) -> np.ndarray:
     """Return the sum of products of cells at each lag, true up to the farthest along an axis."""
+    from scipy import fft
+
     shape = [fft.next_fast_len(side + farthest, real=True) for side in grid.shape]
     spectrum = fft.rfft2(grid.astype(np.float64), shape)
     return np.asarray(fft.irfft2(np.abs(spectrum) ** 2, shape))

@@ -589,6 +589,7 @@ def test_the_description_follows_from_the_operation(wps):
 def test_capabilities_name_every_process_and_this_address(wps):
     answer = wps.get(service="WPS", request="GetCapabilities")
     assert texts(answer, "//wps:Process/ows:Identifier/text()") == [
+        "import-scene", "mask-clouds", "stack-scenes", "compose-scenes", "derive-bands",
         "extract-samples", "balance-samples", "train-classifier", "check-radiometry",
         "classify-scene",
         "draw-reference-sample", "assess-quality", "compare-maps",

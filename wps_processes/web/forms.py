@@ -186,6 +186,8 @@ def _suited(declared: Input, entries: Sequence[Entry], made: Collection[str]) ->
     if declared.kind != "file":
         return ()
     files = [e.name for e in entries if not e.is_folder and _ends_well(e.name, declared.endings)]
+    if declared.folders:
+        files += [e.name for e in entries if e.is_folder]
     if declared.offers:
         files.sort(key=lambda name: _rank(name, declared.offers, made))
     return tuple(files[:NAMES_OFFERED])

@@ -261,9 +261,8 @@ def _form(operation: Operation, wps_request: WPSRequest) -> ResponseForm:
 def _literal_input(declared: Input) -> LiteralInput:
     described = declared.description
     if declared.is_path:
-        described += (
-            f" The name of a {declared.kind} in the storage, such as shared/... or home/..."
-        )
+        what = "file or folder" if declared.folders else declared.kind
+        described += f" The name of a {what} in the storage, such as shared/... or home/..."
     if declared.many:
         described += " Repeat the input for several."
     return LiteralInput(

@@ -7,22 +7,18 @@ unpacked, and counted while it is.
 import re
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import IO
 
 from landcover.errors import InputError
+from landcover.io.archives import BROKEN, copy_bounded
 from landcover.io.gdal_drivers import SHAPEFILE_PARTS
 
 MAX_BYTES = 512 * 2**20
 """Unpacked."""
 _MAX_MEMBERS = 2000
-_PART = 2**20
 _MAIN = (".shp", ".kml")
-# RuntimeError: it asks for a password
-_BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError)
 
 
 @contextmanager
@@ -41,7 +37,7 @@ def unpacked(path: Path, layer: str = "") -> Iterator[Path]:
         try:
             with zipfile.ZipFile(path) as archive:
                 main = _unpack(archive, Path(folder), path.name, layer)
-        except _BROKEN as error:
+        except BROKEN as error:
             raise InputError(f"{path.name} cannot be unpacked: {error}") from error
         yield main
 
@@ -55,7 +51,7 @@ def _unpack(archive: zipfile.ZipFile, folder: Path, name: str, layer: str) -> Pa
     for member in _together(members, main):
         target = folder / (_plain(main) + PurePosixPath(member.filename).suffix.lower())
         with archive.open(member) as source, target.open("xb") as file:
-            room -= _copied(source, file, room, name)
+            room -= copy_bounded(source, file, room, name)
     return folder / (_plain(main) + PurePosixPath(main.filename).suffix.lower())
 
 
@@ -98,14 +94,3 @@ def _suffix(member: zipfile.ZipInfo) -> str:
 def _plain(member: zipfile.ZipInfo) -> str:
     """Return a file's name without its ending, as it can be called anywhere."""
     return re.sub(r"[^\w .-]", "_", PurePosixPath(member.filename).stem)[:60] or "labels"
-
-
-def _copied(source: IO[bytes], target: IO[bytes], room: int, name: str) -> int:
-    """Copy a file; return its bytes, which its header may tell wrongly."""
-    copied = 0
-    while part := source.read(_PART):
-        copied += len(part)
-        if copied > room:
-            raise InputError(f"{name} unpacks to more than {MAX_BYTES:,} bytes")
-        target.write(part)
-    return copied

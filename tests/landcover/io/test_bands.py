@@ -322,3 +322,20 @@ def test_viewers_see_every_band_by_a_name_of_its_own(tmp_path):
     path = write_raster(tmp_path / "s.tif", quarters()[0], names=("B02", "B02", None))
     with open_raster(path) as dataset:
         assert [band.name for band in bands_of(dataset)] == ["B02_1", "B02_2", "b3"]
+
+
+def test_bands_about_pixels_are_left_out_unless_they_are_named(tmp_path):
+    names = ("B04", "2023-04-01:valid_dates", "scl")
+    path = write_raster(tmp_path / "s.tif", np.ones((3, 4, 4), np.uint8), names=names)
+    with open_raster(path) as dataset, collecting_notes(lambda sentence: None) as notes:
+        assert choose_bands(dataset).names == ["B04"]
+        assert choose_bands(dataset, "scl,B04").names == ["scl", "B04"]
+        assert choose_bands(dataset, about_pixels=True).names == list(names)
+    assert len(notes.remarks) == 1
+    assert "say how pixels were measured" in notes.remarks[0]
+
+
+def test_scene_of_nothing_else_keeps_them(tmp_path):
+    path = write_raster(tmp_path / "s.tif", np.ones((1, 4, 4), np.uint8), names=["SCL"])
+    with open_raster(path) as dataset:
+        assert choose_bands(dataset).names == ["SCL"]

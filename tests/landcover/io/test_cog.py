@@ -1,6 +1,6 @@
 import struct
 import zlib
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
 
@@ -246,16 +246,15 @@ def missing(spool, codes):
     """Return which of nine windows a writer lacks that takes over a spool, and the pixels held."""
     spool.seek(7)
     grid = Grid(CRS.from_string(UTM), TRANSFORM, codes.shape[1], codes.shape[0])
+    with ExitStack() as opened:
 
-    def spools():
-        yield spool
-        while True:
-            yield TemporaryFile()  # noqa: SIM115
+        def spools():
+            yield spool
+            while True:
+                yield opened.enter_context(TemporaryFile())
 
-    writer = cog.CogWriter(grid, spools(), mode_of_four)
-    lacking = [i for i, window in enumerate(grid.windows()) if writer.lacks(window)]
-    for level in writer._levels[1:]:
-        level._spool.close()
+        writer = cog.CogWriter(grid, spools(), mode_of_four)
+        lacking = [i for i, window in enumerate(grid.windows()) if writer.lacks(window)]
     return lacking, writer.filled
 
 

@@ -1,0 +1,1 @@
+"""Scenes from other scenes: imported, stacked, composed, with indices, terrain and cloud masks."""

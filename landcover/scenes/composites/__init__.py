@@ -1,0 +1,1 @@
+"""Several dates and pieces on one grid: stacks and composites."""

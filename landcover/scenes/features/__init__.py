@@ -1,0 +1,1 @@
+"""Bands that are computed from others: indices, terrain, what surrounds a pixel."""

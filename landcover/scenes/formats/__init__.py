@@ -1,0 +1,1 @@
+"""Formats other than GeoTIFF, each checked before GDAL opens it."""

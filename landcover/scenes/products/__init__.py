@@ -1,0 +1,1 @@
+"""Products of providers: which of their files holds which band, and what its values mean."""

@@ -1,0 +1,153 @@
+"""Write a scene tile by tile: what is finished survives an interruption, memory stays bounded."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rasterio.io import DatasetReader
+from rasterio.windows import Window
+
+from landcover.errors import InputError
+from landcover.io.checkpoints import resumable
+from landcover.io.cog import CogWriter, writing_scene
+from landcover.io.pixels import Pixels
+from landcover.io.raster import Band, Grid
+from landcover.io.run_record import DISTRIBUTION
+from landcover.io.sensors import Measured
+from landcover.progress import Pace, report_progress
+
+UNFINISHED = (".scene.tif.tiles",)
+"""Name of the file in which an interrupted run leaves what it has finished."""
+_WIDE = {"int32", "uint32", "int64", "uint64", "float64"}
+"""Dtypes whose values float32 does not hold exactly."""
+
+Compute = Callable[[Window], Iterator[np.ndarray]]
+"""Yields the bands of a window in their order, some at a time, each (bands, H, W)."""
+
+
+@dataclass(frozen=True)
+class SceneBand:
+    """A band that is written.
+
+    Attributes:
+        name: its description.
+        wavelength: centre in nm, where that makes sense and is known.
+        tags: further ones.
+    """
+
+    name: str
+    wavelength: float | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def like(cls, band: Band) -> "SceneBand":
+        """Return a band of another scene, to be written as it is."""
+        return cls(band.name, band.wavelength)
+
+    @property
+    def all_tags(self) -> dict[str, str]:
+        """Its tags, with the wavelength as GDAL names it."""
+        known = {} if self.wavelength is None else {"CENTRAL_WAVELENGTH_UM": self._micrometres}
+        return {**known, **self.tags}
+
+    @property
+    def _micrometres(self) -> str:
+        return f"{(self.wavelength or 0) / 1000:.10g}"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a scene will be: its grid, bands, how pixels are stored, and the tags of the whole."""
+
+    grid: Grid
+    bands: tuple[SceneBand, ...]
+    pixels: Pixels
+    tags: Mapping[str, str]
+
+
+def write_scene(
+    folder: Path,
+    layout: Layout,
+    compute: Compute,
+    made_from: Mapping[str, Any],
+    what: str,
+    always_known: int = 0,
+) -> Path:
+    """Write `scene.tif`; return its path.
+
+    Args:
+        folder: to write to.
+        layout: of the scene.
+        compute: gives the pixels of a window.
+        made_from: all that decides the pixels, as JSON.
+        what: is being done, as in "stacking".
+        always_known: number of bands that have a value where all others have none.
+
+    Raises:
+        InputError: no pixel is valid.
+    """
+    seal = {**made_from, "layout": _described(layout), "code": version(DISTRIBUTION)}
+    target = folder / "scene.tif"
+    bands = [(band.name, band.all_tags) for band in layout.bands]
+    with (
+        resumable(folder, UNFINISHED, seal) as (spool,),
+        writing_scene(target, layout.grid, bands, layout.pixels, layout.tags, spool) as writer,
+    ):
+        _write_missing(writer, layout, compute, what)
+        if writer.filled <= always_known * layout.grid.pixels:
+            raise InputError("no pixel of the result would be valid: are masks and nodata right?")
+        report_progress(1, "writing the scene")
+    return target
+
+
+def _write_missing(writer: CogWriter, layout: Layout, compute: Compute, what: str) -> None:
+    missing = [window for window in layout.grid.windows() if writer.lacks(window)]
+    left = sum(window.width * window.height for window in missing)
+    pace = Pace(what, layout.grid.pixels, left)
+    pace.report()
+    for window in missing:
+        _write_window(writer, layout, compute, window)
+        pace.advance(window.width * window.height)
+        pace.report()
+
+
+def _write_window(writer: CogWriter, layout: Layout, compute: Compute, window: Window) -> None:
+    written = 0
+    for values in compute(window):
+        writer.write(values, window, written)
+        written += len(values)
+    if written != len(layout.bands):
+        raise RuntimeError(f"{written} bands were computed of {len(layout.bands)}, in {window}")
+
+
+def _described(layout: Layout) -> dict[str, Any]:
+    grid, pixels = layout.grid, layout.pixels
+    return {
+        "crs": grid.crs.to_wkt(),
+        "grid": [*grid.transform[:6], grid.width, grid.height],
+        "bands": [[band.name, band.all_tags] for band in layout.bands],
+        "pixels": [pixels.dtype.str, str(pixels.nodata)],
+        "tags": dict(layout.tags),
+    }
+
+
+def floating(dtypes: Sequence[str | np.dtype]) -> Pixels:
+    """Return how values of these dtypes are stored as numbers with a fraction; nodata is NaN."""
+    wide = any(str(np.dtype(dtype)) in _WIDE for dtype in dtypes)
+    return Pixels.of_scene("float64" if wide else "float32", float("nan"))
+
+
+def tags_of(measured: Measured, dataset: DatasetReader | None = None) -> dict[str, str]:
+    """Return the tags that say how a scene was measured, and of a scene's own its date."""
+    known = {
+        "SENSOR": measured.sensor,
+        "LEVEL": measured.level,
+        "SCALE": measured.scale and f"{measured.scale:.12g}",
+        "OFFSET": None if measured.offset is None else f"{measured.offset:.12g}",
+    }
+    own = {} if dataset is None else {key.upper(): value for key, value in dataset.tags().items()}
+    known["DATE"] = own.get("DATE")
+    return {name: str(value) for name, value in known.items() if value is not None}

@@ -30,18 +30,24 @@ class Candidate:
         name: in words.
         change: of the scene's values.
         likelihood: of the scene's pixels after it, in nats a pixel.
-        freedom: numbers of each band's own, 0 to 2.
+        family: of changes that it is one of; None: of units.
     """
 
     name: str
     change: Change
     likelihood: float
-    freedom: int = 0
+    family: Family | None = None
 
     @property
     def is_per_band(self) -> bool:
         """Whether each band is changed by numbers of its own."""
-        return self.freedom > 0
+        return self.family is not None and self.family.freedom > 0
+
+    def registered(self, spectra: Spectra, pixels: np.ndarray) -> Change:
+        """Return the change of the same family that fits other pixels (N, bands) best."""
+        if self.family is None:
+            return self.change
+        return register(spectra, pixels, self.family, self.change)
 
 
 @dataclass(frozen=True)
@@ -89,17 +95,19 @@ class Search:
             name: self._best(changes)
             for name, changes in rough_changes(self.spectra, self.card).items()
         }
-        by_means, by_differences, by_moments = self._by_moments()
+        by_means, by_differences, by_moments, inverted = self._by_moments()
         begun["gain of each band"] = self._best([by_means, begun["gain"]])
         begun["offset of each band"] = self._best([by_differences, begun["offset"]])
-        begun["gain and offset of each band"] = self._best([by_moments, unit, *begun.values()])
+        begun["gain and offset of each band"] = self._best(
+            [by_moments, inverted, unit, *begun.values()]
+        )
         return begun
 
     def _of_family(self, family: Family, begun: dict[str, Change]) -> Candidate:
         start = self._best([Change.none(self.some.shape[1]), begun[family.name]])
         change = register(self.spectra, self.some[:_TO_REGISTER], family, start)
         name = in_words(family, change, self.card)
-        return self._measured(Candidate(name, change, -np.inf, family.freedom))
+        return self._measured(Candidate(name, change, -np.inf, family))
 
     def _best(self, changes: Sequence[Change]) -> Change:
         return max(changes, key=lambda change: change.likelihood(self.spectra, self._few))
@@ -108,8 +116,11 @@ class Search:
         likelihood = candidate.change.likelihood(self.spectra, self.some)
         return replace(candidate, likelihood=likelihood)
 
-    def _by_moments(self) -> tuple[Change, Change, Change]:
-        """Return the gains, offsets, and both, that bring each band to the training scene's."""
+    def _by_moments(self) -> tuple[Change, Change, Change, Change]:
+        """Return the gains, offsets, and both, that bring each band to the training scene's.
+
+        And, last, those that do it for a scene of which bright and dark are exchanged.
+        """
         mean, std = self.some.mean(axis=0), self.some.std(axis=0)
         learned, ones = self.spectra.scene_mean, np.ones(self.some.shape[1])
         deviation = np.sqrt(np.diag(self.spectra.scene_covariance))
@@ -120,6 +131,7 @@ class Search:
             Change(ratio, 0 * ones),
             Change(ones, learned - mean),
             Change(gain, learned - gain * mean),
+            Change(-gain, learned + gain * mean),
         )
 
 

@@ -19,6 +19,8 @@ _SHARES_FIRST, _SHARES = 15, 8
 """Iterations of the shares in the first step and in those that follow it."""
 _FEWEST_KNOWN = 0.02
 """Of the pixels must resemble a cluster, or nothing says where to go."""
+_LEAST_GAINED = 1e-5
+"""Nats a pixel, by which a further step would not be worth its time."""
 _LONGEST_STEP = 0.5
 """Of a gain, as part of it."""
 _BLUE = 483.0
@@ -122,9 +124,10 @@ def register(spectra: Spectra, pixels: np.ndarray, family: Family, start: Change
         moved = change.apply(pixels)
         mixed = Mixed.of(spectra.log_density(moved), _SHARES if step else _SHARES_FIRST)
         likelihood = float(mixed.likelihoods.mean()) + spectra.stretch(change.gain)
-        if likelihood > reached:
+        gained = likelihood - reached
+        if gained > 0:
             best, reached = change, likelihood
-        if mixed.known < _FEWEST_KNOWN or step == STEPS:
+        if mixed.known < _FEWEST_KNOWN or step == STEPS or 0 <= gained < _LEAST_GAINED:
             break
         change = _stepped(spectra, pixels, moved, mixed.parts[:, :-1], family.basis, change)
     return best

@@ -91,8 +91,9 @@ class Search:
 
     def _beginnings(self, unit: Change) -> dict[str, Change]:
         """Return where the search in each family begins."""
+        by_mean = self._by_mean()
         begun = {
-            name: self._best(changes)
+            name: self._best([*changes, by_mean[name]])
             for name, changes in rough_changes(self.spectra, self.card).items()
         }
         by_means, by_differences, by_moments, inverted = self._by_moments()
@@ -115,6 +116,19 @@ class Search:
     def _measured(self, candidate: Candidate) -> Candidate:
         likelihood = candidate.change.likelihood(self.spectra, self.some)
         return replace(candidate, likelihood=likelihood)
+
+    def _by_mean(self) -> dict[str, Change]:
+        """Return what brings the mean of all bands to the training scene's, by family."""
+        mean, learned = self.some.mean(axis=0), self.spectra.scene_mean
+        ones = np.ones(len(mean))
+        ratio = float(mean @ learned / max(mean @ mean, 1e-300))
+        path = haze([band.wavelength for band in self.card.bands])
+        along = ones if path is None else path
+        return {
+            "gain": Change((ratio if ratio > 0 else 1.0) * ones, 0 * ones),
+            "offset": Change(ones, (learned - mean).mean() * ones),
+            "haze": Change(ones, along * float(along @ (learned - mean) / (along @ along))),
+        }
 
     def _by_moments(self) -> tuple[Change, Change, Change, Change]:
         """Return the gains, offsets, and both, that bring each band to the training scene's.

@@ -286,18 +286,17 @@ class Comparison:
         Pixels that may have been cut off say that it changed, but would mislead about how much.
         """
         cut = is_cut(self.some, self.pixels.values)
-        if not 0 < cut.mean() < LEAST_KNOWN:
+        if not cut.any():
             return self._of_whole(learned, candidates)
-        few = ScenePixels(self.some[~cut], self.few.at[~cut])
-        whole = replace(self, few=few)
-        return whole._of_whole(
-            learned, whole._candidates(), ends_of(self.pixels.values, self.card)
-        )
+        if cut.mean() > 1 - LEAST_KNOWN:
+            return self._of_whole(learned, candidates, self.some[cut])
+        whole = replace(self, few=ScenePixels(self.some[~cut], self.few.at[~cut]))
+        return whole._of_whole(learned, whole._candidates(), self.some[cut])
 
     def _of_whole(
-        self, learned: float, candidates: Sequence[Candidate], cut: str = ""
+        self, learned: float, candidates: Sequence[Candidate], cut: np.ndarray | None = None
     ) -> Radiometry:
-        """Judge such a scene by pixels that are whole, where others are cut off as told."""
+        """Judge such a scene by pixels that are whole, where others (N, bands) may be cut off."""
         best = max(candidates, key=lambda one: one.likelihood)
         gained = best.likelihood - self._as_it_is
         slack = max(self._limits(best.change).per_band / 2, SLACK * gained)
@@ -305,13 +304,21 @@ class Comparison:
         simplest = next((one for one in equal if self._explains(one)), best)
         corrected = self.spectra.fit(simplest.change.apply(self.some))
         reason = self._why_foreign(simplest, corrected) or self._why_unsure(simplest, candidates)
-        if not reason and cut and simplest.is_per_band:
-            reason = _advice_on_ends(simplest, cut)
+        if not reason and cut is not None and self._misleads(simplest, cut):
+            reason = _advice_on_ends(simplest, ends_of(self.pixels.values, self.card))
         if reason:
             return self._foreign(learned, reason)
         change = simplest.registered(self.spectra, self._many)
         bands = self._bands(change.gain, change.offset)
         return Radiometry("shifted", bands, corrected.learned, _advice_on_shift(simplest.name))
+
+    def _misleads(self, change: Candidate, cut: np.ndarray) -> bool:
+        """Return whether pixels that are cut off leave a change unsure, or say that it is wrong.
+
+        Where each band has a gain of its own, how bright all are together hangs on them.
+        """
+        known = self.spectra.fit(change.change.apply(cut)).known
+        return change.is_per_band or known < LEAST_KNOWN
 
     def _why_foreign(self, change: Candidate, corrected: Fit) -> str:
         """Say why no change helps a scene that one explains best, "" if it does."""
@@ -588,9 +595,9 @@ def _advice_on_little(one: Candidate) -> str:
 
 def _advice_on_ends(one: Candidate, cut: str) -> str:
     return (
-        f"the scene fits better after {one.name}, but {cut}, so that how bright all bands were "
-        "together cannot be told, and nothing is corrected; take the scene in the unit and "
-        "processing of the training scene"
+        f"the scene fits better after {one.name}, but {cut}, so that what happened to it cannot "
+        "be told well enough to be corrected; take the scene in the unit and processing of the "
+        "training scene"
     )
 
 

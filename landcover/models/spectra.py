@@ -106,6 +106,34 @@ class Mixed:
         return float(1 - self.parts[:, -1].mean())
 
 
+def likelihoods_by_group(
+    density: np.ndarray, groups: Sequence[np.ndarray], iterations: int
+) -> np.ndarray:
+    """Return the mean log likelihood of each group of pixels, as a mixture of its own.
+
+    As `Mixed.of` does, of all groups at once.
+
+    Args:
+        density: (N, components), logarithms.
+        groups: indexes of the pixels of each.
+        iterations: of the estimate.
+    """
+    counts = np.array([len(group) for group in groups])
+    filled = np.arange(counts.max()) < counts[:, None]  # (groups, pixels)
+    chosen = np.zeros(filled.shape, int)
+    chosen[filled] = np.concatenate(groups)
+    top = density.max(axis=1)
+    relative = np.exp(density - top[:, None])[chosen]
+    shares = np.full((len(groups), density.shape[1]), 1 / density.shape[1])
+    for _ in range(iterations):
+        weights = filled / (relative @ shares[:, :, None])[:, :, 0]
+        gains = (weights[:, None, :] @ relative)[:, 0] / counts[:, None]
+        shares = np.maximum(shares * gains, _LEAST_SHARE)
+        shares /= shares.sum(axis=1)[:, None]
+    mixed = np.log((relative @ shares[:, :, None])[:, :, 0]) + top[chosen]
+    return np.asarray((mixed * filled).sum(axis=1) / counts)
+
+
 @dataclass(frozen=True)
 class Sketch:
     """Sums of bands with random signs: they keep the distances between spectra, roughly.
@@ -287,18 +315,24 @@ class Spectra:
         likelihood = float(mixed.likelihoods.mean()) + self.stretch(gain)
         return Fit(likelihood, learned.known, mixed.known)
 
-    def other_mixture(self, pixels: np.ndarray) -> float:
-        """Return how much better pixels (N, bands) fit in another mixture of land, nats a pixel.
+    def other_mixture(self, density: np.ndarray, mixed: "Mixed") -> float:
+        """Return how much better pixels fit in another mixture of land, in nats a pixel.
 
-        Than in that of the training scene: little on the whole of it, more on a part of it.
+        Than in that of the training scene: little on the whole of it, more on a part of it; 0
+        where that scene is not known.
+
+        Args:
+            density: (N, clusters + 1), of the pixels.
+            mixed: the same with shares of their own.
         """
-        density = self.log_density(pixels)
+        if not self.knows_scene:
+            return 0.0
         of_scene = density[:, np.append(~self.of_classes, True)]
         shares = self.shares[~self.of_classes]
         shares = np.append(shares / shares.sum() * (1 - _STRANGE), _STRANGE)
         top = of_scene.max(axis=1)
         as_there = top + np.log(np.exp(of_scene - top[:, None]) @ shares)
-        return float((Mixed.of(density).likelihoods - as_there).mean())
+        return float((mixed.likelihoods - as_there).mean())
 
     @property
     def dimensions(self) -> int:

@@ -11,7 +11,7 @@ import numpy as np
 from landcover.inference.shifts.registration import Change, Family, families, haze, register
 from landcover.io.sensors import Conversion
 from landcover.models.file import Card
-from landcover.models.spectra import Spectra
+from landcover.models.spectra import Mixed, Spectra
 
 _GAINS = (0.5, 0.6, 0.7, 0.77, 0.83, 0.87, 0.91, 0.95, 1.05, 1.1, 1.15, 1.25, 1.4, 1.65, 2.0)
 _OFFSETS = (0.25, 0.5, 1.0, 2.0, 4.0)
@@ -31,12 +31,15 @@ class Candidate:
         change: of the scene's values.
         likelihood: of the scene's pixels after it, in nats a pixel.
         family: of changes that it is one of; None: of units.
+        other_land: how far from that of the training scene the mixture of land would be, in nats
+            a pixel (`Spectra.other_mixture`).
     """
 
     name: str
     change: Change
     likelihood: float
     family: Family | None = None
+    other_land: float = 0.0
 
     @property
     def is_per_band(self) -> bool:
@@ -71,7 +74,7 @@ class Search:
         units = [self._of_unit(one) for one in self.conversions]
         unit = max(units, key=lambda one: one.change.likelihood(self.spectra, self._few))
         begun = self._beginnings(unit.change)
-        return [self._measured(unit), *(self._of_family(one, begun) for one in self._families)]
+        return [self.measured(unit), *(self._of_family(one, begun) for one in self._families)]
 
     @property
     def _few(self) -> np.ndarray:
@@ -108,14 +111,23 @@ class Search:
         start = self._best([Change.none(self.some.shape[1]), begun[family.name]])
         change = register(self.spectra, self.some[:_TO_REGISTER], family, start)
         name = in_words(family, change, self.card)
-        return self._measured(Candidate(name, change, -np.inf, family))
+        return self.measured(Candidate(name, change, -np.inf, family))
 
     def _best(self, changes: Sequence[Change]) -> Change:
         return max(changes, key=lambda change: change.likelihood(self.spectra, self._few))
 
-    def _measured(self, candidate: Candidate) -> Candidate:
-        likelihood = candidate.change.likelihood(self.spectra, self.some)
-        return replace(candidate, likelihood=likelihood)
+    def measured(self, candidate: Candidate) -> Candidate:
+        """Return a change with what the pixels say of it."""
+        density = self.spectra.log_density(candidate.change.apply(self.some))
+        mixed = Mixed.of(density)
+        likelihood = float(mixed.likelihoods.mean()) + self.spectra.stretch(candidate.change.gain)
+        other_land = self.spectra.other_mixture(density, mixed)
+        return replace(candidate, likelihood=likelihood, other_land=other_land)
+
+    def as_it_is(self) -> Candidate:
+        """Return what leaves the scene as it is, measured as the changes are."""
+        none = Change.none(self.some.shape[1])
+        return self.measured(Candidate("no change", none, -np.inf))
 
     def _by_mean(self) -> dict[str, Change]:
         """Return what brings the mean of all bands to the training scene's, by family."""

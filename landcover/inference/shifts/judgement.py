@@ -28,7 +28,7 @@ from landcover.inference.shifts.registration import Change
 from landcover.io.scene_pixels import ScenePixels
 from landcover.io.sensors import CONVERSIONS, Conversion, Measured
 from landcover.models.file import Card
-from landcover.models.spectra import Fit, Mixed, Spectra
+from landcover.models.spectra import Fit, Mixed, Spectra, likelihoods_by_group
 
 Verdict = Literal["ok", "shifted", "foreign"]
 
@@ -178,21 +178,22 @@ class Comparison:
             return self._foreign(as_is.learned, fault)
         if len(np.unique(self.some, axis=0)) <= self.some.shape[1]:
             return self._as_known(as_is, [])  # so few spectra would fit after many a change
-        candidates = self._candidates()
+        candidates = self._search.candidates()
         best = max(candidates, key=lambda one: one.likelihood)
         order = self._better_order(as_is, candidates)
         if order is not None:
             return self._foreign(as_is.learned, self._advice_on_order(order))
         suspected = any(self._explains(one) for one in candidates)
-        part = self._shifted_part(best.change if suspected else Change.none(self.some.shape[1]))
+        part = self._shifted_part(best if suspected else self._as_it_is)
         if part:
             return self._foreign(as_is.learned, part)
         if suspected:
             return self._of_suspects(as_is.learned, candidates)
         return self._as_known(as_is, candidates)
 
-    def _candidates(self) -> list[Candidate]:
-        return Search(self.spectra, self.some, self.card, self._conversions()).candidates()
+    @cached_property
+    def _search(self) -> Search:
+        return Search(self.spectra, self.some, self.card, self._conversions())
 
     @property
     def some(self) -> np.ndarray:
@@ -200,22 +201,15 @@ class Comparison:
         return self.few.values
 
     @cached_property
-    def _as_it_is(self) -> float:
-        """The likelihood of the pixels as they are."""
-        return self.spectra.fit(self.some).likelihood
+    def _as_it_is(self) -> Candidate:
+        return self._search.as_it_is()
 
-    def _limits(self, change: Change) -> _Limits:
+    def _limits(self, change: Candidate) -> _Limits:
         """Return the limits for a change, by the land that the scene has after it."""
         if self.spectra.is_rough:
             return OF_LABELS
         limits = (AT_HOME if self.at_home else ELSEWHERE).of_bands(len(self.card.bands))
-        return limits.of_mixture(self._other_mixture(change))
-
-    def _other_mixture(self, change: Change) -> float:
-        """Return how far the mixture of land is from the training scene's, where it counts."""
-        if not self.at_home or self.spectra.is_rough:
-            return 0.0
-        return self.spectra.other_mixture(change.apply(self.some))
+        return limits.of_mixture(change.other_land) if self.at_home else limits
 
     @property
     def _fitting(self) -> float:
@@ -232,10 +226,10 @@ class Comparison:
 
     def _explains(self, candidate: Candidate) -> bool:
         """Return whether a change explains the scene so much better that there must be one."""
-        return candidate.likelihood - self._as_it_is > self._needed(candidate)
+        return candidate.likelihood - self._as_it_is.likelihood > self._needed(candidate)
 
     def _needed(self, candidate: Candidate) -> float:
-        limits = self._limits(candidate.change)
+        limits = self._limits(candidate)
         return limits.per_band if candidate.is_per_band else limits.alike
 
     def _is_unknown(self, fit: Fit) -> bool:
@@ -291,15 +285,15 @@ class Comparison:
         if cut.mean() > 1 - LEAST_KNOWN:
             return self._of_whole(learned, candidates, self.some[cut])
         whole = replace(self, few=ScenePixels(self.some[~cut], self.few.at[~cut]))
-        return whole._of_whole(learned, whole._candidates(), self.some[cut])
+        return whole._of_whole(learned, whole._search.candidates(), self.some[cut])
 
     def _of_whole(
         self, learned: float, candidates: Sequence[Candidate], cut: np.ndarray | None = None
     ) -> Radiometry:
         """Judge such a scene by pixels that are whole, where others (N, bands) may be cut off."""
         best = max(candidates, key=lambda one: one.likelihood)
-        gained = best.likelihood - self._as_it_is
-        slack = max(self._limits(best.change).per_band / 2, SLACK * gained)
+        gained = best.likelihood - self._as_it_is.likelihood
+        slack = max(self._limits(best).per_band / 2, SLACK * gained)
         equal = [one for one in candidates if one.likelihood >= best.likelihood - slack]
         simplest = next((one for one in equal if self._explains(one)), best)
         corrected = self.spectra.fit(simplest.change.apply(self.some))
@@ -322,7 +316,7 @@ class Comparison:
 
     def _why_foreign(self, change: Candidate, corrected: Fit) -> str:
         """Say why no change helps a scene that one explains best, "" if it does."""
-        explained = change.likelihood - self._as_it_is
+        explained = change.likelihood - self._as_it_is.likelihood
         if change.is_per_band and not self._loose and explained < LEAST_EXPLAINED:
             return _advice_on_little(change)
         inverted = (change.change.gain <= 0).all()
@@ -367,7 +361,7 @@ class Comparison:
         """Yield the other changes as simple that fit as well; none of a unit, which is known."""
         if chosen is candidates[0]:
             return
-        least = self._limits(chosen.change).alike
+        least = self._limits(chosen).alike
         for other in candidates:
             is_as_simple = other.is_per_band == chosen.is_per_band
             if is_as_simple and self._score(other) > self._score(chosen) - least:
@@ -375,14 +369,15 @@ class Comparison:
 
     def _score(self, candidate: Candidate) -> float:
         """Return a likelihood, the less the more other a mixture of land it takes."""
-        return candidate.likelihood - _MIXED_ALIKE * self._other_mixture(candidate.change)
+        other_land = candidate.other_land if self.at_home else 0.0
+        return candidate.likelihood - _MIXED_ALIKE * other_land
 
     def _differ(self, one: Change, other: Change) -> float:
         """Return the share of pixels that two changes bring to different classes."""
         first, second = (self.spectra.classes_of(c.apply(self.some)) for c in (one, other))
         return float((first != second).mean())
 
-    def _shifted_part(self, whole: Change) -> str:
+    def _shifted_part(self, whole: Candidate) -> str:
         """Say which part of a scene needs another change than the whole, "" if none does."""
         limit = self._limits(whole).block
         if limit is None:
@@ -390,7 +385,7 @@ class Comparison:
         blocks = blocks_of(self.few.at, FEWEST_OF_BLOCK)
         if len(blocks) < FEWEST_BLOCKS:
             return ""
-        as_whole = self._by_blocks(whole, blocks)
+        as_whole = self._by_blocks(whole.change, blocks)
         for change in self._changes_of_parts():
             gained = self._by_blocks(change, blocks) - as_whole
             better, worse = gained > limit, gained < -limit
@@ -424,10 +419,8 @@ class Comparison:
     def _by_blocks(self, change: Change, blocks: Sequence[np.ndarray]) -> np.ndarray:
         """Return how well each block fits after a change, -inf where too little is known."""
         density = self.spectra.log_density(change.apply(self.some))
-        mixed = [Mixed.of(density[block], _FEW_ITERATIONS) for block in blocks]
-        return np.array([one.likelihoods.mean() for one in mixed]) + self.spectra.stretch(
-            change.gain
-        )
+        mixed = likelihoods_by_group(density, blocks, _FEW_ITERATIONS)
+        return mixed + self.spectra.stretch(change.gain)
 
     def _as_known(self, as_is: Fit, candidates: Sequence[Candidate]) -> Radiometry:
         """Judge a scene that no change explains, by how much of it is known."""
@@ -478,7 +471,7 @@ class Comparison:
         alike = [one for one in candidates if not one.is_per_band]
         best = max(alike, key=lambda one: one.likelihood, default=None)
         least = _WEAK.of_bands(len(self.card.bands)).alike
-        if best is None or best.likelihood - self._as_it_is <= least:
+        if best is None or best.likelihood - self._as_it_is.likelihood <= least:
             return ""
         return (
             f"the scene fits a little better after {best.name}, which cannot be told from another "

@@ -34,6 +34,7 @@ _LEAST_SHARE = 1e-4
 _WIDER = 3.0  # the wide component's spread, in spreads of all training pixels
 _ROUNDING = 1 / 12  # variance of what rounding to whole numbers took away
 _ALIKE = 1e-3  # a band that never changes is taken to spread by this part of its value
+_FAR = np.float32(1e37)  # a squared distance, beyond which float32 ends
 _FINENESS = 0.02  # no cluster is thinner than this part of the spread of all pixels
 
 
@@ -366,14 +367,18 @@ class Spectra:
     def looked_at(self, pixels: np.ndarray) -> np.ndarray:
         """Return float32 (dimensions, N), what `log_density_of` takes of pixels (N, bands)."""
         numbers = pixels if self.sketch is None else self.sketch(pixels)
-        return np.asarray(numbers.T.astype(np.float32) - self.centre[:, None].astype(np.float32))
+        with np.errstate(over="ignore"):  # of a fill of 1e308 infinity is near enough
+            return np.asarray(
+                numbers.T.astype(np.float32) - self.centre[:, None].astype(np.float32)
+            )
 
     def log_density_of(self, component: int, looked_at: np.ndarray) -> np.ndarray:
         """Return float32 (N,), one column of `log_density`, -1 that of the wide component."""
         whitening, offset, constant = self._singly[component]
-        moved = whitening @ looked_at
-        moved -= offset
-        squares = np.einsum("ij,ij->j", moved, moved)
+        with np.errstate(over="ignore", invalid="ignore"):
+            moved = whitening @ looked_at
+            moved -= offset
+            squares = np.fmin(np.einsum("ij,ij->j", moved, moved), _FAR)
         if component != -1:
             return np.asarray(constant - squares / 2)
         return np.asarray(constant - np.float32((self.dimensions + 1) / 2) * np.log1p(squares))

@@ -229,8 +229,11 @@ class Comparison:
         return candidate.likelihood - self._as_it_is.likelihood > self._needed(candidate)
 
     def _needed(self, candidate: Candidate) -> float:
-        limits = self._limits(candidate)
-        return limits.per_band if candidate.is_per_band else limits.alike
+        if not candidate.is_per_band:
+            return self._limits(candidate).alike
+        if self.at_home and self._loose and not self.spectra.is_rough:
+            return AT_HOME.of_bands(len(self.card.bands)).per_band  # other land loosens no band
+        return self._limits(candidate).per_band
 
     def _is_unknown(self, fit: Fit) -> bool:
         """Return whether too little resembles what the model's scene holds."""

@@ -65,6 +65,14 @@ class _Limits:
         return _Limits(self.alike + _MIXED_ALIKE * other, self.per_band + _MIXED_BAND * other,
                        block, self.fitting)  # fmt: skip
 
+    def at_most(self, other: "_Limits") -> "_Limits":
+        """Return these limits, none above another's."""
+        block = None
+        if self.block is not None and other.block is not None:
+            block = min(self.block, other.block)
+        return _Limits(min(self.alike, other.alike), min(self.per_band, other.per_band), block,
+                       self.fitting)  # fmt: skip
+
 
 _USUAL_BANDS = 6
 """More bands tell more of a pixel, and land differs from land in more ways."""
@@ -208,8 +216,11 @@ class Comparison:
         """Return the limits for a change, by the land that the scene has after it."""
         if self.spectra.is_rough:
             return OF_LABELS
-        limits = (AT_HOME if self.at_home else ELSEWHERE).of_bands(len(self.card.bands))
-        return limits.of_mixture(change.other_land) if self.at_home else limits
+        bands = len(self.card.bands)
+        elsewhere = ELSEWHERE.of_bands(bands)
+        if not self.at_home:
+            return elsewhere
+        return AT_HOME.of_bands(bands).of_mixture(change.other_land).at_most(elsewhere)
 
     @property
     def _fitting(self) -> float:

@@ -26,6 +26,7 @@ from rasterio.io import DatasetReader, MemoryFile
 from scipy.stats import beta
 
 from benchmarks.planted import Case, Unit, cases
+from landcover.inference.block import Correction
 from landcover.inference.radiometry import Radiometry, compare
 from landcover.io.legend import Legend
 from landcover.io.raster import Band, Grid, open_raster, read_valid
@@ -285,20 +286,24 @@ def _planted(part: Scene, trained: Trained, case: Case) -> dict[str, object]:
     row = _told(case.kind, case.name, float((before != after).mean()), found)
     if found.verdict != "shifted":
         return row
-    gain, offset = (p[:, None] for p in found.correction)
-    harmonised = trained.forest.predict((gain * shifted + offset).T.astype(np.float32))
+    correction = Correction.of(found.correction, trained.card.dtype)
+    harmonised = trained.forest.predict(_corrected(correction, shifted))
     labelled = _labelled(part)
     codes, clean = part.codes[labelled], part.values[:, labelled]
-    corrected = gain * values[:, labelled].astype(np.float64) + offset
     right, right_harmonised = (
-        float((trained.forest.predict(v.T.astype(np.float32)) == codes).mean())
-        for v in (clean, corrected)
+        float((trained.forest.predict(v) == codes).mean())
+        for v in (clean.T.astype(np.float32), _corrected(correction, values[:, labelled]))
     )
     return row | {
         "right": round(right, 4),
         "right_harmonised": round(right_harmonised, 4),
         "clean_kept": round(float((harmonised == before).mean()), 4),
     }
+
+
+def _corrected(correction: Correction, values: np.ndarray) -> np.ndarray:
+    """Return pixels (N, bands) of values (bands, N) as classify-scene harmonises them."""
+    return correction.apply(values[:, :, None])[:, :, 0].T
 
 
 def _labelled(part: Scene) -> np.ndarray:
@@ -331,9 +336,9 @@ def card_of(scene: Scene) -> Card:
         around = sample_pixels(dataset, dataset.indexes).some(MOST_SCENE_PIXELS).values
     described = spectra_on_card(scene.labelled(), 0, around)
     return Card(
-        method="random-forest", legend=Legend.of(["a", "b"]), dtype="uint16", nodata=None,
-        chip_size=1, samples_sha256="", code_version="", validation={}, places=_places(scene),
-        **described,
+        method="random-forest", legend=Legend.of(["a", "b"]), dtype=scene.source.unit.dtype,
+        nodata=None, chip_size=1, samples_sha256="", code_version="", validation={},
+        places=_places(scene), **described,
     )  # fmt: skip
 
 

@@ -29,3 +29,12 @@ def one_openmp_thread() -> Iterator[None]:
 
     with threadpool_limits(1, user_api="openmp"):
         yield
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Multiply the small matrices of the block by one thread: others would spin, as above."""
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1, user_api="blas"):
+        yield

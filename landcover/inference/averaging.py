@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from landcover.errors import InputError
-from landcover.inference.block import BlockClassifier, corrected
+from landcover.inference.block import BlockClassifier
 from landcover.io.raster import unique_names
 from landcover.models.classifier import Classifier
 from landcover.models.file import Card, Model
@@ -61,7 +61,7 @@ class MeanClassifier(Classifier):
         classifier = member.blocks.classifier
         spare = self.halo - classifier.halo
         around = tuple(slice(spare, side - spare) for side in valid.shape)
-        values = corrected(block[(slice(None), *around)][member.at], member.blocks.correction)
+        values = member.blocks.corrected(block[(slice(None), *around)][member.at])
         return classifier.probabilities(values, valid[around])[member.order]
 
 

@@ -15,8 +15,34 @@ from landcover.models.classifier import Classifier
 _PIXELS_AT_ONCE = 64 * 512
 """Of a classifier without halo, between two looks whether the work is to stop."""
 
-Correction = tuple[np.ndarray, np.ndarray]
-"""Gain and offset, each (bands,), that bring a scene's values to those of the training."""
+
+@dataclass(frozen=True)
+class Correction:
+    """What brings a scene's values to those of the training.
+
+    Attributes:
+        gain: (bands,).
+        offset: (bands,), added after multiplying.
+        is_whole: whether the training scene held whole numbers, to which values are rounded: a
+            classifier that saw no others may separate 61 from 62 at 61.1 as well as at 61.9.
+    """
+
+    gain: np.ndarray
+    offset: np.ndarray
+    is_whole: bool
+
+    @classmethod
+    def of(cls, change: tuple[np.ndarray, np.ndarray], dtype: str) -> "Correction":
+        """Take gain and offset (bands,) of a scene for a model of scenes of a data type."""
+        return cls(*change, is_whole=dtype.startswith(("int", "uint")))
+
+    def apply(self, values: np.ndarray) -> np.ndarray:
+        """Return values (bands, H, W) corrected, float32."""
+        gain, offset = (
+            part.astype(np.float32)[:, None, None] for part in (self.gain, self.offset)
+        )
+        changed = values.astype(np.float32) * gain + offset
+        return np.rint(changed) if self.is_whole else changed
 
 
 @dataclass(frozen=True)
@@ -69,20 +95,16 @@ class BlockClassifier:
             if is_stopped():
                 raise Stopped("the classification was told to stop")
             grown = slice(top, top + step + 2 * halo)
-            parts = chosen(corrected(values[:, grown], self.correction), valid[grown])
+            parts = chosen(self.corrected(values[:, grown]), valid[grown])
             for whole, part in zip(found, parts, strict=True):
                 whole[..., top : top + step, :] = part
         return found
+
+    def corrected(self, values: np.ndarray) -> np.ndarray:
+        """Return values (bands, H, W) brought to those of the training."""
+        return values if self.correction is None else self.correction.apply(values)
 
     def _nothing(self, height: int, width: int, with_all: bool) -> tuple[np.ndarray, ...]:
         shapes: list[tuple[int, ...]] = [(height, width)] * 2
         shapes += [(len(self.classifier.codes), height, width)] if with_all else []
         return tuple(np.full(shape, NODATA, np.uint8) for shape in shapes)
-
-
-def corrected(values: np.ndarray, correction: Correction | None) -> np.ndarray:
-    """Return values (bands, H, W) brought to those of the training."""
-    if correction is None:
-        return values
-    gain, offset = (part.astype(np.float32)[:, None, None] for part in correction)
-    return values.astype(np.float32) * gain + offset

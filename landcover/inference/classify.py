@@ -266,7 +266,7 @@ def _seal(
 
 def _as_lists(model: Fitted) -> list[list[float]] | None:
     correction = model.blocks.correction
-    return None if correction is None else [part.tolist() for part in correction]
+    return None if correction is None else [correction.gain.tolist(), correction.offset.tolist()]
 
 
 def _write_maps(task: _Task, folder: Path, spools: Sequence[BinaryIO]) -> int:

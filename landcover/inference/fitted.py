@@ -10,7 +10,7 @@ from rasterio.io import DatasetReader
 from landcover.errors import InputError
 from landcover.inference.area import Area
 from landcover.inference.averaging import need_alike
-from landcover.inference.block import BlockClassifier
+from landcover.inference.block import BlockClassifier, Correction
 from landcover.inference.radiometry import Radiometry, compare, remark_on
 from landcover.io.bands import SceneBands, match_bands
 from landcover.io.run_record import input_digests
@@ -44,8 +44,13 @@ class Fitted:
     @property
     def blocks(self) -> BlockClassifier:
         """The model with what it needs to read of the scene."""
-        correction = self.radiometry.correction if self.corrected else None
-        return BlockClassifier(self.model.classifier, self.indexes, correction)
+        return BlockClassifier(self.model.classifier, self.indexes, self._correction)
+
+    @property
+    def _correction(self) -> Correction | None:
+        if not self.corrected:
+            return None
+        return Correction.of(self.radiometry.correction, self.model.card.dtype)
 
     def to_dict(self) -> dict[str, Any]:
         """Return what a coverage report says of it."""

@@ -24,6 +24,7 @@ import numpy as np
 import shapely
 from rasterio.io import DatasetReader
 
+from landcover.cpus import one_blas_thread
 from landcover.errors import InputError
 from landcover.inference.area import Area
 from landcover.inference.shifts.judgement import (
@@ -174,7 +175,8 @@ def compare_pixels(
         at_home: whether the scene covers a place where the model was trained.
     """
     some = pixels.some(MOST_PIXELS)
-    return Comparison(pixels, some, spectra_of(card), card, measured, at_home).judge()
+    with one_blas_thread():
+        return Comparison(pixels, some, spectra_of(card), card, measured, at_home).judge()
 
 
 def spectra_of(card: Card) -> Spectra:

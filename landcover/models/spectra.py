@@ -29,10 +29,12 @@ MOST_NUMBERS = 150_000
 MOST_DIMENSIONS = 24
 """Of more bands the spectra are sketched."""
 _ITERATIONS = 15
+_STRANGE = 0.01  # of a training scene's pixels resemble none of its clusters
 _LEAST_SHARE = 1e-4
 _WIDER = 3.0  # the wide component's spread, in spreads of all training pixels
 _ROUNDING = 1 / 12  # variance of what rounding to whole numbers took away
 _ALIKE = 1e-3  # a band that never changes is taken to spread by this part of its value
+_FAR = np.float32(1e37)  # a squared distance, beyond which float32 ends
 _FINENESS = 0.02  # no cluster is thinner than this part of the spread of all pixels
 
 
@@ -103,6 +105,34 @@ class Mixed:
     def known(self) -> float:
         """Share of the pixels that resemble a cluster."""
         return float(1 - self.parts[:, -1].mean())
+
+
+def likelihoods_by_group(
+    density: np.ndarray, groups: Sequence[np.ndarray], iterations: int
+) -> np.ndarray:
+    """Return the mean log likelihood of each group of pixels, as a mixture of its own.
+
+    As `Mixed.of` does, of all groups at once.
+
+    Args:
+        density: (N, components), logarithms.
+        groups: indexes of the pixels of each.
+        iterations: of the estimate.
+    """
+    counts = np.array([len(group) for group in groups])
+    filled = np.arange(counts.max()) < counts[:, None]  # (groups, pixels)
+    chosen = np.zeros(filled.shape, int)
+    chosen[filled] = np.concatenate(groups)
+    top = density.max(axis=1)
+    relative = np.exp(density - top[:, None])[chosen]
+    shares = np.full((len(groups), density.shape[1]), 1 / density.shape[1])
+    for _ in range(iterations):
+        weights = filled / (relative @ shares[:, :, None])[:, :, 0]
+        gains = (weights[:, None, :] @ relative)[:, 0] / counts[:, None]
+        shares = np.maximum(shares * gains, _LEAST_SHARE)
+        shares /= shares.sum(axis=1)[:, None]
+    mixed = np.log((relative @ shares[:, :, None])[:, :, 0]) + top[chosen]
+    return np.asarray((mixed * filled).sum(axis=1) / counts)
 
 
 @dataclass(frozen=True)
@@ -286,6 +316,25 @@ class Spectra:
         likelihood = float(mixed.likelihoods.mean()) + self.stretch(gain)
         return Fit(likelihood, learned.known, mixed.known)
 
+    def other_mixture(self, density: np.ndarray, mixed: "Mixed") -> float:
+        """Return how much better pixels fit in another mixture of land, in nats a pixel.
+
+        Than in that of the training scene: little on the whole of it, more on a part of it; 0
+        where that scene is not known.
+
+        Args:
+            density: (N, clusters + 1), of the pixels.
+            mixed: the same with shares of their own.
+        """
+        if not self.knows_scene:
+            return 0.0
+        of_scene = density[:, np.append(~self.of_classes, True)]
+        shares = self.shares[~self.of_classes]
+        shares = np.append(shares / shares.sum() * (1 - _STRANGE), _STRANGE)
+        top = of_scene.max(axis=1)
+        as_there = top + np.log(np.exp(of_scene - top[:, None]) @ shares)
+        return float((mixed.likelihoods - as_there).mean())
+
     @property
     def dimensions(self) -> int:
         """How many numbers of a pixel are looked at: its bands, or those of the sketch."""
@@ -307,12 +356,32 @@ class Spectra:
         looked_at = pixels if self.sketch is None else self.sketch(pixels)
         count, bands = looked_at.shape
         moved = (looked_at - self.centre) @ whitening - offsets  # (N, components * bands)
-        squares = (moved.reshape(count, -1, bands) ** 2).sum(axis=2)
+        moved = moved.reshape(count, -1, bands)
+        squares = np.einsum("ncb,ncb->nc", moved, moved)
         density = constants - squares / 2
         # Cauchy in so many dimensions: it never quite gives up, however far a pixel lies
         tail = _cauchy_constant(bands) + constants[-1] - (bands + 1) / 2 * np.log1p(squares[:, -1])
         density[:, -1] = tail
         return np.asarray(density)
+
+    def looked_at(self, pixels: np.ndarray) -> np.ndarray:
+        """Return float32 (dimensions, N), what `log_density_of` takes of pixels (N, bands)."""
+        numbers = pixels if self.sketch is None else self.sketch(pixels)
+        with np.errstate(over="ignore"):  # of a fill of 1e308 infinity is near enough
+            return np.asarray(
+                numbers.T.astype(np.float32) - self.centre[:, None].astype(np.float32)
+            )
+
+    def log_density_of(self, component: int, looked_at: np.ndarray) -> np.ndarray:
+        """Return float32 (N,), one column of `log_density`, -1 that of the wide component."""
+        whitening, offset, constant = self._singly[component]
+        with np.errstate(over="ignore", invalid="ignore"):
+            moved = whitening @ looked_at
+            moved -= offset
+            squares = np.fmin(np.einsum("ij,ij->j", moved, moved), _FAR)
+        if component != -1:
+            return np.asarray(constant - squares / 2)
+        return np.asarray(constant - np.float32((self.dimensions + 1) / 2) * np.log1p(squares))
 
     @cached_property
     def _whitened(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -323,6 +392,16 @@ class Spectra:
         offsets = [mean @ part for mean, (part, _) in zip(means, parts, strict=True)]
         constants = np.array([constant for _, constant in parts])
         return np.hstack([part for part, _ in parts]), np.concatenate(offsets), constants
+
+    @cached_property
+    def _singly(self) -> list[tuple[np.ndarray, np.ndarray, np.float32]]:
+        """Return what is in `_whitened` component by component, in float32."""
+        whitening, offsets, constants = self._whitened
+        count = len(constants)
+        constants = constants + np.append(np.zeros(count - 1), _cauchy_constant(self.dimensions))
+        rows = np.ascontiguousarray(whitening.T, np.float32).reshape(count, -1, self.dimensions)
+        columns = offsets.astype(np.float32).reshape(count, -1, 1)
+        return list(zip(rows, columns, constants.astype(np.float32), strict=True))
 
 
 def find_clusters(pixels: np.ndarray, codes: np.ndarray, seed: int) -> tuple[Cluster, ...]:

@@ -11,7 +11,7 @@ import numpy as np
 from landcover.inference.shifts.registration import Change, Family, families, haze, register
 from landcover.io.sensors import Conversion
 from landcover.models.file import Card
-from landcover.models.spectra import Spectra
+from landcover.models.spectra import Mixed, Spectra
 
 _GAINS = (0.5, 0.6, 0.7, 0.77, 0.83, 0.87, 0.91, 0.95, 1.05, 1.1, 1.15, 1.25, 1.4, 1.65, 2.0)
 _OFFSETS = (0.25, 0.5, 1.0, 2.0, 4.0)
@@ -30,18 +30,27 @@ class Candidate:
         name: in words.
         change: of the scene's values.
         likelihood: of the scene's pixels after it, in nats a pixel.
-        freedom: numbers of each band's own, 0 to 2.
+        family: of changes that it is one of; None: of units.
+        other_land: how far from that of the training scene the mixture of land would be, in nats
+            a pixel (`Spectra.other_mixture`).
     """
 
     name: str
     change: Change
     likelihood: float
-    freedom: int = 0
+    family: Family | None = None
+    other_land: float = 0.0
 
     @property
     def is_per_band(self) -> bool:
         """Whether each band is changed by numbers of its own."""
-        return self.freedom > 0
+        return self.family is not None and self.family.freedom > 0
+
+    def registered(self, spectra: Spectra, pixels: np.ndarray) -> Change:
+        """Return the change of the same family that fits other pixels (N, bands) best."""
+        if self.family is None:
+            return self.change
+        return register(spectra, pixels, self.family, self.change)
 
 
 @dataclass(frozen=True)
@@ -65,7 +74,7 @@ class Search:
         units = [self._of_unit(one) for one in self.conversions]
         unit = max(units, key=lambda one: one.change.likelihood(self.spectra, self._few))
         begun = self._beginnings(unit.change)
-        return [self._measured(unit), *(self._of_family(one, begun) for one in self._families)]
+        return [self.measured(unit), *(self._of_family(one, begun) for one in self._families)]
 
     @property
     def _few(self) -> np.ndarray:
@@ -85,31 +94,59 @@ class Search:
 
     def _beginnings(self, unit: Change) -> dict[str, Change]:
         """Return where the search in each family begins."""
+        by_mean = self._by_mean()
         begun = {
-            name: self._best(changes)
+            name: self._best([*changes, by_mean[name]])
             for name, changes in rough_changes(self.spectra, self.card).items()
         }
-        by_means, by_differences, by_moments = self._by_moments()
+        by_means, by_differences, by_moments, inverted = self._by_moments()
         begun["gain of each band"] = self._best([by_means, begun["gain"]])
         begun["offset of each band"] = self._best([by_differences, begun["offset"]])
-        begun["gain and offset of each band"] = self._best([by_moments, unit, *begun.values()])
+        begun["gain and offset of each band"] = self._best(
+            [by_moments, inverted, unit, *begun.values()]
+        )
         return begun
 
     def _of_family(self, family: Family, begun: dict[str, Change]) -> Candidate:
         start = self._best([Change.none(self.some.shape[1]), begun[family.name]])
         change = register(self.spectra, self.some[:_TO_REGISTER], family, start)
         name = described(family, change, self.card)
-        return self._measured(Candidate(name, change, -np.inf, family.freedom))
+        return self.measured(Candidate(name, change, -np.inf, family))
 
     def _best(self, changes: Sequence[Change]) -> Change:
         return max(changes, key=lambda change: change.likelihood(self.spectra, self._few))
 
-    def _measured(self, candidate: Candidate) -> Candidate:
-        likelihood = candidate.change.likelihood(self.spectra, self.some)
-        return replace(candidate, likelihood=likelihood)
+    def measured(self, candidate: Candidate) -> Candidate:
+        """Return a change with what the pixels say of it."""
+        density = self.spectra.log_density(candidate.change.apply(self.some))
+        mixed = Mixed.of(density)
+        likelihood = float(mixed.likelihoods.mean()) + self.spectra.stretch(candidate.change.gain)
+        other_land = self.spectra.other_mixture(density, mixed)
+        return replace(candidate, likelihood=likelihood, other_land=other_land)
 
-    def _by_moments(self) -> tuple[Change, Change, Change]:
-        """Return the gains, offsets, and both, that bring each band to the training scene's."""
+    def as_it_is(self) -> Candidate:
+        """Return what leaves the scene as it is, measured as the changes are."""
+        none = Change.none(self.some.shape[1])
+        return self.measured(Candidate("no change", none, -np.inf))
+
+    def _by_mean(self) -> dict[str, Change]:
+        """Return what brings the mean of all bands to the training scene's, by family."""
+        mean, learned = self.some.mean(axis=0), self.spectra.scene_mean
+        ones = np.ones(len(mean))
+        ratio = float(mean @ learned / max(mean @ mean, 1e-300))
+        path = haze([band.wavelength for band in self.card.bands])
+        along = ones if path is None else path
+        return {
+            "gain": Change((ratio if ratio > 0 else 1.0) * ones, 0 * ones),
+            "offset": Change(ones, (learned - mean).mean() * ones),
+            "haze": Change(ones, along * float(along @ (learned - mean) / (along @ along))),
+        }
+
+    def _by_moments(self) -> tuple[Change, Change, Change, Change]:
+        """Return the gains, offsets, and both, that bring each band to the training scene's.
+
+        And, last, those that do it for a scene of which bright and dark are exchanged.
+        """
         mean, std = self.some.mean(axis=0), self.some.std(axis=0)
         learned, ones = self.spectra.scene_mean, np.ones(self.some.shape[1])
         deviation = np.sqrt(np.diag(self.spectra.scene_covariance))
@@ -120,6 +157,7 @@ class Search:
             Change(ratio, 0 * ones),
             Change(ones, learned - mean),
             Change(gain, learned - gain * mean),
+            Change(-gain, learned + gain * mean),
         )
 
 

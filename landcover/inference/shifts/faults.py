@@ -17,6 +17,8 @@ FEWEST_PIXELS = 50
 """So many must agree before a band is called dead or doubled."""
 _WITHIN = 0.05
 """Of a band's range: so far within it lies the end of values that were cut off."""
+_MOST_KNOWN = 0.5
+"""Of the pixels that are 0 may resemble land of the training scene, if they were cut off."""
 _MANY_VALUES = 20
 _OFTENER = 5
 """So many times as often as any other a spectrum occurs that is a fill."""
@@ -24,6 +26,7 @@ _LOOSER = 2.2
 """So many times as much of a band is left untold by the others, if it does not belong to them."""
 _LEAST_UNTOLD = 0.03
 """Of a band's variance must be left untold."""
+_NAMED = 3  # ends that one sentence gives
 _SAME = 1e-6
 _RIDGE = 1e-6
 
@@ -37,18 +40,18 @@ def fault_of(pixels: np.ndarray, card: Card, spectra: Spectra) -> str:
         spectra: that it knows.
     """
     return (
-        _cut_off(pixels, card)
+        _cut_off(pixels, card, spectra)
         or _dead(pixels, card)
         or _fill(pixels, spectra)
         or _doubled(pixels, card)
     )
 
 
-def _cut_off(pixels: np.ndarray, card: Card) -> str:
+def _cut_off(pixels: np.ndarray, card: Card, spectra: Spectra) -> str:
     """Say in which bands values below 0 seem to have become 0.
 
     They do if 0 is the lowest value, many pixels have it and few come close to it, while the
-    training pixels all lie above.
+    training pixels all lie above, and the training scene holds no such land.
     """
     cut = []
     for band, values in zip(card.bands, pixels.T, strict=True):
@@ -56,7 +59,8 @@ def _cut_off(pixels: np.ndarray, card: Card) -> str:
         at_0 = float((values == 0).mean())
         close = float(((values > 0) & (values <= near)).mean())
         piled = LEAST_CUT <= at_0 < 1 and at_0 > 2 * close
-        if values.min() == 0 < band.quantiles[0] and piled:
+        suspected = values.min() == 0 < band.quantiles[0] and piled
+        if suspected and spectra.fit(pixels[values == 0]).known < _MOST_KNOWN:
             cut.append((at_0, band.name))
     if not cut:
         return ""
@@ -82,15 +86,47 @@ def cut_at_ends(pixels: np.ndarray, change: Change, card: Card) -> str:
     for band, values, changed in zip(card.bands, pixels.T, change.apply(pixels).T, strict=True):
         low, high = band.quantiles[0], band.quantiles[-1]
         margin = _WITHIN * (high - low)
-        at_top = (values == values.max()).mean() >= LEAST_CUT and changed.max() < high - margin
-        at_bottom = (values == values.min()).mean() >= LEAST_CUT and changed.min() > low + margin
-        if (at_top or at_bottom) and len(np.unique(values)) >= _MANY_VALUES:
-            end = values.max() if at_top else values.min()
-            return (
-                f"the scene seems stretched for display: its values are cut off at {end:g} in "
-                f"{band.name}, which nothing brings back: take the scene as it was delivered"
-            )
+        for end in _piled_ends(values):
+            at = changed[values == end][0]
+            if low + margin < at < high - margin:
+                return (
+                    f"values are cut off at {end:g} in {band.name}, as in a scene stretched for "
+                    "display, which nothing brings back: take the scene as it was delivered"
+                )
     return ""
+
+
+def is_cut(pixels: np.ndarray, all_pixels: np.ndarray) -> np.ndarray:
+    """Return which pixels (N, bands), bool (N,), may have been cut off in a band.
+
+    They hold the lowest or highest value of a scene, as many others do, and may have been beyond.
+
+    Args:
+        pixels: in question.
+        all_pixels: of the scene, by which its ends are told.
+    """
+    ends = [_piled_ends(values) for values in all_pixels.T]
+    return np.any(
+        [np.isin(values, of_band) for values, of_band in zip(pixels.T, ends, strict=True)], axis=0
+    )
+
+
+def ends_of(pixels: np.ndarray, card: Card) -> str:
+    """Say where many pixels (N, bands) hold the lowest or highest value of a band."""
+    ends = [
+        f"{end:g} in {band.name}"
+        for band, values in zip(card.bands, pixels.T, strict=True)
+        for end in _piled_ends(values)
+    ]
+    return f"many of its pixels hold {', '.join(ends[:_NAMED])}, where values seem cut off"
+
+
+def _piled_ends(values: np.ndarray) -> list[float]:
+    """Return the lowest and the highest value of a band, if many pixels hold it."""
+    if len(np.unique(values)) < _MANY_VALUES:
+        return []
+    ends = (float(values.min()), float(values.max()))
+    return [end for end in ends if (values == end).mean() >= LEAST_CUT]
 
 
 def _dead(pixels: np.ndarray, card: Card) -> str:

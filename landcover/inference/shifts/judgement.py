@@ -8,7 +8,7 @@ what is found and what is missed.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from itertools import combinations
 from typing import Any, Literal
@@ -17,12 +17,18 @@ import numpy as np
 
 from landcover.inference.shifts.blocks import blocks_of, where_of
 from landcover.inference.shifts.changes import Candidate, Search, rough_changes
-from landcover.inference.shifts.faults import cut_at_ends, fault_of, loose_bands
+from landcover.inference.shifts.faults import (
+    cut_at_ends,
+    ends_of,
+    fault_of,
+    is_cut,
+    loose_bands,
+)
 from landcover.inference.shifts.registration import Change
 from landcover.io.scene_pixels import ScenePixels
 from landcover.io.sensors import CONVERSIONS, Conversion, Measured
 from landcover.models.file import Card
-from landcover.models.spectra import Fit, Mixed, Spectra
+from landcover.models.spectra import Fit, Mixed, Spectra, likelihoods_by_group
 
 Verdict = Literal["ok", "shifted", "foreign"]
 
@@ -49,13 +55,35 @@ class _Limits:
         block = None if self.block is None else more * self.block
         return _Limits(more * self.alike, more * self.per_band, block, self.fitting)
 
+    def of_mixture(self, other: float) -> "_Limits":
+        """Return the limits at home for land mixed otherwise than the whole training scene's.
+
+        Args:
+            other: `Spectra.other_mixture` of the pixels, in nats.
+        """
+        block = None if self.block is None else self.block + _MIXED_BLOCK * other
+        return _Limits(self.alike + _MIXED_ALIKE * other, self.per_band + _MIXED_BAND * other,
+                       block, self.fitting)  # fmt: skip
+
+    def at_most(self, other: "_Limits") -> "_Limits":
+        """Return these limits, none above another's."""
+        block = None
+        if self.block is not None and other.block is not None:
+            block = min(self.block, other.block)
+        return _Limits(min(self.alike, other.alike), min(self.per_band, other.per_band), block,
+                       self.fitting)  # fmt: skip
+
 
 _USUAL_BANDS = 6
 """More bands tell more of a pixel, and land differs from land in more ways."""
-AT_HOME = _Limits(0.1, 0.35, 0.6, 0.98)
+_MIXED_ALIKE, _MIXED_BAND, _MIXED_BLOCK = 0.3, 1.2, 2.0
+"""By so much of a nat the limits grow for each by which the land is mixed otherwise."""
+AT_HOME = _Limits(0.05, 0.2, 0.2, 0.98)
 """Where the model was trained: its land is known, so that little is left to chance."""
 ELSEWHERE = _Limits(0.3, 1.0, 1.0, 0.8)
 """On other land, whose mixture of classes may do what a small gain does."""
+_WEAK = _Limits(0.1, 0.35, None, 0.98)
+"""What is less is not even mentioned."""
 OF_LABELS = _Limits(1.0, 2.0, None, 0.2)
 """For models whose card knows labelled land only, or many bands by a sketch."""
 BETTER_ORDER = 0.25
@@ -68,6 +96,8 @@ SIMPLER = 0.3
 """By so many nats a simpler change of a part may fit worse and still be named."""
 MOST_MOVED = 0.05
 """Of the pixels may change their class between two corrections that fit alike."""
+MOST_UNSURE = 0.05
+"""Of the pixels may change their class by what halves of a scene differ in their correction."""
 LEAST_KNOWN = 0.5
 """Of the pixels must resemble what was learned: training pixels, or any of the training scene."""
 LEAST_LABELLED = 0.2
@@ -76,7 +106,7 @@ MUCH_UNKNOWN = 0.2
 """Of the pixels: so many that it is said where they are."""
 KNOWN_WELL = 0.95
 """Where so many resemble a cluster, no other order is tried, and no advice given."""
-MOST_PIXELS = 800
+MOST_PIXELS, MOST_TO_REFINE = 800, 4000
 MOST_OUTSIDE = 0.5
 """Of the pixels may lie outside what a band learned, if other bands are to be the reason."""
 LEAST_OUTSIDE = 0.1
@@ -156,19 +186,22 @@ class Comparison:
             return self._foreign(as_is.learned, fault)
         if len(np.unique(self.some, axis=0)) <= self.some.shape[1]:
             return self._as_known(as_is, [])  # so few spectra would fit after many a change
-        search = Search(self.spectra, self.some, self.card, self._conversions())
-        candidates = search.candidates()
+        candidates = self._search.candidates()
         best = max(candidates, key=lambda one: one.likelihood)
         order = self._better_order(as_is, candidates)
         if order is not None:
             return self._foreign(as_is.learned, self._advice_on_order(order))
-        suspected = any(self._explains(one, as_is) for one in candidates)
-        part = self._shifted_part(best.change if suspected else Change.none(self.some.shape[1]))
+        suspected = any(self._explains(one) for one in candidates)
+        part = self._shifted_part(best if suspected else self._as_it_is)
         if part:
             return self._foreign(as_is.learned, part)
         if suspected:
-            return self._of_suspects(as_is, candidates, best)
+            return self._of_suspects(as_is.learned, candidates)
         return self._as_known(as_is, candidates)
+
+    @cached_property
+    def _search(self) -> Search:
+        return Search(self.spectra, self.some, self.card, self._conversions())
 
     @property
     def some(self) -> np.ndarray:
@@ -176,11 +209,24 @@ class Comparison:
         return self.few.values
 
     @cached_property
-    def _limits(self) -> "_Limits":
+    def _as_it_is(self) -> Candidate:
+        return self._search.as_it_is()
+
+    def _limits(self, change: Candidate) -> _Limits:
+        """Return the limits for a change, by the land that the scene has after it."""
         if self.spectra.is_rough:
             return OF_LABELS
-        limits = AT_HOME if self.at_home else ELSEWHERE
-        return limits.of_bands(len(self.card.bands))
+        bands = len(self.card.bands)
+        elsewhere = ELSEWHERE.of_bands(bands)
+        if not self.at_home:
+            return elsewhere
+        return AT_HOME.of_bands(bands).of_mixture(change.other_land).at_most(elsewhere)
+
+    @property
+    def _fitting(self) -> float:
+        if self.spectra.is_rough:
+            return OF_LABELS.fitting
+        return (AT_HOME if self.at_home else ELSEWHERE).fitting
 
     @cached_property
     def _loose(self) -> list[int]:
@@ -189,10 +235,16 @@ class Comparison:
             return []
         return loose_bands(self.pixels.values, self.spectra.scene_covariance)
 
-    def _explains(self, candidate: Candidate, as_is: Fit) -> bool:
+    def _explains(self, candidate: Candidate) -> bool:
         """Return whether a change explains the scene so much better that there must be one."""
-        needed = self._limits.per_band if candidate.is_per_band else self._limits.alike
-        return candidate.likelihood - as_is.likelihood > needed
+        return candidate.likelihood - self._as_it_is.likelihood > self._needed(candidate)
+
+    def _needed(self, candidate: Candidate) -> float:
+        if not candidate.is_per_band:
+            return self._limits(candidate).alike
+        if self.at_home and self._loose and not self.spectra.is_rough:
+            return AT_HOME.of_bands(len(self.card.bands)).per_band  # other land loosens no band
+        return self._limits(candidate).per_band
 
     def _is_unknown(self, fit: Fit) -> bool:
         """Return whether too little resembles what the model's scene holds."""
@@ -212,7 +264,7 @@ class Comparison:
         if as_is.known > KNOWN_WELL:
             return None
         alike = max((c for c in candidates if not c.is_per_band), key=lambda one: one.likelihood)
-        if self.spectra.fit(alike.change.apply(self.some)).known >= self._limits.fitting:
+        if self.spectra.fit(alike.change.apply(self.some)).known >= self._fitting:
             return None
         order, likelihood = self._best_order()
         reached = max(one.likelihood for one in candidates)
@@ -236,57 +288,121 @@ class Comparison:
             best, reached = exchanged, likelihood
         return best, self.spectra.fit(self.some[:, best]).likelihood if best != order else -np.inf
 
-    def _of_suspects(
-        self, as_is: Fit, candidates: Sequence[Candidate], best: Candidate
+    def _of_suspects(self, learned: float, candidates: Sequence[Candidate]) -> Radiometry:
+        """Judge a scene that some change explains much better than none.
+
+        Pixels that may have been cut off say that it changed, but would mislead about how much.
+        """
+        cut = is_cut(self.some, self.pixels.values)
+        if not cut.any():
+            return self._of_whole(learned, candidates)
+        if cut.mean() > 1 - LEAST_KNOWN:
+            return self._of_whole(learned, candidates, self.some[cut])
+        whole = replace(self, few=ScenePixels(self.some[~cut], self.few.at[~cut]))
+        return whole._of_whole(learned, whole._search.candidates(), self.some[cut])
+
+    def _of_whole(
+        self, learned: float, candidates: Sequence[Candidate], cut: np.ndarray | None = None
     ) -> Radiometry:
-        """Judge a scene that some change explains much better than none."""
-        slack = max(self._limits.per_band / 2, SLACK * (best.likelihood - as_is.likelihood))
+        """Judge such a scene by pixels that are whole, where others (N, bands) may be cut off."""
+        best = max(candidates, key=lambda one: one.likelihood)
+        gained = best.likelihood - self._as_it_is.likelihood
+        slack = max(self._limits(best).per_band / 2, SLACK * gained)
         equal = [one for one in candidates if one.likelihood >= best.likelihood - slack]
-        simplest = next((one for one in equal if self._explains(one, as_is)), best)
-        explained = simplest.likelihood - as_is.likelihood
-        corrected = self.spectra.fit(simplest.change.apply(self.some), simplest.change.gain)
-        if simplest.is_per_band and not self._loose and explained < LEAST_EXPLAINED:
-            return self._foreign(as_is.learned, _advice_on_little(simplest))
-        if (
-            (simplest.is_per_band and self._loose)
-            or corrected.known < self._limits.fitting
-            or (simplest.change.gain <= 0).any()
-        ):
-            return self._foreign(as_is.learned, self._advice_on_foreign())
-        cut = cut_at_ends(self.pixels.values, simplest.change, self.card)
-        if cut:
-            return self._foreign(as_is.learned, cut)
-        for rival in self._rivals(simplest, candidates):
-            if self._differ(simplest.change, rival.change) > MOST_MOVED:
-                return self._foreign(as_is.learned, _advice_on_equal(simplest, rival))
-        bands = self._bands(simplest.change.gain, simplest.change.offset)
+        simplest = next((one for one in equal if self._explains(one)), best)
+        corrected = self.spectra.fit(simplest.change.apply(self.some))
+        reason = self._why_foreign(simplest, corrected) or self._why_unsure(simplest, candidates)
+        if not reason and cut is not None and self._misleads(simplest, cut):
+            reason = _advice_on_ends(simplest, ends_of(self.pixels.values, self.card))
+        if reason:
+            return self._foreign(learned, reason)
+        change = simplest.registered(self.spectra, self._many)
+        bands = self._bands(change.gain, change.offset)
         return Radiometry("shifted", bands, corrected.learned, _advice_on_shift(simplest.name))
+
+    def _misleads(self, change: Candidate, cut: np.ndarray) -> bool:
+        """Return whether pixels that are cut off leave a change unsure, or say that it is wrong.
+
+        Where each band has a gain of its own, how bright all are together hangs on them.
+        """
+        known = self.spectra.fit(change.change.apply(cut)).known
+        return change.is_per_band or known < LEAST_KNOWN
+
+    def _why_foreign(self, change: Candidate, corrected: Fit) -> str:
+        """Say why no change helps a scene that one explains best, "" if it does."""
+        explained = change.likelihood - self._as_it_is.likelihood
+        if change.is_per_band and not self._loose and explained < LEAST_EXPLAINED:
+            return _advice_on_little(change)
+        inverted = (change.change.gain <= 0).all()
+        if inverted and corrected.known >= self._fitting:
+            return _ADVICE_ON_INVERTED
+        if (
+            (change.is_per_band and self._loose)
+            or corrected.known < self._fitting
+            or (change.change.gain <= 0).any()
+        ):
+            return self._advice_on_foreign()
+        return cut_at_ends(self.pixels.values, change.change, self.card)
+
+    def _why_unsure(self, chosen: Candidate, candidates: Sequence[Candidate]) -> str:
+        """Say why a correction is not certain enough to be made, "" if it is."""
+        for rival in self._rivals(chosen, candidates):
+            if self._differ(chosen.change, rival.change) > MOST_MOVED:
+                return _advice_on_equal(chosen, rival)
+        return "" if chosen.family is None else self._why_halves_differ(chosen)
+
+    def _why_halves_differ(self, chosen: Candidate) -> str:
+        """Say so if halves of the scene ask for corrections that give other maps."""
+        at = self.few.at
+        for axis in (0, 1):
+            first = at[:, axis] < np.median(at[:, axis])
+            halves = [self.some[half] for half in (first, ~first)]
+            if min(map(len, halves)) < FEWEST_OF_BLOCK:
+                continue
+            one, other = (chosen.registered(self.spectra, half) for half in halves)
+            if self._differ(one, other) / 2 > MOST_UNSURE:
+                return _advice_on_halves(chosen)
+        return ""
+
+    @property
+    def _many(self) -> np.ndarray:
+        """The values of many pixels, (N, bands), without those that may have been cut off."""
+        many = self.pixels.some(MOST_TO_REFINE).values
+        whole = many[~is_cut(many, self.pixels.values)]
+        return many if len(whole) < LEAST_KNOWN * len(many) else whole
 
     def _rivals(self, chosen: Candidate, candidates: Sequence[Candidate]) -> Iterator[Candidate]:
         """Yield the other changes as simple that fit as well; none of a unit, which is known."""
         if chosen is candidates[0]:
             return
+        least = self._limits(chosen).alike
         for other in candidates:
             is_as_simple = other.is_per_band == chosen.is_per_band
-            if is_as_simple and other.likelihood > chosen.likelihood - self._limits.alike:
+            if is_as_simple and self._score(other) > self._score(chosen) - least:
                 yield other
+
+    def _score(self, candidate: Candidate) -> float:
+        """Return a likelihood, the less the more other a mixture of land it takes."""
+        other_land = candidate.other_land if self.at_home else 0.0
+        return candidate.likelihood - _MIXED_ALIKE * other_land
 
     def _differ(self, one: Change, other: Change) -> float:
         """Return the share of pixels that two changes bring to different classes."""
         first, second = (self.spectra.classes_of(c.apply(self.some)) for c in (one, other))
         return float((first != second).mean())
 
-    def _shifted_part(self, whole: Change) -> str:
+    def _shifted_part(self, whole: Candidate) -> str:
         """Say which part of a scene needs another change than the whole, "" if none does."""
-        if self._limits.block is None:
+        limit = self._limits(whole).block
+        if limit is None:
             return ""
         blocks = blocks_of(self.few.at, FEWEST_OF_BLOCK)
         if len(blocks) < FEWEST_BLOCKS:
             return ""
-        as_whole = self._by_blocks(whole, blocks)
+        as_whole = self._by_blocks(whole.change, blocks)
         for change in self._changes_of_parts():
             gained = self._by_blocks(change, blocks) - as_whole
-            better, worse = gained > self._limits.block, gained < -self._limits.block
+            better, worse = gained > limit, gained < -limit
             if min(better.sum(), worse.sum()) < FEWEST_SHIFTED:
                 continue
             sides = [
@@ -297,7 +413,7 @@ class Comparison:
         return ""
 
     def _fits_as_is(self, pixels: np.ndarray) -> bool:
-        return self.spectra.fit(pixels).known >= self._limits.fitting
+        return self.spectra.fit(pixels).known >= self._fitting
 
     def _advice_on_part(self, part: np.ndarray) -> str:
         """Say what a part of the scene, by the indexes of its pixels, needs; "" if unknown."""
@@ -305,22 +421,20 @@ class Comparison:
         candidates = Search(self.spectra, own, self.card, self._conversions()).candidates()
         best = max(candidates, key=lambda one: one.likelihood)
         simple = next(one for one in candidates if best.likelihood - one.likelihood < SIMPLER)
-        if self.spectra.fit(simple.change.apply(own)).known >= self._limits.fitting:
+        if self.spectra.fit(simple.change.apply(own)).known >= self._fitting:
             return _advice_on_part(where, simple.name)
         return _advice_on_unknown_part(where) if self.at_home else ""
 
     def _changes_of_parts(self) -> list[Change]:
         """Return changes that a part of a scene may have."""
-        rough = rough_changes(self.spectra, self.card)
-        return [change for changes in rough.values() for change in changes]
+        rough = rough_changes(self.spectra, self.card).values()
+        return [Change.none(len(self.card.bands)), *(one for changes in rough for one in changes)]
 
     def _by_blocks(self, change: Change, blocks: Sequence[np.ndarray]) -> np.ndarray:
         """Return how well each block fits after a change, -inf where too little is known."""
         density = self.spectra.log_density(change.apply(self.some))
-        mixed = [Mixed.of(density[block], _FEW_ITERATIONS) for block in blocks]
-        return np.array([one.likelihoods.mean() for one in mixed]) + self.spectra.stretch(
-            change.gain
-        )
+        mixed = likelihoods_by_group(density, blocks, _FEW_ITERATIONS)
+        return mixed + self.spectra.stretch(change.gain)
 
     def _as_known(self, as_is: Fit, candidates: Sequence[Candidate]) -> Radiometry:
         """Judge a scene that no change explains, by how much of it is known."""
@@ -328,7 +442,7 @@ class Comparison:
             return self._foreign(as_is.learned, self._advice_on_foreign())
         ones = np.ones(len(self.card.bands))
         bands = self._bands(ones, 0 * ones)
-        remarks = [self._advice_on_unknown(bands, as_is), self._advice_on_weak(as_is, candidates)]
+        remarks = [self._advice_on_unknown(bands, as_is), self._advice_on_weak(candidates)]
         return Radiometry("ok", bands, as_is.learned, self._advice_on_ok(as_is),
                           tuple(filter(None, remarks)))  # fmt: skip
 
@@ -360,7 +474,7 @@ class Comparison:
             f"in {where}, {which}{known if seen > MUCH_UNKNOWN / 2 else ''}"
         )
 
-    def _advice_on_weak(self, as_is: Fit, candidates: Sequence[Candidate]) -> str:
+    def _advice_on_weak(self, candidates: Sequence[Candidate]) -> str:
         """Say which change fits a little better, but not so much that it must be real."""
         if not self.spectra.knows_scene:
             return (
@@ -370,8 +484,8 @@ class Comparison:
             )
         alike = [one for one in candidates if not one.is_per_band]
         best = max(alike, key=lambda one: one.likelihood, default=None)
-        least = AT_HOME.of_bands(len(self.card.bands)).alike
-        if best is None or best.likelihood - as_is.likelihood <= least:
+        least = _WEAK.of_bands(len(self.card.bands)).alike
+        if best is None or best.likelihood - self._as_it_is.likelihood <= least:
             return ""
         return (
             f"the scene fits a little better after {best.name}, which cannot be told from another "
@@ -484,6 +598,28 @@ def _advice_on_little(one: Candidate) -> str:
         f"{one.name}, but so little that noise in its bands may be the reason, and nothing is "
         "corrected; take the scene in the unit and processing of the training scene"
     )
+
+
+def _advice_on_ends(one: Candidate, cut: str) -> str:
+    return (
+        f"the scene fits better after {one.name}, but {cut}, so that what happened to it cannot "
+        "be told well enough to be corrected; take the scene in the unit and processing of the "
+        "training scene"
+    )
+
+
+def _advice_on_halves(one: Candidate) -> str:
+    return (
+        f"the scene fits better after {one.name}, but its halves ask for corrections that give "
+        "other maps, as another mixture of classes would: which is right cannot be told, so "
+        "nothing is corrected; take the scene in the unit and processing of the training scene"
+    )
+
+
+_ADVICE_ON_INVERTED = (
+    "bright and dark seem exchanged in all bands, as in a negative: take the scene as it was "
+    "delivered"
+)
 
 
 def _advice_on_part(where: str, name: str) -> str:

@@ -19,6 +19,8 @@ _SHARES_FIRST, _SHARES = 15, 8
 """Iterations of the shares in the first step and in those that follow it."""
 _FEWEST_KNOWN = 0.02
 """Of the pixels must resemble a cluster, or nothing says where to go."""
+_LEAST_GAINED = 1e-5
+"""Nats a pixel, by which a further step would not be worth its time."""
 _LONGEST_STEP = 0.5
 """Of a gain, as part of it."""
 _BLUE = 483.0
@@ -122,24 +124,24 @@ def register(spectra: Spectra, pixels: np.ndarray, family: Family, start: Change
         moved = change.apply(pixels)
         mixed = Mixed.of(spectra.log_density(moved), _SHARES if step else _SHARES_FIRST)
         likelihood = float(mixed.likelihoods.mean()) + spectra.stretch(change.gain)
-        if likelihood > reached:
+        gained = likelihood - reached
+        if gained > 0:
             best, reached = change, likelihood
-        if mixed.known < _FEWEST_KNOWN or step == STEPS:
+        if mixed.known < _FEWEST_KNOWN or step == STEPS or 0 <= gained < _LEAST_GAINED:
             break
-        change = _stepped(spectra, pixels, moved, mixed.parts[:, :-1], family.basis, change)
+        change = _stepped(spectra, pixels, mixed.parts[:, :-1], family.basis, change)
     return best
 
 
 def _stepped(
     spectra: Spectra,
     pixels: np.ndarray,
-    moved: np.ndarray,
     parts: np.ndarray,
     basis: np.ndarray,
     change: Change,
 ) -> Change:
     """Take a Newton step within a family."""
-    gradient, curvature = _derivatives(spectra, pixels, moved, parts, change.gain)
+    gradient, curvature = _derivatives(spectra, pixels, parts, change)
     slope, matrix = basis.T @ gradient, basis.T @ curvature @ basis
     scale = np.sqrt(np.maximum(np.diag(matrix), 1e-300))
     matrix = matrix / np.outer(scale, scale) + 1e-9 * np.eye(len(scale))
@@ -151,29 +153,24 @@ def _stepped(
 
 
 def _derivatives(
-    spectra: Spectra, pixels: np.ndarray, moved: np.ndarray, parts: np.ndarray, gain: np.ndarray
+    spectra: Spectra, pixels: np.ndarray, parts: np.ndarray, change: Change
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return gradient (2 * bands,) and curvature of the expected log likelihood.
 
     By the gains first, then by the offsets; the logarithm of the gains is that of the density of
-    changed values.
+    changed values. Of the pixels only their moments in each cluster matter.
     """
-    bands = len(gain)
+    bands, precisions = pixels.shape[1], spectra.band_precisions
+    counts, sums = parts.sum(axis=0), parts.T @ pixels  # (clusters,), (clusters, bands)
+    pairs = (pixels[:, :, None] * pixels[:, None, :]).reshape(len(pixels), -1)
+    products = (parts.T @ pairs).reshape(-1, bands, bands)
+    away = change.offset - spectra.band_means
+    by_gain = np.einsum("kij,kij->i", precisions, products * change.gain)
+    by_gain += np.einsum("kij,kj,ki->i", precisions, away, sums)
+    by_offset = np.einsum("kij,kj->i", precisions, sums * change.gain + away * counts[:, None])
+    mixed = np.einsum("kij,ki->ij", precisions, sums)
     known = float(parts.sum()) * spectra.dimensions / bands
-    gradient, curvature = np.zeros(2 * bands), np.zeros((2 * bands, 2 * bands))
-    for part, mean, precision in zip(
-        parts.T, spectra.band_means, spectra.band_precisions, strict=True
-    ):
-        if part.sum() < 1e-2:
-            continue
-        weighted = part[:, None] * pixels
-        away = (moved - mean) @ precision
-        curvature[:bands, :bands] += precision * (weighted.T @ pixels)
-        curvature[:bands, bands:] += precision * weighted.sum(axis=0)[:, None]
-        curvature[bands:, bands:] += precision * part.sum()
-        gradient[:bands] -= (weighted * away).sum(axis=0)
-        gradient[bands:] -= part @ away
-    curvature[bands:, :bands] = curvature[:bands, bands:].T
-    curvature[:bands, :bands] += np.diag(known / gain**2)
-    gradient[:bands] += known / gain
-    return gradient, curvature
+    gradient = np.concatenate([known / change.gain - by_gain, -by_offset])
+    of_gains = np.einsum("kij,kij->ij", precisions, products) + np.diag(known / change.gain**2)
+    of_offsets = np.einsum("kij,k->ij", precisions, counts)
+    return gradient, np.block([[of_gains, mixed], [mixed.T, of_offsets]])

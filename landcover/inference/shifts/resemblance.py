@@ -2,19 +2,25 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from rasterio.io import DatasetReader
 
+from landcover.cpus import one_blas_thread
 from landcover.io.cog import writing_cog
 from landcover.io.legend import NODATA
 from landcover.io.raster import Grid, read_valid, windows_of
 from landcover.models.spectra import Mixed, Spectra
 from landcover.progress import Pace
 
-_PIXELS_AT_ONCE = 8192
+_PIXELS_AT_ONCE = 16384
 """So that what is computed of them stays in the processor's cache."""
+_WHOLLY_KNOWN = 199.0
+"""So many times as likely known as strange is 99.5 %: more clusters only add to it."""
+_LARGEST = np.float32(80)
+"""Logarithm that float32 can raise to a power."""
 
 
 @dataclass(frozen=True)
@@ -41,10 +47,20 @@ class Resemblance:
         return np.concatenate(found) if found else np.zeros(0, np.uint8)
 
     def _percent(self, pixels: np.ndarray) -> np.ndarray:
-        density = self.spectra.log_density(pixels) + np.log(self.shares)
-        likely = np.exp(density - density.max(axis=1)[:, None])
-        known = 1 - likely[:, -1] / likely.sum(axis=1)
-        return np.asarray(np.rint(100 * known).astype(np.uint8))
+        """Add cluster to cluster, the commonest first, for the pixels that are not known yet."""
+        looked_at = self.spectra.looked_at(pixels)
+        strange = self.spectra.log_density_of(-1, looked_at) + self._log_shares[-1]
+        known, left = np.zeros(len(pixels), np.float32), np.arange(len(pixels))
+        for cluster in np.argsort(-self.shares[:-1], kind="stable"):
+            likely = self.spectra.log_density_of(cluster, looked_at) + self._log_shares[cluster]
+            known[left] += np.exp(np.minimum(likely - strange, _LARGEST))
+            unsure = np.flatnonzero(known[left] < _WHOLLY_KNOWN)
+            left, looked_at, strange = left[unsure], looked_at.take(unsure, 1), strange[unsure]
+        return np.asarray(np.rint(100 * known / (1 + known)).astype(np.uint8))
+
+    @cached_property
+    def _log_shares(self) -> np.ndarray:
+        return np.log(self.shares).astype(np.float32)
 
 
 def write_resemblance(
@@ -61,7 +77,8 @@ def write_resemblance(
     """
     grid = Grid.of(dataset)
     pace = Pace("looking at every pixel", grid.pixels, grid.pixels)
-    with writing_cog(target, grid, "resemblance in percent", None, {}) as layer:
+    written = writing_cog(target, grid, "resemblance in percent", None, {})
+    with one_blas_thread(), written as layer:
         for window in windows_of(dataset):
             values, valid = read_valid(dataset, window, indexes)
             percent = np.full(valid.shape, NODATA, np.uint8)

@@ -14,6 +14,7 @@ import rasterio
 from landcover import classify_scene, extract_samples, train_classifier
 from landcover.errors import InputError, Stopped
 from landcover.inference import classify as classification
+from landcover.inference.block import Correction
 from landcover.inference.classify import UNFINISHED
 from landcover.io.checkpoints import resumable
 from landcover.models.file import load_model
@@ -39,6 +40,12 @@ def trained(tmp_path_factory):
         workdir=folder,
     ).samples
     return train_classifier(samples, workdir=folder).model
+
+
+@pytest.mark.parametrize(("dtype", "right"), [("uint8", [61, 62]), ("float32", [60.8, 61.8])])
+def test_corrected_values_are_whole_where_those_of_the_training_were(dtype, right):
+    correction = Correction.of((np.array([1.0]), np.array([-5.2])), dtype)
+    assert correction.apply(np.array([[[66, 67]]], np.uint8))[0, 0] == pytest.approx(right)
 
 
 def spectra(height, width, dtype="uint16"):

@@ -9,6 +9,8 @@ import rasterio
 
 from landcover import check_radiometry, classify_scene, extract_samples, train_classifier
 from landcover.errors import InputError
+from landcover.inference.radiometry import spectra_of
+from landcover.inference.shifts.resemblance import Resemblance
 from landcover.io.raster import open_raster
 from landcover.io.scene_pixels import sample_pixels
 from landcover.models.file import load_model, save_model
@@ -93,7 +95,7 @@ def test_a_known_shift_is_told_with_what_corrects_it(check, shift, gain, offset)
 
 def test_the_scenes_own_scale_is_tried_too(check):
     odd = (other_scene() / 1e4 * 0.37 / 1e-3).astype(np.float32)  # no usual unit
-    assert "a gain of its own" in check(odd)[0].advice
+    assert "multiplying by 27 in all bands" in check(odd)[0].advice
     found, bands = check(odd, SCALE=str(1e-3 / 0.37), OFFSET="0")
     assert found.verdict == "shifted"
     assert float(bands[0]["gain"]) == pytest.approx(10 / 0.37)
@@ -229,6 +231,33 @@ def test_a_gain_of_each_band_is_told_band_by_band(check):
     assert "from 0.83" in found.advice
 
 
+def test_bright_and_dark_exchanged_in_all_bands_are_told(check):
+    values = other_scene().astype(int)
+    ends = values.min(axis=(1, 2)) + values.max(axis=(1, 2))
+    found, _ = check((ends[:, None, None] - values).astype(np.uint16))
+    assert found.verdict == "foreign"
+    assert "as in a negative" in found.advice
+
+
+def test_a_gain_that_cut_the_brightest_off_is_told_and_not_corrected(check):
+    found, _ = check((other_scene() * 1.2).clip(max=1800).astype(np.uint16))
+    assert found.verdict == "foreign"
+    assert "cut off" in found.advice
+
+
+def test_land_of_the_training_scene_that_is_0_was_not_cut_off(tmp_path):
+    values, _ = quarters(seed=1)
+    values[2, :8, 32:] = 0
+    scene = write_raster(tmp_path / "s.tif", values, names=NAMES)
+    fields = [(name, pixels(12 + top, left + column, 8, 8))
+              for name, top, left in (("a", 0, 0), ("b", 0, 32), ("c", 32, 0), ("d", 32, 32))
+              for column in (2, 16)]  # fmt: skip
+    labels = write_labels(tmp_path / "l.gpkg", fields)
+    samples = extract_samples(scene=scene, labels=labels, workdir=tmp_path).samples
+    trained = train_classifier(samples=samples, workdir=tmp_path).model
+    assert check_radiometry(scene=scene, model=trained, workdir=tmp_path).verdict == "ok"
+
+
 def test_haze_is_told_and_taken_off(check):
     path = 300 * (483 / np.array([490, 560, 665])) ** 2
     found, bands = check((other_scene() + path[:, None, None]).round().astype(np.uint16))
@@ -290,6 +319,17 @@ def test_a_layer_says_how_much_each_pixel_resembles_the_training_pixels(model, t
     assert (percent[90:] == 255).all()
     assert (percent[:40] == 0).all()
     assert (percent[40:90] > 90).mean() > 0.99
+
+
+def test_the_layer_leaves_no_cluster_out_that_would_change_it(model):
+    values = np.random.default_rng(0).integers(0, 3000, (40_000, 3))
+    values[:20_000] = quarters(size=142)[0].reshape(3, -1).T[:20_000]
+    found = Resemblance.of(spectra_of(load_model(model).card), values[::50].astype(float))
+    density = found.spectra.log_density(values.astype(float)) + np.log(found.shares)
+    likely = np.exp(density - density.max(axis=1)[:, None])
+    percent = 100 * (1 - likely[:, -1] / likely.sum(axis=1))
+    assert np.abs(found.percent(values) - percent).max() < 0.51
+    assert ((percent > 1) & (percent < 99)).sum() > 100  # not only what is plain
 
 
 def test_without_the_models_bands_no_pixel_resembles_anything(check):

@@ -17,7 +17,7 @@ from shapely.geometry import LineString, Point, Polygon
 from landcover import check_radiometry, classify_scene, extract_samples, train_classifier
 from landcover.errors import InputError, ModelError, Stopped
 from landcover.inference.averaging import mean_of
-from landcover.inference.block import BlockClassifier
+from landcover.inference.block import BlockClassifier, Correction
 from landcover.inference.classify import UNFINISHED
 from landcover.io.legend import Legend
 from landcover.models.classifier import Classifier, without_halo
@@ -400,7 +400,7 @@ def test_models_that_look_around_by_different_widths_are_averaged():
     rng = np.random.default_rng(0)
     scene = rng.integers(1, 2000, (3, 30, 40)).astype(np.float32)
     valid = rng.random((30, 40)) > 0.1
-    correction = (np.array([1.0, 0.5, 1.0]), np.array([0.0, 10.0, 0.0]))
+    correction = Correction(np.array([1.0, 0.5, 1.0]), np.array([0.0, 10.0, 0.0]), False)
     parts = [
         BlockClassifier(Around(1, 2), [3, 1, 2], correction),
         BlockClassifier(Around(0, 0), [2, 3, 1]),

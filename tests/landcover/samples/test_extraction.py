@@ -425,3 +425,16 @@ def test_a_raster_has_no_layers(scene, tmp_path):
     labels = write_raster(tmp_path / "l.tif", np.ones((20, 20), np.uint8))
     with pytest.raises(InputError, match="is a raster, it has no layer training"):
         extract_samples(scene, labels, layer="training", workdir=tmp_path)
+
+
+def test_more_bands_than_a_model_takes_are_said_at_once(tmp_path, caplog):
+    values = np.zeros((601, 4, 4), np.uint8)
+    scene = write_raster(tmp_path / "scene.tif", values, names=[f"b{n}" for n in range(601)])
+    labels = write_labels(tmp_path / "labels.gpkg", [("a", pixels(0, 0, 2, 2))])
+    extract_samples(scene, labels, workdir=tmp_path / "out")
+    assert (
+        "601 bands, and train-classifier takes at most 600: choose some with bands" in caplog.text
+    )
+    caplog.clear()
+    extract_samples(scene, labels, workdir=tmp_path / "out2", bands="b0,b1")
+    assert "train-classifier" not in caplog.text

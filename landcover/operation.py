@@ -133,7 +133,12 @@ LabelFile = Annotated[
         offers=("points.gpkg", "polygons.gpkg", "map.tif"),
     ),
 ]
-LegendFile = Annotated[AnyPath, Given("file", (".csv", ".json", ".tif", ".tiff"))]
+LegendFile = Annotated[
+    AnyPath,
+    Given(
+        "file", (".csv", ".json", ".geojson", ".tif", ".tiff"), offers=("map.tif", "samples.json")
+    ),
+]
 TableFile = Annotated[AnyPath, Given("file", (".csv",))]
 ModelFile = Annotated[AnyPath, Given("file", (".onnx",))]
 Folder = Annotated[AnyPath, Given("folder")]

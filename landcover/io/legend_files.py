@@ -13,7 +13,8 @@ from landcover.io.paths import AnyPath
 from landcover.io.plain_files import read_plain_file
 from landcover.io.raster import legend_of, open_raster
 
-MAX_BYTES = 2**20
+MAX_BYTES = 2**24
+"""Samples that are drawn bring their legend; a list of classes alone is small."""
 _SHOWN = 24
 """Letters of a cell that a sentence shows."""
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")

@@ -391,6 +391,20 @@ def test_kernel_that_works_is_no_lost_kernel(desk_for, work: str, answers: bool)
     assert ("busy" in said) != answers
 
 
+def test_kernel_that_is_killed_at_work_is_a_lost_one(desk_for) -> None:
+    """Its cell waits for ever, and so does the next kernel know nothing of the map."""
+    desk = desk_for("killed-at-work")
+    desk.page.locator(".jp-Cell").last.locator(".cm-content").click()
+    desk.page.keyboard.insert_text("import signal; signal.pause()")
+    desk.page.keyboard.press("Control+Enter")
+    expect(desk.page.locator(".jp-InputPrompt", has_text="[*]")).to_be_visible()
+    desk.kernels()[-1].kill()
+    expect(desk.state).to_contain_text("NOT SAVED")
+    desk.page.click(".jp-Dialog button.jp-mod-accept")
+    wait_for_idle_kernel(desk.page)
+    expect(desk.state).to_contain_text("NOT SAVED: the kernel does not answer")
+
+
 def test_reload_shows_what_was_drawn(desk_for) -> None:
     desk = desk_for("reload")
     desk.rectangle((0.3, 0.3), (0.4, 0.4))

@@ -88,24 +88,11 @@ def protect_others(
                 f"{workdir} holds {name}, which no operation wrote and {identifier} would "
                 f"replace: {_REMEDY}"
             )
-        if output in digests and _is_changed(path, digests[output], digests):
+        is_sealed = output in digests and not name.endswith(_STATISTICS)
+        if is_sealed and digests[output] != sha256_of_path(path):
             raise InputError(
                 f"{workdir} holds {name}, which was changed since {identifier} wrote it: {_REMEDY}"
             )
-
-
-def _is_changed(path: Path, digest: Any, digests: Mapping[str, Any]) -> bool:
-    """Return whether people changed a file, not a viewer that keeps its statistics beside it."""
-    if path.name.endswith(_STATISTICS):
-        return False
-    beside = path.with_name(f"{path.name}{_STATISTICS}")  # the digest of a map counts it in
-    if beside.name in digests and _differs(beside, digests[beside.name]):
-        return False
-    return _differs(path, digest)
-
-
-def _differs(path: Path, digest: Any) -> bool:
-    return not path.exists() or sha256_of_path(path) != digest
 
 
 @contextmanager
@@ -196,6 +183,7 @@ def changes_since(record: Record, recipe: Recipe) -> str:
 
 
 _STATISTICS = ".aux.xml"
+"""Beside a raster; a viewer adds what it has counted while it shows the raster."""
 _REMEDY = "name another workdir, or say overwrite (--overwrite true, overwrite=True)"
 
 

@@ -176,19 +176,25 @@ Written as it is loaded, without a build, as room.js beside it.
       return this.app.commands.execute("docmanager:open", { path, ...(factory && { factory }) });
     }
 
-    /** Open a notebook with a raster on the map, and run it; one that is there is left as it is. */
+    /** The first team of the user; who has none is told so by the cell that shares. */
+    async team() {
+      const found = await this.app.serviceManager.contents.get("team").catch(() => null);
+      return found?.content?.find((entry) => entry.type === "directory")?.name ?? "practice";
+    }
+
+    /** Open a notebook with a raster on the map, and run its first cell; one that is there is left as it is. */
     async openMap(name, kind) {
       const stem = name.split("/").pop().replace(/\.tiff?$/i, "");
       const path = `map of ${name.split("/").slice(1, -1).concat(stem).join(" ")}.ipynb`;
       const { contents } = this.app.serviceManager;
       const isThere = await contents.get(path, { content: false }).then(() => true, () => false);
-      if (!isThere) await contents.save(path, { type: "notebook", format: "json", content: notebook(name, kind) });
+      if (!isThere) await contents.save(path, { type: "notebook", format: "json", content: notebook(name, kind, await this.team()) });
       const panel = await this.open(path, "Notebook");
       await panel.context.ready;
       await panel.sessionContext.ready;
       panel.content.activeCellIndex = 0; // what comes below needs samples first
       await this.app.commands.execute("notebook:run-cell");
-      await shown(panel.node, ".sample-map");
+      await bringIntoView(panel.node, ".sample-map .leaflet-container");
     }
 
     /** Say of a GeoTIFF what it is, in the place of an image that no browser shows. */
@@ -238,12 +244,12 @@ Written as it is loaded, without a build, as room.js beside it.
     }
   }
 
-  function notebook(name, kind) {
+  function notebook(name, kind, team) {
     const quoted = JSON.stringify(name);
     return {
       cells: kind === "map"
         ? [code("map", mapOf(`${quoted}, legend=${quoted}`))]
-        : [code("map", mapOf(quoted, "# give the classes of your legend, or add them beside the map")), ...steps(name)],
+        : [code("map", mapOf(quoted, "# give the classes of your legend, or add them beside the map")), ...steps(name, team)],
       metadata: { kernelspec: { name: "python3", display_name: "Python 3", language: "python" } },
       nbformat: 4,
       nbformat_minor: 5,
@@ -255,7 +261,7 @@ Written as it is loaded, without a build, as room.js beside it.
   }
 
   /** The way from samples that somebody has drawn to a map that is measured and shared. */
-  function steps(name) {
+  function steps(name, team) {
     const stem = name.split("/").slice(1).join("-").replace(/\.tiff?$/i, "");
     return [
       words("then", [t("## When each class has samples in five places or more"), t("Go on here, cell by cell, with Shift+Enter. Draw more whenever you like, and run these cells again.")]),
@@ -290,7 +296,7 @@ print(f"of the map {assessment.accuracy:.0%} are right; the report: {work}/quali
       words("share", [t("## Share it with your team")]),
       code("share", `from landcover.storage import share
 
-print(share(f"{work}/map/map.tif", group="practice"))`),
+print(share(f"{work}/map/map.tif", group=${JSON.stringify(team)}))`),
     ];
   }
 
@@ -302,9 +308,9 @@ print(share(f"{work}/map/map.tif", group="practice"))`),
     return { cell_type: "markdown", id, source: paragraphs.join("\n\n"), metadata: {} };
   }
 
-  /** Bring something into view as soon as it is there and has its size; ten seconds are enough. */
-  async function shown(node, selector) {
-    for (let tries = 0; tries < 100; tries++) {
+  /** Scroll to something as soon as it is there and has its size; within a minute it is. */
+  async function bringIntoView(node, selector) {
+    for (let tries = 0; tries < 600; tries++) {
       const found = node.querySelector(selector);
       if (found?.offsetHeight > 200) return found.scrollIntoView({ block: "end" });
       await new Promise((done) => setTimeout(done, 100));

@@ -111,7 +111,8 @@ CELLS = ".jp-Notebook .jp-Cell"
 DRAW = """
 import geopandas
 labels = geopandas.read_file("shared/demo/labels.gpkg").groupby("class").head(12)
-m.add(labels)"""
+m.add(labels)
+"""
 LABEL = """
 drawing = points._drawing
 for one in list(drawing.store.samples.values()):
@@ -144,7 +145,9 @@ def run_cell(lab: Page, number: int, add: str = "") -> str:
         lab.keyboard.insert_text(add)
     lab.keyboard.press("Shift+Enter")
     expect(cell.locator(".jp-InputPrompt").first).to_have_text(re.compile(r"\[\d+\]:"))
-    return cell.inner_text()
+    given = "\n".join(cell.locator(".jp-OutputArea-output").all_inner_texts())
+    assert "Error" not in given
+    return given
 
 
 def test_a_person_runs_processes_by_their_forms_where_no_script_runs(

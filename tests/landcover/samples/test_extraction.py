@@ -272,6 +272,7 @@ def test_chips_that_reach_over_blocks_are_whole(tiled, tmp_path):
         )
 
 
+@pytest.mark.slow
 def test_each_block_of_the_scene_is_decoded_once(tiled, tmp_path, monkeypatch):
     scene, _ = tiled
     monkeypatch.setitem(RASTER_ENV, "GDAL_CACHEMAX", 2**16)  # GDAL remembers nothing
@@ -290,6 +291,7 @@ def bytes_read():
     raise AssertionError("/proc/self/io tells no rchar")
 
 
+@pytest.mark.slow
 def test_every_sample_of_a_class_is_equally_likely_to_be_chosen(scene, tmp_path):
     labels = write_labels(tmp_path / "l.gpkg", [("a", pixels(0, 0, 20, 20))])
     chosen = np.zeros((20, 20), int)

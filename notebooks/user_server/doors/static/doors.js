@@ -224,7 +224,7 @@ Written as it is loaded, without a build, as room.js beside it.
       const name = /^(shared|team)\//.test(path) ? path : `home/${path}`;
       const settings = this.app.serviceManager.serverSettings;
       const { baseUrl } = settings;
-      const query = new URLSearchParams({ name });
+      const query = new URLSearchParams({ name, language: isRussian ? "ru" : "en" });
       const answer = await this.request(`${baseUrl}sample_map/look?${query}`, {}, settings);
       const told = await answer.json().catch(() => ({}));
       if (!answer.ok) {

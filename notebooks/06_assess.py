@@ -158,8 +158,8 @@ geopandas.read_file(sample.points).head(3)
 # The columns `map` and `stratum` are seals: by them `assess_quality(..., design="stratified")`
 # knows the points that were drawn from this map, and counts those that were moved, added or lost.
 # Label them in QGIS, or here: `SampleMap(..., name="points").add(geopandas.read_file(...))` puts
-# them on the map, where you click a point, press C (*Change class*) and click its class. Leave
-# `class` empty where you cannot decide. You get accuracy and the area of each class with
+# them on the map, where a click on one and then on a class labels it. Leave `class` empty where
+# you cannot decide. You get accuracy and the area of each class with
 # 95 % intervals (Olofsson et al. 2014), also where no point of a class is wrong.
 #
 # ## Is another map better?

@@ -41,8 +41,8 @@ Written as it is loaded, without a build, as room.js beside it.
     "Go on here, cell by cell, with Shift+Enter. Draw more whenever you like, and run these cells again.":
       "Продолжайте здесь, ячейка за ячейкой: Shift+Enter. Можно в любой момент дорисовать образцы и выполнить эти ячейки снова.",
     "## How right is the map?": "## Насколько верна карта?",
-    "Points drawn at random on it tell, once each has the class that the scene shows there: click a point, press C, click its class. What the map says is hidden, so that you are not led. Leave out where you cannot decide.":
-      "Об этом скажут случайные точки, когда у каждой будет класс, который виден на сцене: щёлкните точку, нажмите C, щёлкните класс. Что говорит карта, не показано, чтобы не подсказывать. Где решить нельзя, оставьте точку без класса.",
+    "Points drawn at random on it tell, once each has the class that the scene shows there: click a point, then its class, or press the number of the class. What the map says is hidden, so that you are not led. Leave out where you cannot decide.":
+      "Об этом скажут случайные точки, когда у каждой будет класс, который виден на сцене: щёлкните точку, затем её класс, или нажмите номер класса. Что говорит карта, не показано, чтобы не подсказывать. Где решить нельзя, оставьте точку без класса.",
     "## Share it with your team": "## Поделиться с командой",
     "Run this cell (Shift+Enter) to see it: what showed it before has ended.":
       "Выполните эту ячейку (Shift+Enter), чтобы увидеть карту: прежнее ядро завершилось.",
@@ -277,7 +277,7 @@ print(f"right in places it has not seen: {training.accuracy:.0%}")`),
 
 made = classify_scene(scene=m.scene, model=training.model, workdir=f"{work}/map")
 SampleMap(f"{work}/map/map.tif", legend=f"{work}/map/map.tif", name=${JSON.stringify(`${stem}-map`)})`),
-      words("how", [t("## How right is the map?"), t("Points drawn at random on it tell, once each has the class that the scene shows there: click a point, press C, click its class. What the map says is hidden, so that you are not led. Leave out where you cannot decide.")]),
+      words("how", [t("## How right is the map?"), t("Points drawn at random on it tell, once each has the class that the scene shows there: click a point, then its class, or press the number of the class. What the map says is hidden, so that you are not led. Leave out where you cannot decide.")]),
       code("points", `import geopandas
 
 from landcover import draw_reference_sample
@@ -292,7 +292,7 @@ points`),
 assessment = assess_quality(
     map=made.map, reference=points.file, design="stratified", workdir=f"{work}/quality"
 )
-print(f"of the map {assessment.accuracy:.0%} are right; the report: {work}/quality/report.html")`),
+print(f"{assessment.accuracy:.0%} of the map is right; the report: {work}/quality/report.html")`),
       words("share", [t("## Share it with your team")]),
       code("share", `from landcover.storage import share
 

@@ -18,9 +18,9 @@ demo: .venv/installed
 test: check
 	@exec $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
-# What a developer runs between edits: no hub, no browser, no database.
+# What a developer runs between edits: no hub, no browser, no database, nothing slow.
 test-fast: .venv/installed-dev
-	@exec $(BIN)/python -m pytest -n logical --maxprocesses 4 -m 'not (e2e or browser or proof)' tests/landcover tests/portal tests/kube tests/notebooks
+	@exec $(BIN)/python -m pytest -n logical --maxprocesses 4 -m 'not (e2e or browser or proof or slow)' tests/landcover tests/portal tests/kube tests/notebooks
 
 # Long simulations and times that people feel; one after another, on a quiet machine.
 proof: .venv/installed-dev

@@ -37,6 +37,10 @@ class LandcoverError(Exception):
         """Store the sentence, on one line."""
         super().__init__(sentence_of(sentence))
 
+    def _render_traceback_(self) -> list[str]:
+        """Return what a notebook shows: the sentence, and no path through our modules."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 class InputError(LandcoverError):
     """Something given to an operation is invalid; the sentence says what is needed.

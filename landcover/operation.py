@@ -22,6 +22,7 @@ import re
 import types
 import typing
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from functools import cached_property, wraps
 from pathlib import Path
@@ -35,7 +36,10 @@ from landcover.io.run_record import Recipe, record_names, recording
 from landcover.io.workdir import (
     changes_since,
     earlier_records,
+    made_folder,
+    marked_unfinished,
     protect_earlier,
+    protect_others,
     protect_outputs,
 )
 from landcover.notebook_progress import told_in_notebook
@@ -131,7 +135,12 @@ LabelFile = Annotated[
         offers=("points.gpkg", "polygons.gpkg", "map.tif"),
     ),
 ]
-LegendFile = Annotated[AnyPath, Given("file", (".csv", ".json", ".tif", ".tiff"))]
+LegendFile = Annotated[
+    AnyPath,
+    Given(
+        "file", (".csv", ".json", ".geojson", ".tif", ".tiff"), offers=("map.tif", "samples.json")
+    ),
+]
 TableFile = Annotated[AnyPath, Given("file", (".csv",))]
 ModelFile = Annotated[AnyPath, Given("file", (".onnx",))]
 Folder = Annotated[AnyPath, Given("folder")]
@@ -210,7 +219,8 @@ class Input:
             return self._check_paths(value)
         converted = _CONVERTERS[self.kind](self.name, value)
         if self.choices and converted not in self.choices:
-            raise InputError(f"{self.name} is {value}, needs one of {', '.join(self.choices)}")
+            needed = f"one of {', '.join(self.choices)}"
+            raise InputError(f"{self.name} is {_shown(value)}, needs {needed}")
         if self.range is not None and converted not in self.range:
             raise InputError(f"{self.name} is {value}, needs {self.range}")
         return converted
@@ -367,13 +377,16 @@ class Operation:
             LandcoverError: an input is invalid, or the operation was stopped.
         """
         checked = self.check(inputs)
-        _make_folder(workdir)
-        self._check_room(workdir)
-        self._protect_inputs(checked, workdir)
         known = names or self._paths_in(checked)
-        earlier = self._earlier(workdir, known, overwrite)
-        recipe = self._recipe(checked)
-        with collecting_notes(on_remark) as notes, recording(recipe, known) as record:
+        with ExitStack() as stack:
+            stack.enter_context(made_folder(workdir))
+            self._check_room(workdir)
+            self._protect_inputs(checked, workdir)
+            earlier = self._earlier(workdir, known, overwrite)
+            stack.enter_context(marked_unfinished(workdir, self.identifier))
+            recipe = self._recipe(checked)
+            notes = stack.enter_context(collecting_notes(on_remark))
+            record = stack.enter_context(recording(recipe, known))
             if earlier is not None and (changes := changes_since(earlier, recipe)):
                 notes.add(f"this replaces the result of an earlier run: {changes}")
             result = self.function(**checked, workdir=workdir)
@@ -507,6 +520,8 @@ class Operation:
         records = earlier_records(workdir)
         own = {output.filename for output in self.outputs if output.is_path}
         protect_outputs(workdir, self.identifier, own, records)
+        written = {name: path.name for name, path in _written(self.outputs, workdir)}
+        protect_others(workdir, self.identifier, written, records)
         if self.identifier in records:
             protect_earlier(workdir, self.identifier, records[self.identifier], names)
         return records.get(self.identifier)
@@ -574,13 +589,6 @@ def _remove_stale(outputs: Sequence[Output], workdir: Path) -> None:
     """Remove what an earlier run wrote and this one was not asked for: it belongs to no output."""
     for _, path in _written(outputs, workdir):
         path.unlink(missing_ok=True)
-
-
-def _make_folder(workdir: Path) -> None:
-    try:
-        workdir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"workdir {workdir} can be no folder: {error.strerror}") from error
 
 
 def _documentation(function: Callable[..., Any]) -> Docstring:
@@ -710,12 +718,16 @@ def _one_line(text: str | None) -> str:
     return re.sub(r"\s+", " ", text or "").strip()
 
 
+def _shown(value: object) -> object:
+    return "empty" if value == "" else value
+
+
 def _to_bool(name: str, value: object) -> bool:
     if isinstance(value, bool):
         return value
     words = {"true": True, "false": False, "1": True, "0": False}
     if str(value).lower() not in words:
-        raise InputError(f"{name} is {value}, needs true or false")
+        raise InputError(f"{name} is {_shown(value)}, needs true or false")
     return words[str(value).lower()]
 
 
@@ -725,14 +737,14 @@ def _to_int(name: str, value: object) -> int:
             raise ValueError
         return int(typing.cast(Any, value))
     except (TypeError, ValueError, OverflowError) as error:
-        raise InputError(f"{name} is {value}, needs a whole number") from error
+        raise InputError(f"{name} is {_shown(value)}, needs a whole number") from error
 
 
 def _to_float(name: str, value: object) -> float:
     try:
         number = float(typing.cast(Any, value))
     except (TypeError, ValueError) as error:
-        raise InputError(f"{name} is {value}, needs a number") from error
+        raise InputError(f"{name} is {_shown(value)}, needs a number") from error
     if not math.isfinite(number):
         raise InputError(f"{name} is {value}, needs a finite number")
     return number
@@ -746,8 +758,7 @@ def _to_str(name: str, value: object) -> str:
 
 def _to_path(name: str, value: object) -> Path:
     if not isinstance(value, str | os.PathLike) or not os.fspath(value):
-        shown = "empty" if value == "" else value
-        raise InputError(f"{name} is {shown}, needs the path of a file or folder")
+        raise InputError(f"{name} is {_shown(value)}, needs the path of a file or folder")
     path = Path(value)
     longest = max((len(os.fsencode(part)) for part in path.parts), default=0)
     if longest > _LONGEST_NAME or len(os.fsencode(path)) > _LONGEST_PATH:

@@ -117,11 +117,21 @@ from birdy import WPSClient
 wps = WPSClient(
     os.environ["GEOPORTAL_WPS_URL"],
     headers={"Authorization": f"token {os.environ['JUPYTERHUB_API_TOKEN']}"},
+    progress=True,
 )
 answer = wps.classify_scene(
     scene="shared/demo/scene.tif",
     model="home/course/work/train/model.onnx",
 )
+
+# %% [markdown]
+# With `progress=True` the call comes back at once, and its bar goes on by itself. To wait for the
+# job, and to read the reason if it failed:
+
+# %%
+from owslib.wps import monitorExecution
+
+monitorExecution(answer, sleepSecs=1)
 outputs = answer.get()
 print(outputs.map)
 print(outputs.classified, "pixels classified")

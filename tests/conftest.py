@@ -21,6 +21,10 @@ from xdist.scheduler import LoadFileScheduling
 
 from hub.local.client import fresh_token, local_session, sign_in
 
+# Tests run side by side, and threads of OpenMP that wait for a core spin: two of them take many
+# times the time of one. Before anything loads OpenMP; what tests start inherits it.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 START_SECONDS = 240.0
 STOP_SECONDS = 90.0
 OURS = ("GEOPORTAL_", "JUPYTERHUB_", "JUPYTER_")

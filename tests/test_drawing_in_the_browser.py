@@ -349,12 +349,8 @@ def test_class_goes_to_no_sample_that_was_not_selected_to_be_changed(desk_for) -
     ("work", "answers"),
     [
         ("import fcntl; fcntl.flock(open('{}'), fcntl.LOCK_EX)", True),
-        # the page hears that it works before Python's lock is held, or nobody could know
-        (
-            "import ctypes; f = open('{}'); print('begun', flush=True); "
-            "ctypes.PyDLL(None).flock(f.fileno(), 2)",
-            False,
-        ),
+        # often before its own "busy" is sent: then only the page knows that a cell was started
+        ("import ctypes; f = open('{}'); ctypes.PyDLL(None).flock(f.fileno(), 2)", False),
     ],
     ids=["while others may run", "alone"],
 )
@@ -393,6 +389,20 @@ def test_kernel_that_works_is_no_lost_kernel(desk_for, work: str, answers: bool)
     said = " ".join(desk.page.evaluate("seen => [...seen]", seen))
     assert "NOT SAVED" not in said
     assert ("busy" in said) != answers
+
+
+def test_kernel_that_is_killed_at_work_is_a_lost_one(desk_for) -> None:
+    """Its cell waits for ever, and so does the next kernel know nothing of the map."""
+    desk = desk_for("killed-at-work")
+    desk.page.locator(".jp-Cell").last.locator(".cm-content").click()
+    desk.page.keyboard.insert_text("import signal; signal.pause()")
+    desk.page.keyboard.press("Control+Enter")
+    expect(desk.page.locator(".jp-InputPrompt", has_text="[*]")).to_be_visible()
+    desk.kernels()[-1].kill()
+    expect(desk.state).to_contain_text("NOT SAVED")
+    desk.page.click(".jp-Dialog button.jp-mod-accept")
+    wait_for_idle_kernel(desk.page)
+    expect(desk.state).to_contain_text("NOT SAVED: the kernel does not answer")
 
 
 def test_reload_shows_what_was_drawn(desk_for) -> None:

@@ -54,7 +54,7 @@ class OutputValue:
 
     Attributes:
         name: the storage name of what was written, None for a value.
-        file: the file's name in the job's folder, None for a folder or a value.
+        file: its name in the job's folder, None for a value.
         value: the value itself, None for what was written.
     """
 
@@ -375,8 +375,7 @@ def _output_value(job: Job, value: Any) -> OutputValue:
     folder = f"{name_of(job.id)}/"
     if not (isinstance(value, str) and value.startswith(folder)):
         return OutputValue(value=value)
-    file = value.removeprefix(folder)
-    return OutputValue(name=value, file=file if "." in file else None)
+    return OutputValue(name=value, file=value.removeprefix(folder))
 
 
 @contextmanager

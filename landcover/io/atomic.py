@@ -62,7 +62,8 @@ def is_draft(name: str) -> bool:
 
 def is_unfinished(name: str) -> bool:
     """Return whether an interrupted run left it behind; with tiles the next run goes on."""
-    return is_draft(name) or re.fullmatch(r"\.[a-z]+\.tif\.(tiles|windows)", name) is not None
+    left = r"\.[a-z]+\.tif\.(tiles|windows)|\.[a-z-]+\.unfinished"
+    return is_draft(name) or re.fullmatch(left, name) is not None
 
 
 def write_json(target: Path, value: object) -> None:

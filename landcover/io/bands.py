@@ -21,6 +21,8 @@ from landcover.io.raster import Band, alpha_bands, bands_of, mask_bands, unique_
 from landcover.io.sensors import is_near, key_of, wavelengths_of
 from landcover.progress import remark
 
+MOST_LEARNED = 600
+"""Bands that a model takes: the correlation of more does not fit into a card that is read."""
 _EXACTLY = 1.0
 """Centre wavelengths that differ by less than this, in nm, are the same."""
 _NAMED = 12

@@ -14,6 +14,8 @@ from landcover.io.plain_files import read_plain_file
 from landcover.io.raster import legend_of, open_raster
 
 MAX_BYTES = 2**20
+MAX_JSON_BYTES = 2**23
+"""Samples that were drawn bring their legend, and may be thousands."""
 _SHOWN = 24
 """Letters of a cell that a sentence shows."""
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -36,7 +38,7 @@ def read_legend(path: AnyPath | None) -> Legend | None:
     file = Path(path)
     if file.is_dir():
         file = file / "samples.json"
-    content = read_plain_file(file, MAX_BYTES) if not _is_tiff(file) else b""
+    content = read_plain_file(file, MAX_JSON_BYTES) if not _is_tiff(file) else b""
     try:
         legend = _of_text(content) if content else _of_raster(file)
         if not legend.classes:
@@ -92,6 +94,8 @@ def _named_codes(names: Mapping[str, Any]) -> list[dict[str, Any]] | None:
 
 
 def _of_csv(text: str) -> Legend:
+    if len(text) > MAX_BYTES:
+        raise InputError(f"a table has more than {MAX_BYTES:,} bytes, which are the most read")
     header, _, _ = text.partition("\n")
     delimiter = next((sign for sign in ";\t" if sign in header), ",")
     try:

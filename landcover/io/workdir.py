@@ -1,16 +1,21 @@
 """What a folder holds already, and what may not be written over (contract, Workdir).
 
 The run records in the folder say which operation wrote what, from which files. Outputs of another
-operation, or of files of other names, are not replaced unless somebody asks for it. The same names
-with other content or numbers replace the result, and a remark says what changed.
+operation, or of files of other names, are not replaced unless somebody asks for it, nor what no
+operation wrote or what was changed since. The same names with other content or numbers replace
+the result, and a remark says what changed.
 """
 
-from collections.abc import Mapping, Set
+import os
+from collections.abc import Iterator, Mapping, Set
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from landcover import strict_json
-from landcover.errors import InputError
+from landcover.disk import told_if_unwritable
+from landcover.errors import InputError, LandcoverError
+from landcover.io.digests import sha256_of_path
 from landcover.io.plain_files import read_plain_file
 from landcover.io.run_record import Recipe, record_names
 
@@ -52,6 +57,80 @@ def protect_outputs(
                 f"{workdir} holds {shared[0]} of {other}, which {identifier} would replace: "
                 f"{_REMEDY}"
             )
+
+
+def protect_others(
+    workdir: Path, identifier: str, written: Mapping[str, str], records: Mapping[str, Record]
+) -> None:
+    """Refuse to replace what no operation wrote, or what somebody has changed since.
+
+    What an interrupted run of the operation left may be replaced, whatever it is.
+
+    Args:
+        workdir: the folder.
+        identifier: of the operation that is to write.
+        written: names of the files and folders that it may write, by their names in its record.
+        records: of the operations that wrote here, by identifier.
+
+    Raises:
+        InputError: one of them lies there.
+    """
+    if (workdir / _marker(identifier)).exists():
+        return
+    known = {name for record in records.values() for name in record["run"]["written"]}
+    digests = records[identifier]["run"]["outputs"] if identifier in records else {}
+    for output, name in written.items():
+        path = workdir / name
+        if not path.exists():
+            continue
+        if name not in known:
+            raise InputError(
+                f"{workdir} holds {name}, which no operation wrote and {identifier} would "
+                f"replace: {_REMEDY}"
+            )
+        is_sealed = output in digests and not name.endswith(_STATISTICS)
+        if is_sealed and digests[output] != sha256_of_path(path):
+            raise InputError(
+                f"{workdir} holds {name}, which was changed since {identifier} wrote it: {_REMEDY}"
+            )
+
+
+@contextmanager
+def made_folder(workdir: Path) -> Iterator[None]:
+    """Make a folder and those above it; where the block is refused, empty ones of them go again.
+
+    Raises:
+        InputError: it can be no folder.
+    """
+    try:
+        made = [path for path in (workdir, *workdir.parents) if not path.exists()]
+        workdir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"workdir {workdir} can be no folder: {error.strerror}") from error
+    try:
+        yield
+    except LandcoverError:
+        with suppress(OSError):  # the first that is not empty ends it
+            for path in made:
+                path.rmdir()
+        raise
+
+
+@contextmanager
+def marked_unfinished(workdir: Path, identifier: str) -> Iterator[None]:
+    """Mark a folder while an operation writes to it; a run that is cut off leaves the mark."""
+    marker = workdir / _marker(identifier)
+    is_first = not os.path.lexists(marker)
+    if is_first:
+        with told_if_unwritable(workdir):
+            os.close(os.open(marker, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    try:
+        yield
+    except InputError:  # nothing of this run is left
+        if is_first:
+            marker.unlink(missing_ok=True)
+        raise
+    marker.unlink(missing_ok=True)
 
 
 def protect_earlier(workdir: Path, identifier: str, record: Record, names: Record) -> None:
@@ -103,7 +182,13 @@ def changes_since(record: Record, recipe: Recipe) -> str:
     return ", ".join(said[:_SHOWN]) + more
 
 
+_STATISTICS = ".aux.xml"
+"""Beside a raster; a viewer adds what it has counted while it shows the raster."""
 _REMEDY = "name another workdir, or say overwrite (--overwrite true, overwrite=True)"
+
+
+def _marker(identifier: str) -> str:
+    return f".{identifier}.unfinished"
 
 
 def _read(path: Path) -> Record | None:

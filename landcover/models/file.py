@@ -32,8 +32,6 @@ __all__ = ["CARD_KEY", "QUANTILES", "Card", "CardBand", "Model", "load_model", "
 CARD_KEY = "landcover.card"
 MAX_BYTES = 1 << 30
 MAX_CARD_BYTES = 8 << 20
-MOST_BANDS = 600
-"""Of a model: the correlation of more does not fit into a card that is read."""
 # what TreeEnsembleClassifier 3 needs; readable by every ONNX Runtime since 1.11
 _OPSETS = {"": 13, "ai.onnx.ml": 3}
 _IR_VERSION = 8

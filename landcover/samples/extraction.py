@@ -16,7 +16,7 @@ from rasterio.io import DatasetReader
 
 from landcover.errors import InputError
 from landcover.io.atomic import write_csv
-from landcover.io.bands import SceneBands, choose_bands
+from landcover.io.bands import MOST_LEARNED, SceneBands, choose_bands
 from landcover.io.legend import Legend
 from landcover.io.legend_files import read_legend
 from landcover.io.paths import AnyPath
@@ -35,6 +35,7 @@ from landcover.operation import (
     Seed,
     WrittenFolder,
 )
+from landcover.progress import remark
 from landcover.samples.cutting import ChipCutter, LabelReader, PatchCutter, Squares
 from landcover.samples.folder import MOST_SCENE_NUMBERS, MOST_SCENE_PIXELS
 from landcover.samples.labels import Points, open_labels
@@ -117,6 +118,7 @@ def extract_samples(
         raster = upright(opened)
         grid = Grid.of(raster)
         used = choose_bands(raster, bands)
+        _remark_on_many(used)
         dataset = without_fill(raster, used.indexes)
         nodata = dataset.nodata if dataset.nodata == dataset.nodata else None  # NaN needs none
         tally = Tally()
@@ -189,6 +191,14 @@ def _of_scene(dataset: DatasetReader, used: SceneBands) -> np.ndarray | None:
     dtype = np.result_type(*dataset.dtypes)
     # as float64 they may lie just beyond what 64 bits hold
     return np.asarray(values if np.abs(values).max() > 2**53 else values.astype(dtype))
+
+
+def _remark_on_many(used: SceneBands) -> None:
+    if len(used.bands) > MOST_LEARNED:
+        remark(
+            f"the samples get {len(used.bands)} bands, and train-classifier takes at most "
+            f"{MOST_LEARNED}: choose some with bands"
+        )
 
 
 def _squares(

@@ -300,7 +300,8 @@ def whole_codes(values: np.ndarray, valid: np.ndarray, name: str, what: str) -> 
             wrong |= valid & (np.floor(values) != values)
         if wrong.any():
             raise InputError(
-                f"{name} holds {values[wrong][0]}, {what} needs whole codes 1 to {MAX_CODE}"
+                f"{name} holds {values[wrong][0]}, {what} needs whole codes 1 to {MAX_CODE}: "
+                "is it a scene?"
             )
     return np.where(valid & (values != NODATA), values, 0).astype(np.uint8, copy=False)
 

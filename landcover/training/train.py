@@ -14,10 +14,11 @@ from landcover.counts import counted
 from landcover.cpus import cores
 from landcover.errors import InputError
 from landcover.io.atomic import write_csv, write_json
+from landcover.io.bands import MOST_LEARNED
 from landcover.io.paths import AnyPath
 from landcover.io.run_record import DISTRIBUTION, with_recipe
 from landcover.models.classifier import Method
-from landcover.models.file import MOST_BANDS, QUANTILES, Card, CardBand, Model, save_model
+from landcover.models.file import QUANTILES, Card, CardBand, Model, save_model
 from landcover.models.methods import METHODS
 from landcover.models.options import (
     describe_options,
@@ -209,9 +210,9 @@ def _need_two_classes(labelled: Labelled) -> None:
 
 def _need_few_bands(labelled: Labelled) -> None:
     bands = len(labelled.training_set.bands)
-    if bands > MOST_BANDS:
+    if bands > MOST_LEARNED:
         raise InputError(
-            f"the samples have {bands} bands, a model takes at most {MOST_BANDS}: extract with "
+            f"the samples have {bands} bands, a model takes at most {MOST_LEARNED}: extract with "
             "bands, which chooses some"
         )
 

@@ -14,6 +14,7 @@ from rasterio.io import DatasetReader
 from landcover.errors import InputError
 from landcover.io.raster import legend_of, open_raster
 from landcover.storage import readable_at_home
+from sample_map.texts import Say, saying, text
 from sample_map.tiles import band_indexes, palette_of, stretch
 
 SIDE = 640  # pixels of the picture
@@ -39,11 +40,12 @@ class Look:
     classes: tuple[tuple[str, str], ...]
 
 
-def look_at(name: str) -> Look:
+def look_at(name: str, language: str = "en") -> Look:
     """Say what a raster file is.
 
     Args:
         name: storage name.
+        language: of the facts; English where there is no catalogue of it.
 
     Raises:
         InputError: there is none, or it is no GeoTIFF.
@@ -55,7 +57,7 @@ def look_at(name: str) -> Look:
             name,
             "map" if legend else "scene",
             dataset.crs is not None,
-            _facts(dataset),
+            _facts(dataset, saying(language)),
             classes,
         )
 
@@ -82,45 +84,53 @@ def picture_of(name: str) -> bytes:
         return _png(np.dstack([colors, np.where(valid, 255, 0).astype("uint8")]))
 
 
-def _facts(dataset: DatasetReader) -> tuple[str, ...]:
-    size = f"{dataset.width:,} x {dataset.height:,} pixels{_pixel_in_words(dataset)}"
+def _facts(dataset: DatasetReader, say: Say) -> tuple[str, ...]:
     tags = dataset.tags()
     told = [tags[key] for key in ("SENSOR", "LEVEL", "DATE") if key in tags]
     return (
-        f"{_counted(dataset.count, 'band')}: {_band_names(dataset)}",
-        f"{size}, {dataset.dtypes[0]}",
-        _place_in_words(dataset),
+        _bands_in_words(dataset, say),
+        _size_in_words(dataset, say),
+        _place_in_words(dataset, say),
         *([", ".join(told)] if told else []),
     )
 
 
-def _band_names(dataset: DatasetReader) -> str:
+def _bands_in_words(dataset: DatasetReader, say: Say) -> str:
+    names = _band_names(dataset, say)
+    if dataset.count == 1:
+        return say(text("1 band: {names}"), names=names)
+    return say(text("{count} bands: {names}"), count=dataset.count, names=names)
+
+
+def _band_names(dataset: DatasetReader, say: Say) -> str:
     names = [name for name in dataset.descriptions if name]
     if not names:
-        return "without names, so models take them in the order of the file"
-    more = f" and {len(names) - _BANDS_NAMED} more" if len(names) > _BANDS_NAMED else ""
-    return ", ".join(names[:_BANDS_NAMED]) + more
+        return say(text("without names, so models take them in the order of the file"))
+    first, more = ", ".join(names[:_BANDS_NAMED]), len(names) - _BANDS_NAMED
+    return say(text("{names} and {count} more"), names=first, count=more) if more > 0 else first
 
 
-def _pixel_in_words(dataset: DatasetReader) -> str:
+def _size_in_words(dataset: DatasetReader, say: Say) -> str:
+    known = {
+        "width": f"{dataset.width:,}", "height": f"{dataset.height:,}",
+        "size": f"{dataset.res[0]:g}", "dtype": dataset.dtypes[0],
+    }  # fmt: skip
     if dataset.crs is None:
-        return ""
-    width, _ = dataset.res
-    unit = "degrees" if dataset.crs.is_geographic else "m"
-    return f" of {width:g} {unit}"
+        return say(text("{width} x {height} pixels, {dtype}"), **known)
+    if dataset.crs.is_geographic:
+        return say(text("{width} x {height} pixels of {size} degrees, {dtype}"), **known)
+    return say(text("{width} x {height} pixels of {size} m, {dtype}"), **known)
 
 
-def _place_in_words(dataset: DatasetReader) -> str:
+def _place_in_words(dataset: DatasetReader, say: Say) -> str:
     if dataset.crs is None:
-        return (
-            "It has no coordinate system, so it lies nowhere: give it one first, in QGIS by "
-            "Raster, Projections, Assign Projection"
+        return say(
+            text(
+                "It has no coordinate system, so it lies nowhere: give it one first, in QGIS by "
+                "Raster, Projections, Assign Projection"
+            )
         )
-    return f"Coordinate system {dataset.crs.to_string()[:80]}"
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
+    return say(text("Coordinate system {name}"), name=dataset.crs.to_string()[:80])
 
 
 def _png(pixels: np.ndarray) -> bytes:

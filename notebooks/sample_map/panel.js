@@ -67,6 +67,7 @@ class Panel {
     this.lost = 0;
     this.kernel = null; // {status, connectionStatus} where the page knows it
     this.isExecuting = false; // whether it runs a cell
+    this.isEnded = false; // whether it was ended or begun anew
   }
 
   // ---- words
@@ -240,27 +241,37 @@ class Panel {
   /** Know when the kernel runs a cell: then no answer does not mean that it is gone. */
   watchKernel() {
     this.kernel = this.model.widget_manager?.kernel ?? null;
-    const prompts = this.el.closest(".jp-Notebook")?.querySelectorAll(".jp-InputPrompt") ?? [];
-    // what began before is not heard of any more, and its status may be hidden by an answer beside it
-    this.isExecuting = this.kernel?.status === "busy" || [...prompts].some((prompt) => prompt.textContent.includes("*"));
+    this.isExecuting = this.kernel?.status === "busy"; // which an answer beside the cell may hide
     this.onStatus = (_, message) => {
       if (message.header.msg_type !== "status" || message.parent_header?.msg_type !== "execute_request") return;
       this.isExecuting = message.content.execution_state === "busy";
     };
+    // another kernel knows nothing of this map, whatever it runs
+    this.onEnd = (_, status) => (this.isEnded ||= ["restarting", "autorestarting", "terminating", "dead"].includes(status));
     this.kernel?.iopubMessage?.connect(this.onStatus);
+    this.kernel?.statusChanged?.connect(this.onEnd);
   }
 
   /** Whether the kernel lives and is reached, and only runs a cell. */
   isBusy() {
     const kernel = this.kernel;
-    if (!kernel || kernel.isDisposed || !["busy", "idle"].includes(kernel.status)) this.isExecuting = false;
-    return this.isExecuting && kernel.connectionStatus === "connected";
+    if (!kernel || kernel.isDisposed || this.isEnded) return false;
+    if (!["busy", "idle"].includes(kernel.status)) this.isExecuting = false;
+    return kernel.connectionStatus === "connected" && (this.isExecuting || this.hasCellWaiting());
+  }
+
+  /** Whether a cell of the notebook was started and has not ended: one that holds Python's lock from
+   * its first line on keeps the kernel from saying that it is busy. */
+  hasCellWaiting() {
+    const prompts = this.el.closest(".jp-Notebook")?.querySelectorAll(".jp-InputPrompt") ?? [];
+    return [...prompts].some((prompt) => prompt.textContent.includes("*"));
   }
 
   end() {
     clearInterval(this.timer);
     this.model.off("msg:custom", this.onMessage);
     this.kernel?.iopubMessage?.disconnect(this.onStatus);
+    this.kernel?.statusChanged?.disconnect(this.onEnd);
     window.removeEventListener("pointerdown", this.onPointer, true);
     window.removeEventListener("keydown", this.onKey, true);
     if (!this.map) return;

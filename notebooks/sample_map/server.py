@@ -80,13 +80,13 @@ class Drawing:
             self._threads, self._draw, name, bands, stretch, zoom, column, row
         )
 
-    def look(self, name: str) -> Awaitable[dict[str, Any]]:
+    def look(self, name: str, language: str) -> Awaitable[dict[str, Any]]:
         """Say what a raster is, as `looking.look_at` does."""
 
         def look() -> dict[str, Any]:
             from sample_map.looking import look_at
 
-            return asdict(look_at(name))
+            return asdict(look_at(name, language))
 
         return IOLoop.current().run_in_executor(self._threads, look)
 
@@ -134,7 +134,7 @@ class TileHandler(APIHandler):
 
 
 class LookHandler(APIHandler):
-    """GET sample_map/look?name=NAME: what a raster is."""
+    """GET sample_map/look?name=NAME&language=ru: what a raster is."""
 
     def initialize(self, drawing: Drawing) -> None:
         """Take what looks."""
@@ -143,8 +143,12 @@ class LookHandler(APIHandler):
     @authenticated
     async def get(self) -> None:
         """Answer with JSON as `looking.Look`, or with 422 and a sentence."""
+        name, language = (
+            self.get_query_argument("name", ""),
+            self.get_query_argument("language", "en"),
+        )
         try:
-            self.finish(await self._drawing.look(self.get_query_argument("name", "")))
+            self.finish(await self._drawing.look(name, language))
         except InputError as error:
             self.set_status(422)
             self.finish({"message": str(error)})

@@ -5,10 +5,12 @@ names the entries that are missing.
 Sentences of errors are marked by standing in `InputError`, others by `text`.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 from babel.messages.pofile import read_po
 
+Say = Callable[..., str]
 LOCALE = Path(__file__).parent / "locale"
 
 
@@ -17,8 +19,14 @@ def catalogs() -> dict[str, dict[str, str]]:
     return {path.parent.name: _read(path) for path in sorted(LOCALE.glob("*/sample_map.po"))}
 
 
+def saying(language: str) -> Say:
+    """Return what translates a text and then fills in the {names}."""
+    known = catalogs().get(language, {})
+    return lambda english, **values: known.get(english, english).format(**values)
+
+
 def text(english: str) -> str:
-    """Mark a sentence that the panel translates when it shows it."""
+    """Mark a sentence that is translated when it is shown."""
     return english
 
 

@@ -64,11 +64,7 @@ class Panel(anywidget.AnyWidget):
 
 
 class SampleMap(ipywidgets.HBox):
-    """Draw labelled samples over scenes; each finished stroke is saved at once.
-
-    Attributes:
-        file: storage name of the GeoJSON file with the samples.
-    """
+    """Draw labelled samples over scenes; each finished stroke is saved at once."""
 
     _synchronizer: "Synchronizer | None" = None  # ipywidgets closes also what could not be opened
 
@@ -103,8 +99,8 @@ class SampleMap(ipywidgets.HBox):
         """
         shown = _at_home(scene)
         self._scenes = [describe(shown, bands), *(describe(_at_home(s)) for s in scenes)]
-        self.file = samples_name(shown, name)
-        store = SampleStore(self.file, None if legend is None else legend_from(legend))
+        self._file = samples_name(shown, name)
+        store = SampleStore(self._file, None if legend is None else legend_from(legend))
         self._drawing = Drawing(store, os.environ.get("JUPYTERHUB_USER") or getpass.getuser())
         self._lock = threading.RLock()
         self._map = _map_of(self._scenes[0])
@@ -125,6 +121,17 @@ class SampleMap(ipywidgets.HBox):
     def scene(self) -> str:
         """Name of the scene on top."""
         return self._scenes[0].name
+
+    @property
+    def file(self) -> str:
+        """Storage name of the GeoJSON file, which holds all that was drawn until it is asked for.
+
+        Raises:
+            InputError: it cannot be written.
+        """
+        if self._synchronizer is not None and (trouble := self._synchronizer.fold()):
+            raise InputError(f"{self._file} lacks the last strokes, they are kept: {trouble}")
+        return self._file
 
     @property
     def legend(self) -> Legend:
@@ -220,7 +227,7 @@ class SampleMap(ipywidgets.HBox):
         store, history = self._drawing.store, self._drawing.history
         samples = list(store.samples.values())
         return {
-            "file": self.file,
+            "file": self._file,
             "author": self._drawing.author,
             "legend": self.legend.to_list(),
             "counts": count_classes(samples),
@@ -396,12 +403,13 @@ class Synchronizer:
             elif pending_since is None:
                 pending_since = now
             if is_outdated or (pending_since is not None and now - pending_since >= _FOLD_AFTER):
-                self._fold()
+                self.fold()
             idle = self.is_asleep and not self._store.is_pending
             self._stirred.wait(None if idle else _LOOK)
             self._stirred.clear()
 
-    def _fold(self) -> None:
+    def fold(self) -> str:
+        """Bring the journal into the file, and tell what others changed; return the trouble."""
         try:
             news = self._store.fold()
         except (OSError, NameRefused) as error:
@@ -412,6 +420,7 @@ class Synchronizer:
             self.trouble = ""
             if news != News():
                 self._tell(news)
+        return self.trouble
 
 
 def _classes_of(frame: geopandas.GeoDataFrame, field: str, legend: Legend) -> list[str]:

@@ -96,6 +96,9 @@ def test_a_call_converts_texts_as_a_command_line_gives_them(tmp_path):
         ({"first": 1, "sign": "times"}, "needs one of plus, minus"),
         ({"first": 1, "twice": "maybe"}, "needs true or false"),
         ({"first": 1, "scene": ""}, "path"),
+        ({"first": ""}, "first is empty, needs a number"),
+        ({"first": 1, "times": ""}, "times is empty, needs a whole number"),
+        ({"first": 1, "sign": ""}, "sign is empty, needs one of plus, minus"),
         ({"first": 1, "second": 2}, "has no input second, it has first"),
     ],
 )

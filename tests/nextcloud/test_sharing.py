@@ -8,6 +8,7 @@ import pytest
 from landcover import storage
 from landcover.errors import InputError, NameRefused, QuotaFull
 from landcover.storage.nextcloud import access
+from tests.readmes import run
 
 EVE = "Eve Smith@Lab.org"
 TOMORROW = date.today() + timedelta(days=1)
@@ -28,6 +29,23 @@ def test_what_is_shared_with_a_user_reads_as_received(home, dav, monkeypatch):
     assert str(share) == f"{EVE} reads home/maps/ice #1.tif as {share.received_as}"
     monkeypatch.setattr(access, "token_service", lambda: dav.access(EVE))
     assert storage.fetch(share.received_as).read_bytes() == b"a map"
+
+
+def test_sharing_goes_as_the_readme_shows(home, dav, monkeypatch, capsys):
+    (home / "jobs/JOB").mkdir(parents=True)
+    (home / "jobs/JOB/map.tif").write_bytes(b"a map of a job")
+    with monkeypatch.context() as patch:
+        patch.setattr(access, "token_service", lambda: dav.access(EVE))
+        received = storage.share("home/maps/ice #1.tif", user="anna").received_as
+    readers = {'"forest"': f'"{dav.group}"', '"boris"': f'"{EVE}"'}
+    given = {"2027-01-31": TOMORROW.isoformat(), "received/39/map.tif": received}
+    run("notebooks/README.md", 1, changed=readers | given)
+    told = capsys.readouterr().out.splitlines()
+    assert told[0].startswith(f"the members of {dav.group} read home/jobs/JOB/map.tif")
+    assert told[1].startswith(f"{EVE} reads home/jobs/JOB/map.tif as received/")
+    assert told[2].startswith(f"{dav.url}/s/") or dav.url in told[2]
+    sent = dav.stand_in.files("anna") / "Geoportal/home/jobs/JOB/map.tif"
+    assert sent.read_bytes() == b"a map of a job"
 
 
 def test_the_same_file_is_sent_once_and_a_changed_one_again(home, dav):

@@ -8,6 +8,7 @@ import pytest
 from hub.auth import tokens
 from hub.local.client import local_session
 from tests.nextcloud.conftest import PATIENCE_SECONDS
+from tests.readmes import run
 from tests.stand_ins.nextcloud.cloud import MEMBERS
 from tests.stand_ins.nextcloud.oauth import too_many
 
@@ -42,6 +43,14 @@ def test_server_gets_the_token_of_its_owner(hub, cloud, eve):
     assert answer.json()["url"] == cloud.url
     assert cloud.uid_of(answer.json()["access_token"]) == EVE
     assert hub.token(eve[1], user=EVE.lower()).json()["uid"] == EVE
+
+
+def test_a_server_asks_as_the_readme_shows(hub, eve, monkeypatch):
+    for name in ("GEOPORTAL_NEXTCLOUD_TOKEN_URL", "JUPYTERHUB_API_TOKEN"):
+        monkeypatch.setenv(name, eve[1].environ()[name])
+    answer = run("hub/README.md")["answer"].json()
+    assert set(answer) == {"access_token", "expires_at", "uid", "url"}
+    assert answer["uid"] == EVE
 
 
 def test_server_gets_nobody_elses(hub, eve, bob):

@@ -37,6 +37,14 @@ def test_map_is_told_by_its_legend(home):
     assert [name for name, _ in look.classes] == ["ice", "water"]
 
 
+def test_facts_are_told_in_russian(home):
+    write_raster(home / "s.tif", np.ones((4, 4), np.uint8), names=["red {x}"])
+    assert look_at("home/s.tif", "ru").facts == (
+        "1 канал: red {x}", "4 x 4 пикселей по 10 м, uint8", "Система координат EPSG:32648",
+    )  # fmt: skip
+    assert look_at("home/s.tif", "xx").facts[0] == "1 band: red {x}"
+
+
 def test_raster_without_a_place_is_told_what_it_lacks(home):
     write_raster(home / "s.tif", np.ones((4, 4), np.uint8), crs=None)
     look = look_at("home/s.tif")

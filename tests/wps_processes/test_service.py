@@ -81,7 +81,11 @@ def test_a_job_of_json_is_what_the_contract_says(wps):
         "finished": 0,
         "inputs": described["inputs"],
         "outputs": {
-            "samples": {"name": f"home/jobs/{job}/samples", "href": None, "value": None},
+            "samples": {
+                "name": f"home/jobs/{job}/samples",
+                "href": f"http://localhost/services/wps/outputs/{job}/samples",  # as an archive
+                "value": None,
+            },
             "counts": {
                 "name": f"home/jobs/{job}/counts.csv",
                 "href": f"http://localhost/services/wps/outputs/{job}/counts.csv",

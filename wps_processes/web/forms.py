@@ -4,6 +4,7 @@ Everything follows from the operation's own description, so that a process has a
 it is published.
 """
 
+import re
 import time
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
@@ -24,6 +25,7 @@ from wps_processes.naming import title_of
 NAMES_LOOKED_AT = 50_000
 NAMES_OFFERED = 2000
 SECONDS_OF_LOOKING = 1.0
+_RECORD = re.compile(r"run(\.[a-z-]+)?\.json")  # which no operation reads
 AGAIN = "again-from"
 """In a link to a form, the job whose inputs are filled in; no input can have this name."""
 
@@ -185,9 +187,15 @@ def _suited(declared: Input, entries: Sequence[Entry], made: Collection[str]) ->
         return tuple(_folders(entries)[:NAMES_OFFERED])
     if declared.kind != "file":
         return ()
-    files = [e.name for e in entries if not e.is_folder and _ends_well(e.name, declared.endings)]
+    files = [
+        entry.name
+        for entry in entries
+        if not entry.is_folder
+        and _ends_well(entry.name, declared.endings)
+        and not _RECORD.fullmatch(PurePosixPath(entry.name).name)
+    ]
     if declared.folders:
-        files += [e.name for e in entries if e.is_folder]
+        files += [entry.name for entry in entries if entry.is_folder]
     if declared.offers:
         files.sort(key=lambda name: _rank(name, declared.offers, made))
     return tuple(files[:NAMES_OFFERED])

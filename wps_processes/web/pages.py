@@ -101,6 +101,7 @@ class Pages:
         self._templates.globals |= {
             "prefix": prefix,
             "hub": f"{prefix.removesuffix('services/wps/')}hub/home",
+            "lab": f"{prefix.removesuffix('services/wps/')}hub/user-redirect/lab/tree/",
             "position": jobs.position,
             "results": lambda job: results_of(job, jobs.operations, prefix),
             "refresh_seconds": REFRESH_SECONDS,

@@ -46,6 +46,12 @@ class Result:
     beside: tuple[tuple[str, str], ...]
     uses: tuple[Use, ...]
 
+    @property
+    def raster(self) -> str:
+        """Where a GeoTIFF lies below its owner's home, whose server draws it; else ""."""
+        is_raster = self.is_written and self.value.endswith(".tif")
+        return self.value.removeprefix("home/") if is_raster else ""
+
 
 def results_of(job: Job, operations: Mapping[str, Operation], prefix: str) -> list[Result]:
     """Return a job's results in the order of its operation; none before it is successful.

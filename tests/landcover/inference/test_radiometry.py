@@ -451,6 +451,7 @@ def embedded(request, tmp_path_factory):
     return train_classifier(samples=samples, workdir=folder).model, names, bands, classes
 
 
+@pytest.mark.slow
 def test_embeddings_of_few_samples_are_not_foreign(embedded, tmp_path):
     trained, names, bands, classes = embedded
     for seed in (0, 5):  # the scene itself, and other fields of the same land
@@ -460,6 +461,7 @@ def test_embeddings_of_few_samples_are_not_foreign(embedded, tmp_path):
         assert found.verdict == "ok", found.advice
 
 
+@pytest.mark.slow
 def test_a_wrong_unit_and_strange_land_are_found_in_embeddings(embedded, tmp_path):
     trained, names, bands, classes = embedded
     values, _ = _embedding(bands, classes)

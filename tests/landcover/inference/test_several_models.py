@@ -331,6 +331,7 @@ def in_reflectance(scene, folder):
     return write_raster(folder / "r.tif", values.astype(np.float32) / 10_000, names=NAMES)
 
 
+@pytest.mark.slow
 def test_the_radiometry_of_each_model_counts(models, scene, tmp_path):
     """A model of reflectance and one of counts: no scene is right for both."""
     values, codes = land(3)

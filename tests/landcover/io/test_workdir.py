@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,9 @@ import landcover
 from landcover import check_radiometry, draw_reference_sample, extract_samples
 from landcover.cli import main
 from landcover.errors import InputError
+from landcover.io.digests import sha256_of_path
 from landcover.io.legend import Legend
+from landcover.io.workdir import protect_others
 from tests.scenes import pixels, write_labels, write_raster
 
 RECORD = "run.extract-samples.json"
@@ -86,6 +89,82 @@ def test_record_that_is_none_stops_nobody(given, content):
     given["workdir"].mkdir()
     (given["workdir"] / RECORD).write_text(content)
     assert extract_samples(**given).total == 16
+
+
+@pytest.mark.parametrize("name", ["counts.csv", "samples"])
+def test_what_no_operation_wrote_is_not_replaced(given, name):
+    given["workdir"].mkdir()
+    mine = given["workdir"] / name
+    mine.mkdir() if name == "samples" else mine.write_text("mine")
+    with pytest.raises(InputError, match=rf"holds {name}, which no operation wrote and extract-s"):
+        extract_samples(**given)
+    assert [path.name for path in given["workdir"].iterdir()] == [name]
+    assert extract_samples(**given, overwrite=True).total == 16
+
+
+def test_what_somebody_changed_is_not_replaced(given):
+    counts = extract_samples(**given).counts
+    written = counts.read_bytes()
+    counts.write_text("by hand")
+    with pytest.raises(InputError, match=r"counts\.csv, which was changed since extract-samples"):
+        extract_samples(**given)
+    assert counts.read_text() == "by hand"
+    counts.write_bytes(written)
+    assert extract_samples(**given).total == 16
+    next((given["workdir"] / "samples" / "a").glob("*.npy")).unlink()
+    with pytest.raises(InputError, match="samples, which was changed since"):
+        extract_samples(**given)
+
+
+def test_style_that_somebody_made_is_kept_and_statistics_of_a_viewer_stop_nobody(tmp_path):
+    """QGIS keeps statistics in map.tif.aux.xml when it shows a map, a style in map.qml."""
+    a_map(tmp_path / "map.tif")
+    written = {
+        "map": "map.tif", "map.tif.aux.xml": "map.tif.aux.xml", "map.qml": "map.qml"
+    }  # fmt: skip
+    names = (tmp_path / "map.tif.aux.xml", tmp_path / "map.qml")
+    for path in names:
+        path.write_text("<PAMDataset/>")
+    digests = {output: sha256_of_path(tmp_path / name) for output, name in written.items()}
+    record = {"run": {"written": [*written.values()], "outputs": digests}}
+    check = partial(
+        protect_others, tmp_path, "classify-scene", written, {"classify-scene": record}
+    )
+    check()
+    names[0].write_text("<PAMDataset><Histograms/></PAMDataset>")
+    check()
+    names[1].write_text("<qgis/>")
+    with pytest.raises(InputError, match=r"map\.qml, which was changed since classify"):
+        check()
+
+
+def test_what_an_interrupted_run_left_is_replaced(given, monkeypatch):
+    """Outputs lie there, and the record that would say so was not written."""
+
+    def cut_off(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("landcover.io.run_record.RunRecord.write", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            extract_samples(**given)
+    assert (given["workdir"] / "samples").is_dir()
+    with pytest.raises(
+        InputError, match="GeoTIFF is needed"
+    ):  # a refusal in between changes nothing
+        extract_samples(**given, mask=given["labels"])
+    assert extract_samples(**given).total == 16
+    assert not [path for path in given["workdir"].iterdir() if path.name.startswith(".")]
+
+
+def test_refusal_leaves_no_empty_folder(given, tmp_path):
+    with pytest.raises(InputError):
+        extract_samples(**given | {"workdir": tmp_path / "far" / "below", "class_field": "no"})
+    assert not (tmp_path / "far").exists()
+    (tmp_path / "there").mkdir()
+    with pytest.raises(InputError):
+        extract_samples(**given | {"workdir": tmp_path / "there", "class_field": "no"})
+    assert (tmp_path / "there").is_dir()
 
 
 def test_operations_make_their_workdir(given, tmp_path):

@@ -458,6 +458,7 @@ def test_windows_that_reach_over_blocks_and_edges_are_whole(tmp_path, reach, mon
     assert len(decoded) == len(set(decoded)) == 8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{"context": 9}, {"patches": 100, "context": 5}])
 def test_each_block_is_decoded_once(tmp_path, monkeypatch, options):
     values = np.random.default_rng(0).integers(0, 200, (2, 1024, 1024)).astype(np.uint8)
@@ -476,6 +477,7 @@ def test_each_block_is_decoded_once(tmp_path, monkeypatch, options):
     assert bytes_read() - before < 1.1 * (tmp_path / "s.tif").stat().st_size + 2**18
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_number_of_neighbourhoods(tmp_path):
     """Of 1,024 x 1,024 labelled pixels the neighbourhoods are 177 MB, the scene 1 MB."""
     scene = tmp_path / "s.tif"

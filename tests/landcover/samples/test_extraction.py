@@ -272,6 +272,7 @@ def test_chips_that_reach_over_blocks_are_whole(tiled, tmp_path):
         )
 
 
+@pytest.mark.slow
 def test_each_block_of_the_scene_is_decoded_once(tiled, tmp_path, monkeypatch):
     scene, _ = tiled
     monkeypatch.setitem(RASTER_ENV, "GDAL_CACHEMAX", 2**16)  # GDAL remembers nothing
@@ -290,6 +291,7 @@ def bytes_read():
     raise AssertionError("/proc/self/io tells no rchar")
 
 
+@pytest.mark.slow
 def test_every_sample_of_a_class_is_equally_likely_to_be_chosen(scene, tmp_path):
     labels = write_labels(tmp_path / "l.gpkg", [("a", pixels(0, 0, 20, 20))])
     chosen = np.zeros((20, 20), int)
@@ -425,3 +427,16 @@ def test_a_raster_has_no_layers(scene, tmp_path):
     labels = write_raster(tmp_path / "l.tif", np.ones((20, 20), np.uint8))
     with pytest.raises(InputError, match="is a raster, it has no layer training"):
         extract_samples(scene, labels, layer="training", workdir=tmp_path)
+
+
+def test_more_bands_than_a_model_takes_are_said_at_once(tmp_path, caplog):
+    values = np.zeros((601, 4, 4), np.uint8)
+    scene = write_raster(tmp_path / "scene.tif", values, names=[f"b{n}" for n in range(601)])
+    labels = write_labels(tmp_path / "labels.gpkg", [("a", pixels(0, 0, 2, 2))])
+    extract_samples(scene, labels, workdir=tmp_path / "out")
+    assert (
+        "601 bands, and train-classifier takes at most 600: choose some with bands" in caplog.text
+    )
+    caplog.clear()
+    extract_samples(scene, labels, workdir=tmp_path / "out2", bands="b0,b1")
+    assert "train-classifier" not in caplog.text

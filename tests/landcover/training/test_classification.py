@@ -79,6 +79,7 @@ def test_the_report_holds_both_figures_and_every_class(campaign):
                                              "places": 6}  # fmt: skip
 
 
+@pytest.mark.slow
 def test_places_are_never_shared_between_folds(tmp_path):
     """Each polygon has a spectrum of its own: only a pixel of the same polygon could help."""
     rng = np.random.default_rng(0)
@@ -267,6 +268,7 @@ def test_foreign_spectra_are_refused_whatever_is_asked(campaign, tmp_path, way):
     assert [path.name for path in tmp_path.iterdir()] == ["s.tif"]
 
 
+@pytest.mark.slow
 def test_a_selection_decides_what_is_learned_from(campaign, tmp_path):
     balance = balance_samples(campaign["samples"], threshold=20, workdir=tmp_path)
     training = train_classifier(campaign["samples"], balance.selection, workdir=tmp_path)

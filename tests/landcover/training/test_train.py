@@ -218,6 +218,7 @@ def test_options_reach_the_model_and_its_card(tmp_path):
         train_classifier(samples, options='{"leaf": 4}', workdir=tmp_path)
 
 
+@pytest.mark.slow
 def test_equal_options_are_one_recipe(tmp_path):
     samples = cut(tmp_path / "a", ("forest", "water"))
     texts = ("", " {} ", '{"trees": 150}', '{"trees":150,"class_weight":0.5}', '{"trees": 151}')

@@ -143,6 +143,7 @@ def test_names_are_offered_that_suit_newest_first(wps, anna):
 def test_scenes_are_offered_before_results_and_no_json_as_labels(wps, anna):
     names = ("mine.tif", "jobs/1/map.tif", "jobs/1/confidence.tif", "jobs/1/report.json")
     names += ("jobs/1/points.gpkg", "jobs/1/counts.csv", "drawn.geojson")
+    names += ("jobs/1/run.json", "jobs/1/run.classify-scene.json")
     for age, name in enumerate(reversed(names)):
         file = wps.root / "users/anna" / name
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -155,6 +156,9 @@ def test_scenes_are_offered_before_results_and_no_json_as_labels(wps, anna):
     labels = anna.page.xpath(options.format("labels"))
     assert labels.index("home/jobs/1/points.gpkg") < labels.index("home/jobs/1/counts.csv")
     assert not [name for name in labels if name.endswith(".json")]
+    legends = anna.page.xpath(options.format("legend"))
+    assert legends.index("home/jobs/1/map.tif") < legends.index("home/jobs/1/report.json")
+    assert not [name for name in legends if "/run." in name]
     maps = anna.open("processes/assess-quality").page.xpath(options.format("map"))
     assert maps.index("home/jobs/1/map.tif") < maps.index("home/jobs/1/confidence.tif")
 

@@ -37,6 +37,13 @@ Written as it is loaded, without a build, as room.js beside it.
     "Draw samples on it": "Рисовать на ней образцы",
     "Look at it on the map": "Посмотреть на карте",
     "This file cannot be shown: {reason}": "Файл не показать: {reason}",
+    "## When each class has samples in five places or more": "## Когда у каждого класса есть образцы хотя бы в пяти местах",
+    "Go on here, cell by cell, with Shift+Enter. Draw more whenever you like, and run these cells again.":
+      "Продолжайте здесь, ячейка за ячейкой: Shift+Enter. Можно в любой момент дорисовать образцы и выполнить эти ячейки снова.",
+    "## How right is the map?": "## Насколько верна карта?",
+    "Points drawn at random on it tell, once each has the class that the scene shows there: click a point, then its class, or press the number of the class. What the map says is hidden, so that you are not led. Leave out where you cannot decide.":
+      "Об этом скажут случайные точки, когда у каждой будет класс, который виден на сцене: щёлкните точку, затем её класс, или нажмите номер класса. Что говорит карта, не показано, чтобы не подсказывать. Где решить нельзя, оставьте точку без класса.",
+    "## Share it with your team": "## Поделиться с командой",
     "Run this cell (Shift+Enter) to see it: what showed it before has ended.":
       "Выполните эту ячейку (Shift+Enter), чтобы увидеть карту: прежнее ядро завершилось.",
   };
@@ -169,17 +176,25 @@ Written as it is loaded, without a build, as room.js beside it.
       return this.app.commands.execute("docmanager:open", { path, ...(factory && { factory }) });
     }
 
-    /** Open a notebook with a raster on the map, and run it; one that is there is left as it is. */
+    /** The first team of the user; who has none is told so by the cell that shares. */
+    async team() {
+      const found = await this.app.serviceManager.contents.get("team").catch(() => null);
+      return found?.content?.find((entry) => entry.type === "directory")?.name ?? "practice";
+    }
+
+    /** Open a notebook with a raster on the map, and run its first cell; one that is there is left as it is. */
     async openMap(name, kind) {
       const stem = name.split("/").pop().replace(/\.tiff?$/i, "");
       const path = `map of ${name.split("/").slice(1, -1).concat(stem).join(" ")}.ipynb`;
       const { contents } = this.app.serviceManager;
       const isThere = await contents.get(path, { content: false }).then(() => true, () => false);
-      if (!isThere) await contents.save(path, { type: "notebook", format: "json", content: notebook(name, kind) });
+      if (!isThere) await contents.save(path, { type: "notebook", format: "json", content: notebook(name, kind, await this.team()) });
       const panel = await this.open(path, "Notebook");
       await panel.context.ready;
       await panel.sessionContext.ready;
-      await this.app.commands.execute("notebook:run-all-cells");
+      panel.content.activeCellIndex = 0; // what comes below needs samples first
+      await this.app.commands.execute("notebook:run-cell");
+      await bringIntoView(panel.node, ".sample-map .leaflet-container");
     }
 
     /** Say of a GeoTIFF what it is, in the place of an image that no browser shows. */
@@ -209,7 +224,7 @@ Written as it is loaded, without a build, as room.js beside it.
       const name = /^(shared|team)\//.test(path) ? path : `home/${path}`;
       const settings = this.app.serviceManager.serverSettings;
       const { baseUrl } = settings;
-      const query = new URLSearchParams({ name });
+      const query = new URLSearchParams({ name, language: isRussian ? "ru" : "en" });
       const answer = await this.request(`${baseUrl}sample_map/look?${query}`, {}, settings);
       const told = await answer.json().catch(() => ({}));
       if (!answer.ok) {
@@ -229,16 +244,77 @@ Written as it is loaded, without a build, as room.js beside it.
     }
   }
 
-  function notebook(name, kind) {
-    const source = kind === "map"
-      ? `from sample_map import SampleMap\n\nm = SampleMap(${JSON.stringify(name)})\nm`
-      : `from sample_map import SampleMap\n\n# give the classes of your legend, or add them beside the map\nm = SampleMap(${JSON.stringify(name)})\nm`;
+  function notebook(name, kind, team) {
+    const quoted = JSON.stringify(name);
     return {
-      cells: [{ cell_type: "code", id: "map", source, metadata: {}, outputs: [], execution_count: null }],
+      cells: kind === "map"
+        ? [code("map", mapOf(`${quoted}, legend=${quoted}`))]
+        : [code("map", mapOf(quoted, "# give the classes of your legend, or add them beside the map")), ...steps(name, team)],
       metadata: { kernelspec: { name: "python3", display_name: "Python 3", language: "python" } },
       nbformat: 4,
       nbformat_minor: 5,
     };
+  }
+
+  function mapOf(given, hint) {
+    return ["from sample_map import SampleMap", "", ...(hint ? [hint] : []), `m = SampleMap(${given})`, "m"].join("\n");
+  }
+
+  /** The way from samples that somebody has drawn to a map that is measured and shared. */
+  function steps(name, team) {
+    const stem = name.split("/").slice(1).join("-").replace(/\.tiff?$/i, "");
+    return [
+      words("then", [t("## When each class has samples in five places or more"), t("Go on here, cell by cell, with Shift+Enter. Draw more whenever you like, and run these cells again.")]),
+      code("train", `from landcover import extract_samples, train_classifier
+
+work = ${JSON.stringify(`home/maps/${stem}`)}
+extraction = extract_samples(
+    scene=m.scene, labels=m.file, legend=m.file, workdir=f"{work}/samples"
+)
+training = train_classifier(samples=extraction.samples, workdir=f"{work}/model")
+print(f"right in places it has not seen: {training.accuracy:.0%}")`),
+      code("classify", `from landcover import classify_scene
+
+made = classify_scene(scene=m.scene, model=training.model, workdir=f"{work}/map")
+SampleMap(f"{work}/map/map.tif", legend=f"{work}/map/map.tif", name=${JSON.stringify(`${stem}-map`)})`),
+      words("how", [t("## How right is the map?"), t("Points drawn at random on it tell, once each has the class that the scene shows there: click a point, then its class, or press the number of the class. What the map says is hidden, so that you are not led. Leave out where you cannot decide.")]),
+      code("points", `import geopandas
+
+from landcover import draw_reference_sample
+
+drawn = draw_reference_sample(map=made.map, per_class=10, workdir=f"{work}/points")
+points = SampleMap(m.scene, legend=m.file, name=${JSON.stringify(`${stem}-points`)})
+if points.samples.empty:
+    points.add(geopandas.read_file(drawn.points))
+points`),
+      code("assess", `from landcover import assess_quality
+
+assessment = assess_quality(
+    map=made.map, reference=points.file, design="stratified", workdir=f"{work}/quality"
+)
+print(f"{assessment.accuracy:.0%} of the map is right; the report: {work}/quality/report.html")`),
+      words("share", [t("## Share it with your team")]),
+      code("share", `from landcover.storage import share
+
+print(share(f"{work}/map/map.tif", group=${JSON.stringify(team)}))`),
+    ];
+  }
+
+  function code(id, source) {
+    return { cell_type: "code", id, source, metadata: {}, outputs: [], execution_count: null };
+  }
+
+  function words(id, paragraphs) {
+    return { cell_type: "markdown", id, source: paragraphs.join("\n\n"), metadata: {} };
+  }
+
+  /** Scroll to something as soon as it is there and has its size; within a minute it is. */
+  async function bringIntoView(node, selector) {
+    for (let tries = 0; tries < 600; tries++) {
+      const found = node.querySelector(selector);
+      if (found?.offsetHeight > 200) return found.scrollIntoView({ block: "end" });
+      await new Promise((done) => setTimeout(done, 100));
+    }
   }
 
   /** Say what to do in the place of an error that nobody understands. */

@@ -44,6 +44,7 @@ def run(library, *arguments):
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 def test_a_new_method_is_one_file_and_one_line(library, tmp_path):
     values = np.full((2, 40, 40), 100, np.uint16)
     values[:, 20:] = 900

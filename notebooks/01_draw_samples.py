@@ -44,7 +44,7 @@
 # tabs, and the samples are there: run the cell with the map once more to see them.
 
 # %%
-from sample_map import SampleMap
+from sample_map import SampleMap, stretch
 
 m = SampleMap(
     scene="shared/demo/scene.tif",
@@ -80,8 +80,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 import rasterio
 from rasterio.plot import plotting_extent
-
-from sample_map.tiles import stretch
 
 demo = Path.home() / "shared" / "demo"
 labels = geopandas.read_file(demo / "labels.gpkg")

@@ -32,13 +32,13 @@ from landcover.io.raster import bands_of, open_raster
 from landcover.progress import remark
 from landcover.storage import fetch, name_at_home, readable_at_home
 from landcover.storage.remote import is_received
-from sample_map.drawing import Drawing
-from sample_map.features import CRS, OWN, Sample, count_classes, sum_areas, to_frame
-from sample_map.legends import Source, legend_from
-from sample_map.spectra import spectra_of
-from sample_map.store import Conflict, News, SampleStore, message_of, samples_name
+from sample_map.data.features import CRS, OWN, Sample, count_classes, sum_areas, to_frame
+from sample_map.data.legends import Source, legend_from
+from sample_map.data.store import Conflict, News, SampleStore, message_of, samples_name
+from sample_map.data.tiles import Scene, describe
 from sample_map.texts import catalogs, text
-from sample_map.tiles import Scene, describe
+from sample_map.tools.drawing import Drawing
+from sample_map.tools.spectra import spectra_of
 
 HEIGHT = "max(400px, min(640px, 100vh - 130px))"  # as in panel.css: what a notebook shows at once
 _WIDTH, _TALLEST = 900, 640  # pixels that a notebook leaves at most; the browser fits the scene
@@ -54,8 +54,8 @@ Message = dict[str, Any]
 class Panel(anywidget.AnyWidget):
     """The legend and the tools beside the map, and all that is drawn on the map."""
 
-    _esm = _HERE / "panel.js"
-    _css = _HERE / "panel.css"
+    _esm = _HERE / "panel" / "panel.js"
+    _css = _HERE / "panel" / "panel.css"
     map_id = traitlets.Unicode().tag(sync=True)
     catalogs = traitlets.Dict().tag(sync=True)
     language = traitlets.Unicode().tag(sync=True)

@@ -13,9 +13,9 @@ import pytest
 
 from landcover.errors import InputError, NameRefused
 from landcover.io.legend import Legend
-from sample_map.features import Change, Sample
-from sample_map.journal import ENDING
-from sample_map.store import SampleStore, samples_name
+from sample_map.data.features import Change, Sample
+from sample_map.data.journal import ENDING
+from sample_map.data.store import SampleStore, samples_name
 
 NAME = "home/samples/lakes.geojson"
 POND = {"type": "Polygon", "coordinates": [[[13, 52], [13.1, 52], [13.1, 52.1], [13, 52]]]}
@@ -116,8 +116,8 @@ def test_who_opens_the_file_hears_of_conflicts_with_a_killed_session(opened):
 
 def test_killed_process_loses_no_stroke_that_it_called_saved(opened, file):
     code = (
-        "from sample_map.store import SampleStore\n"
-        "from sample_map.features import Change, Sample\n"
+        "from sample_map.data.store import SampleStore\n"
+        "from sample_map.data.features import Change, Sample\n"
         f"store = SampleStore({NAME!r})\n"
         "while True:\n"
         f"    sample = Sample.new('water', {POND!r}, 'eve', '')\n"

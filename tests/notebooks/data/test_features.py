@@ -7,7 +7,7 @@ from pyproj import Geod
 from shapely.geometry import shape
 
 from landcover.errors import InputError
-from sample_map.features import Change, Sample, checked, count_classes, sum_areas, to_frame
+from sample_map.data.features import Change, Sample, checked, count_classes, sum_areas, to_frame
 
 POND = {
     "type": "Polygon",

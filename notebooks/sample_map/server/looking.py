@@ -14,7 +14,7 @@ from rasterio.io import DatasetReader
 from landcover.errors import InputError
 from landcover.io.raster import legend_of, open_raster
 from landcover.storage import readable_at_home
-from sample_map.tiles import band_indexes, palette_of, stretch
+from sample_map.data.tiles import band_indexes, palette_of, stretch
 
 SIDE = 640  # pixels of the picture
 _BANDS_NAMED = 16

@@ -3,8 +3,8 @@
 import pytest
 
 from landcover.errors import InputError
-from sample_map.features import Change, Sample
-from sample_map.history import History
+from sample_map.data.features import Change, Sample
+from sample_map.data.history import History
 
 POND = {"type": "Point", "coordinates": [13.0, 52.0]}
 WOOD = {"type": "Point", "coordinates": [14.0, 52.0]}

@@ -13,8 +13,8 @@ from PIL import Image
 from pyproj import Transformer
 
 from landcover.errors import InputError
-from sample_map import tiles
-from sample_map.tiles import Look, TileMaker, describe, stretch, tile_transform
+from sample_map.data import tiles
+from sample_map.data.tiles import Look, TileMaker, describe, stretch, tile_transform
 from tests.scenes import write_raster
 
 NAMES = ("red", "green", "blue")
@@ -247,7 +247,7 @@ def test_gigabyte_without_overviews_is_drawn_in_bounded_memory(home):
         dataset.write(np.full((3, 512, 512), 9, "uint16"), window=((0, 512), (0, 512)))
     code = (
         "import resource\n"
-        "from sample_map.tiles import *\n"
+        "from sample_map.data.tiles import *\n"
         "scene, maker = describe('home/large.tif'), TileMaker()\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "for tile in ((6, 34, 20), (8, 136, 83), (11, 1092, 668), (14, 8740, 5346)):\n"

@@ -42,7 +42,7 @@ def home(tmp_path, monkeypatch):
 
 
 def test_course_that_the_environment_names_is_installed(app, home, monkeypatch):
-    monkeypatch.setenv("GEOPORTAL_COURSE", str(Path(__file__).parents[2] / "notebooks"))
+    monkeypatch.setenv("GEOPORTAL_COURSE", str(Path(__file__).parents[3] / "notebooks"))
     _load_jupyter_server_extension(app)
     assert sorted(path.name for path in (home / "course").glob("*.ipynb")) == [
         "01_draw_samples.ipynb",

@@ -25,9 +25,9 @@ from landcover.errors import InputError, NameRefused
 from landcover.io.atomic import written_beside
 from landcover.io.legend import Legend
 from landcover.storage import folder_at_home, home_path, name_at_home
-from sample_map.features import Change, Sample
-from sample_map.journal import Entry, Journal, adopted
-from sample_map.legends import joined, legend_in
+from sample_map.data.features import Change, Sample
+from sample_map.data.journal import Entry, Journal, adopted
+from sample_map.data.legends import joined, legend_in
 from sample_map.texts import text
 
 Samples = dict[str, Sample]

@@ -7,7 +7,7 @@ import jupytext
 import nbformat
 import pytest
 
-from sample_map.course import MANIFEST, install_course, notebook_of
+from sample_map.server.course import MANIFEST, install_course, notebook_of
 
 PAGE = "# %% [markdown]\n# # One\n\n# %%\nprint({number})\n"
 

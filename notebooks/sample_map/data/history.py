@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from landcover.errors import InputError
-from sample_map.features import Change, Sample
+from sample_map.data.features import Change, Sample
 
 Step = tuple[Change, ...]
 

@@ -9,9 +9,9 @@ from shapely.geometry import shape
 
 from landcover.errors import InputError
 from landcover.io.raster import open_raster
-from sample_map import growing
-from sample_map.growing import grow, region_of
-from sample_map.tiles import spans_of
+from sample_map.data.tiles import spans_of
+from sample_map.tools import growing
+from sample_map.tools.growing import grow, region_of
 from tests.scenes import CRS, TRANSFORM, pixels, write_raster
 
 TO_DEGREES = Transformer.from_crs(CRS, "EPSG:4326", always_xy=True)

@@ -12,7 +12,7 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window
 from shapely.geometry.base import BaseGeometry
 
-from sample_map.features import CRS, Sample
+from sample_map.data.features import CRS, Sample
 
 MOST_SAMPLES = 200  # of a class; more change the mean little and cost reading
 _SIDE = 256  # pixels; of a larger sample every n-th is read

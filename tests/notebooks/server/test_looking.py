@@ -8,7 +8,7 @@ from PIL import Image
 
 from landcover.errors import InputError
 from landcover.io.legend import Legend
-from sample_map.looking import look_at, picture_of
+from sample_map.server.looking import look_at, picture_of
 from tests.scenes import write_raster
 
 

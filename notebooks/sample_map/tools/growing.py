@@ -19,7 +19,7 @@ from scipy import ndimage
 from shapely.geometry import shape
 
 from landcover.errors import InputError
-from sample_map.features import CRS, Geometry, geometry_of
+from sample_map.data.features import CRS, Geometry, geometry_of
 
 REACH = 256
 """Pixels that a region may extend from its seed in each direction."""

@@ -21,10 +21,10 @@ from tornado.ioloop import IOLoop
 from tornado.web import HTTPError, authenticated
 
 from landcover.errors import InputError, NameRefused
-from sample_map.course import install_course
+from sample_map.server.course import install_course
 
 if TYPE_CHECKING:
-    from sample_map.tiles import TileMaker
+    from sample_map.data.tiles import TileMaker
 
 _THREADS = 2  # of a server that has a kernel beside it
 _AGE = 3600  # seconds that a browser keeps a tile; the address changes with the scene
@@ -84,7 +84,7 @@ class Drawing:
         """Say what a raster is, as `looking.look_at` does."""
 
         def look() -> dict[str, Any]:
-            from sample_map.looking import look_at
+            from sample_map.server.looking import look_at
 
             return asdict(look_at(name))
 
@@ -94,7 +94,7 @@ class Drawing:
         """Draw the whole of a raster, as `looking.picture_of` does."""
 
         def picture() -> bytes:
-            from sample_map.looking import picture_of
+            from sample_map.server.looking import picture_of
 
             return picture_of(name)
 
@@ -103,7 +103,7 @@ class Drawing:
     def _draw(
         self, name: str, bands: str, stretch: str, zoom: int, column: int, row: int
     ) -> bytes:
-        from sample_map.tiles import Look, TileMaker  # heavy, and many servers never draw
+        from sample_map.data.tiles import Look, TileMaker  # heavy, and many servers never draw
 
         self._maker = self._maker or TileMaker()
         return self._maker.tile(name, Look.read(bands, stretch), zoom, column, row)

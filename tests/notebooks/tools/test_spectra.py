@@ -5,8 +5,8 @@ import pytest
 from pyproj import Transformer
 
 from landcover.io.raster import open_raster
-from sample_map.features import Sample
-from sample_map.spectra import spectra_of
+from sample_map.data.features import Sample
+from sample_map.tools.spectra import spectra_of
 from tests.scenes import CRS, pixels, write_raster
 
 

@@ -6,9 +6,9 @@ from shapely.geometry import box, mapping, shape
 
 from landcover.errors import InputError
 from landcover.io.legend import Legend
-from sample_map.drawing import Drawing
-from sample_map.features import Sample
-from sample_map.store import SampleStore
+from sample_map.data.features import Sample
+from sample_map.data.store import SampleStore
+from sample_map.tools.drawing import Drawing
 
 NAME = "home/samples/lakes.geojson"
 SCENE = "home/scene.tif"

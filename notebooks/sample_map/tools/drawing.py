@@ -14,12 +14,12 @@ from landcover.errors import InputError
 from landcover.io.legend import Legend
 from landcover.io.raster import open_raster
 from landcover.storage import readable_at_home
-from sample_map.features import Change, Geometry, Sample, checked
-from sample_map.growing import Region, grow
-from sample_map.history import History
-from sample_map.shaping import cut_out, split_along
-from sample_map.store import Conflict, SampleStore
-from sample_map.tiles import spans_of
+from sample_map.data.features import Change, Geometry, Sample, checked
+from sample_map.data.history import History
+from sample_map.data.store import Conflict, SampleStore
+from sample_map.data.tiles import spans_of
+from sample_map.tools.growing import Region, grow
+from sample_map.tools.shaping import cut_out, split_along
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import pytest
 from shapely.geometry import box, mapping, shape
 
 from landcover.errors import InputError
-from sample_map.shaping import cut_out, split_along
+from sample_map.tools.shaping import cut_out, split_along
 
 RING = mapping(box(0, 0, 10, 10).difference(box(4, 4, 6, 6)))
 TWO = mapping(box(0, 0, 10, 10).union(box(20, 0, 21, 10)))

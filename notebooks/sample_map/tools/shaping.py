@@ -5,7 +5,7 @@ from shapely.geometry.base import BaseGeometry
 from shapely.ops import split
 
 from landcover.errors import InputError
-from sample_map.features import Geometry, geometry_of
+from sample_map.data.features import Geometry, geometry_of
 
 
 def split_along(geometry: Geometry, line: Geometry) -> tuple[Geometry, ...]:

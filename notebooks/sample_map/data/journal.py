@@ -17,7 +17,7 @@ from typing import Any
 from uuid import uuid4
 
 from landcover.errors import InputError
-from sample_map.features import Change
+from sample_map.data.features import Change
 
 ENDING = ".journal"
 _NEW = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC

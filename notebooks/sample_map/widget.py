@@ -1,6 +1,6 @@
 """The map in the notebook. The panel in the browser asks, the kernel answers.
 
-The browser shows and draws (`panel.js`), the kernel keeps the samples (`drawing`, `store`). They
+The browser shows and draws (`panel/`), the kernel keeps the samples (`drawing`, `store`). They
 exchange messages: the browser asks for one thing at a time and gets a reply; what changed is told
 to every tab in which the map is open. Twice a second the panel asks whether the kernel and the
 storage are there, and says so when they are not.
@@ -15,7 +15,6 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any, ClassVar
 
 import anywidget
@@ -32,6 +31,7 @@ from landcover.io.raster import bands_of, open_raster
 from landcover.progress import remark
 from landcover.storage import fetch, name_at_home, readable_at_home
 from landcover.storage.remote import is_received
+from sample_map import panel
 from sample_map.data.features import CRS, OWN, Sample, count_classes, sum_areas, to_frame
 from sample_map.data.legends import Source, legend_from
 from sample_map.data.store import Conflict, News, SampleStore, message_of, samples_name
@@ -40,13 +40,12 @@ from sample_map.texts import catalogs, text
 from sample_map.tools.drawing import Drawing
 from sample_map.tools.spectra import spectra_of
 
-HEIGHT = "max(400px, min(640px, 100vh - 130px))"  # as in panel.css: what a notebook shows at once
+HEIGHT = "max(400px, min(640px, 100vh - 130px))"  # as in panel.css: what a notebook shows
 _WIDTH, _TALLEST = 900, 640  # pixels that a notebook leaves at most; the browser fits the scene
 _LOOK = 0.5  # seconds between two looks at the storage
 _FOLD_AFTER = 1.0  # seconds; the file is to hold a stroke within 5, however large it is
 _UNWATCHED = 30.0  # seconds without a question from a browser, after which looking stops
 _SILENT = 1.5  # seconds after which a storage that does not answer counts as gone
-_HERE = Path(__file__).parent
 
 Message = dict[str, Any]
 
@@ -54,8 +53,8 @@ Message = dict[str, Any]
 class Panel(anywidget.AnyWidget):
     """The legend and the tools beside the map, and all that is drawn on the map."""
 
-    _esm = _HERE / "panel" / "panel.js"
-    _css = _HERE / "panel" / "panel.css"
+    _esm = panel.script()
+    _css = panel.style()
     map_id = traitlets.Unicode().tag(sync=True)
     catalogs = traitlets.Dict().tag(sync=True)
     language = traitlets.Unicode().tag(sync=True)

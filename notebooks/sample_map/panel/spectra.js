@@ -1,0 +1,107 @@
+// The spectra of the classes, drawn.
+
+import { draw, fold, make } from "./elements.js";
+import { Part } from "./part.js";
+
+const SOON = 400; // ms; several strokes ask once
+const [WIDTH, HEIGHT, LEFT, BOTTOM, EDGE] = [310, 190, 44, 34, 8]; // pixels of the picture
+
+export class Spectra extends Part {
+  build() {
+    this.chart = make("div", { class: "sample-map-chart" });
+    this.part = fold("spectra", this.t("Spectra of the classes"), [this.chart]);
+    this.part.ontoggle = () => this.update();
+  }
+
+  updateSoon() {
+    if (!this.part?.open) return;
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.update(), SOON);
+  }
+
+  async update() {
+    const { samples, scenes } = this.panel;
+    if (!this.part.open || !samples.file) return;
+    const reply = await this.ask("spectra", { image: scenes.image() });
+    if (!reply.error) this.chart.replaceChildren(...this.plot(reply.bands, reply.spectra));
+  }
+
+  /** A line for the mean of each class, a band for its standard deviation to both sides. */
+  plot(bands, spectra) {
+    const names = Object.keys(spectra);
+    if (!names.length) return [this.t("Draw samples to see their spectra.")];
+    const axes = axesOf(
+      bands,
+      names.map((name) => spectra[name]),
+    );
+    const label = this.t("Mean spectrum and spread of each class");
+    const frame = { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": label };
+    const svg = draw("svg", frame);
+    svg.append(...this.grid(axes), ...this.scale(bands, axes));
+    for (const name of names) svg.append(this.line(name, spectra[name], axes));
+    return [svg];
+  }
+
+  grid({ low, high, y }) {
+    const { words } = this.panel;
+    return [0, 0.5, 1].flatMap((share) => {
+      const value = low + share * (high - low);
+      const ends = { x1: LEFT, x2: WIDTH - EDGE, y1: y(value), y2: y(value) };
+      const text = words.number(value, high - low < 10 ? 2 : 0);
+      const at = { x: LEFT - 4, y: y(value) + 4, "text-anchor": "end" };
+      return [draw("line", { ...ends, class: "sample-map-grid" }), draw("text", at, text)];
+    });
+  }
+
+  scale(bands, { order, places, byWave, x }) {
+    const { words } = this.panel;
+    const ends = order.length > 1 ? [0, order.length - 1] : [0];
+    const texts = ends.map((i) => {
+      const nm = byWave ? `${words.number(places[i])} ${this.t("nm")}` : bands[order[i]].name;
+      const at = { x: x(i), y: HEIGHT - BOTTOM + 14, "text-anchor": i ? "end" : "start" };
+      return draw("text", at, nm);
+    });
+    const middle = { x: (LEFT + WIDTH) / 2, y: HEIGHT - 4, "text-anchor": "middle" };
+    return [...texts, draw("text", middle, byWave ? this.t("wavelength") : this.t("band"))];
+  }
+
+  line(name, { mean, spread, pixels, samples: count }, { order, x, y }) {
+    const { words, samples } = this.panel;
+    const color = samples.color(name);
+    const above = order.map((band, i) => `${x(i)},${y(mean[band] + spread[band])}`);
+    const below = order.map((band, i) => `${x(i)},${y(mean[band] - spread[band])}`).reverse();
+    const middle = order.map((band, i) => `${x(i)},${y(mean[band])}`).join(" ");
+    const counted = { pixels: words.number(pixels), samples: count };
+    const title = `${name}: ${this.t("{pixels} pixels of {samples} samples", counted)}`;
+    const group = draw("g", { class: "sample-map-spectrum", "data-class-name": name });
+    const path = { points: middle, stroke: color, fill: "none", "stroke-width": 2 };
+    group.append(
+      draw("title", {}, title),
+      draw("polygon", { points: [...above, ...below].join(" "), fill: color, opacity: 0.18 }),
+      draw("polyline", path),
+    );
+    return group;
+  }
+}
+
+/**
+ * Axes for spectra ({mean, spread}): the order of the bands, by wavelength where all have one, and
+ * where a band (by its place in that order) and a value lie in the picture.
+ */
+export function axesOf(bands, spectra) {
+  const byWave = bands.every((band) => band.wavelength);
+  const order = bands.map((_, i) => i);
+  if (byWave) order.sort((a, b) => bands[a].wavelength - bands[b].wavelength);
+  const places = order.map((band, i) => (byWave ? bands[band].wavelength : i));
+  const low = Math.min(
+    ...spectra.flatMap(({ mean, spread }) => mean.map((m, i) => m - spread[i])),
+  );
+  const high = Math.max(
+    ...spectra.flatMap(({ mean, spread }) => mean.map((m, i) => m + spread[i])),
+  );
+  const width = places[places.length - 1] - places[0] || 1;
+  const x = (i) => LEFT + ((WIDTH - LEFT - EDGE) * (places[i] - places[0])) / width;
+  const y = (value) =>
+    HEIGHT - BOTTOM - ((HEIGHT - BOTTOM - EDGE) * (value - low)) / (high - low || 1);
+  return { byWave, order, places, low, high, x, y };
+}

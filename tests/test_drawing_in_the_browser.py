@@ -314,6 +314,41 @@ def test_person_draws_changes_and_undoes(desk_for) -> None:
     desk.shot("6-undone")
 
 
+def test_classes_are_edited_and_their_samples_follow(desk_for) -> None:
+    desk = desk_for("classes")
+    desk.legend("forest").click()
+    desk.rectangle((0.6, 0.2), (0.7, 0.3))
+    desk.expect_count("forest", 1)
+    page = desk.page
+    page.locator(".sample-map-part-classes summary").click()
+    row = page.locator('.sample-map-classes-row[data-class-name="forest"]')
+    row.get_by_label("Name").fill("taiga")
+    row.get_by_label("Name").press("Enter")
+    desk.expect_count("taiga", 1)
+    expect(desk.message()).to_contain_text("1 samples went along")
+    page.get_by_label("Up: taiga").click()
+    assert page.locator(".sample-map-class").first.get_attribute("data-class-name") == "taiga"
+    page.get_by_label("Merge into: taiga").select_option("farm")
+    desk.expect_count("farm", 1)
+    expect(desk.legend("taiga")).to_have_count(0)
+    page.get_by_label("home/legend.csv, .json or .qml").fill("home/classes.qml")
+    page.click(".sample-map-export")
+    expect(desk.message()).to_have_text("Saved as home/classes.qml")
+    desk.shot("classes")
+    desk.tool("select")
+    desk.click((0.1, 0.9))
+    for _ in range(3):
+        page.keyboard.press("Control+z")
+    desk.expect_count("forest", 1)
+    rows = page.locator(".sample-map-class")
+    expect(rows.locator(".sample-map-name")).to_have_text(["water", "forest", "farm"])
+    assert (desk.home / "classes.qml").read_text().count("paletteEntry") == 2
+    page.get_by_label("Delete with its samples: farm").click()
+    expect(desk.legend("farm")).to_have_count(0)
+    page.click(".sample-map-import")
+    expect(desk.legend("farm")).to_be_visible()
+
+
 def test_class_goes_to_no_sample_that_was_not_selected_to_be_changed(desk_for) -> None:
     desk = desk_for("safe")
     desk.rectangle((0.3, 0.3), (0.4, 0.4))

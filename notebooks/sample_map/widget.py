@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
+from pathlib import PurePosixPath
 from typing import Any, ClassVar
 
 import anywidget
@@ -27,9 +28,10 @@ from shapely.geometry import mapping
 
 from landcover.errors import InputError, LandcoverError, NameRefused
 from landcover.io.legend import Legend
+from landcover.io.legend_files import write_legend
 from landcover.io.raster import bands_of, open_raster
 from landcover.progress import remark
-from landcover.storage import fetch, name_at_home, readable_at_home
+from landcover.storage import fetch, folder_at_home, home_path, name_at_home, readable_at_home
 from landcover.storage.remote import is_received
 from sample_map import panel
 from sample_map.data.features import CRS, OWN, Sample, count_classes, sum_areas, to_frame
@@ -166,12 +168,28 @@ class SampleMap(ipywidgets.HBox):
             for number, (name, shape, more) in enumerate(features, 1)
         )
         with self._lock:
-            if legend is not known:
-                self._drawing.store.legend = legend
-            self._drawing.add(samples)
+            self._drawing.add(samples, None if legend is known else legend)
             self._tell(News(samples), {"cell": True})
         if unlabelled := classes.count(""):
             remark(f"{unlabelled} of {len(classes)} samples have no class yet, give it on the map")
+
+    def save_legend(self, name: str) -> str:
+        """Write the legend into a file; return its storage name.
+
+        Args:
+            name: in home/ or team/, ending in .csv, .json or .qml; such a file is replaced.
+
+        Raises:
+            InputError: there is no class, or the name is invalid.
+        """
+        if not self.legend.classes:
+            raise InputError("there is no class yet")
+        name = name_at_home(name)
+        home_path(name)
+        folder, file = PurePosixPath(name).parent, PurePosixPath(name).name
+        with folder_at_home(str(folder), make=True) as path:
+            write_legend(path / file, self.legend)
+        return name
 
     def close(self) -> None:
         """Bring all samples into the file and take the map from the screen."""
@@ -221,7 +239,7 @@ class SampleMap(ipywidgets.HBox):
         return {
             "file": self.file,
             "author": self._drawing.author,
-            "legend": self.legend.to_list(),
+            "legend": self._drawing.store.classes.to_list(),
             "counts": count_classes(samples),
             "areas": sum_areas(samples) if areas is None else areas,
             "undo": len(history.done),
@@ -308,6 +326,67 @@ class SampleMap(ipywidgets.HBox):
         self._tell(News(), message)
         return {"class": message["name"].strip()}
 
+    def _edit_class(self, message: Message) -> Message:
+        """Change one class; the samples that follow are told to all views."""
+        name, drawing = message["name"], self._drawing
+        match message["what"]:
+            case "rename":
+                touched = drawing.rename_class(name, message["to"])
+            case "merge":
+                touched = drawing.merge_class(name, message["to"])
+            case "delete":
+                touched = drawing.delete_class(name)
+            case "color":
+                touched = drawing.color_class(name, message["to"])
+            case "group":
+                touched = drawing.group_class(name, message["to"])
+            case "move":
+                touched = drawing.move_class(name, int(message["to"]))
+            case other:
+                raise ValueError(f"{other} is nothing that can be done to a class")
+        kept = drawing.store.samples
+        shown = tuple(kept[sample.id] for sample in touched if sample.id in kept)
+        gone = tuple(sample.id for sample in touched if sample.id not in kept)
+        self._tell(News(shown, gone), message)
+        return {"touched": len(touched)}
+
+    def _import_classes(self, message: Message) -> Message:
+        self._drawing.take_classes(legend_from(message["name"]))
+        self._tell(News(), message)
+        return {}
+
+    def _export_classes(self, message: Message) -> Message:
+        return {"name": self.save_legend(message["name"])}
+
+    def _edit_class(self, message: Message) -> Message:
+        """Change one class and the samples that follow."""
+        name, to, drawing = message["name"], message.get("to"), self._drawing
+        touched: tuple[Sample, ...] = ()
+        match message["what"]:
+            case "rename":
+                touched = drawing.rename_class(name, str(to))
+            case "merge":
+                touched = drawing.merge_class(name, str(to))
+            case "delete":
+                touched = drawing.delete_class(name)
+            case "color":
+                drawing.color_class(name, str(to))
+            case "group":
+                drawing.group_class(name, str(to))
+            case "move":
+                drawing.move_class(name, int(str(to)))
+        ids = tuple(sample.id for sample in touched)
+        self._stepped(message, ids)
+        return {"touched": len(ids)}
+
+    def _import_legend(self, message: Message) -> Message:
+        self._drawing.take_classes(legend_from(message["name"]))
+        self._tell(News(), message)
+        return {}
+
+    def _export_legend(self, message: Message) -> Message:
+        return {"name": self.save_legend(message["name"])}
+
     def _add_scene(self, message: Message) -> Message:
         scene = describe(_at_home(message["name"]))
         if scene.name not in [known.name for known in self._scenes]:
@@ -335,6 +414,9 @@ class SampleMap(ipywidgets.HBox):
         "undo": _undo,
         "redo": _redo,
         "add_class": _add_class,
+        "edit_class": _edit_class,
+        "import_legend": _import_legend,
+        "export_legend": _export_legend,
         "add_scene": _add_scene,
         "spectra": _spectra,
     }

@@ -1,12 +1,27 @@
-"""Undo and redo: of the last step, or of the last step that touched one sample."""
+"""Undo and redo: of the last step, or of the last step that touched one sample.
+
+A step may have changed the classes, too; they go back with it.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from landcover.errors import InputError
+from sample_map.data.classes import Classes
 from sample_map.data.features import Change, Sample
 
-Step = tuple[Change, ...]
+
+@dataclass(frozen=True)
+class Step:
+    """What one stroke or click changed.
+
+    Attributes:
+        changes: of samples.
+        classes: before and after, None where they stayed.
+    """
+
+    changes: tuple[Change, ...] = ()
+    classes: tuple[Classes, Classes] | None = None
 
 
 Current = Callable[[str], Sample | None]
@@ -14,7 +29,7 @@ Current = Callable[[str], Sample | None]
 
 @dataclass
 class History:
-    """The steps of one session; a step is what one stroke or click changed.
+    """The steps of one session.
 
     Attributes:
         author: hub name of whose session it is.
@@ -26,14 +41,17 @@ class History:
     done: list[Step] = field(default_factory=list)
     undone: list[Step] = field(default_factory=list)
 
-    def add(self, step: Sequence[Change]) -> None:
+    def add(self, step: Step) -> None:
         """Remember a step; what was undone of the same samples cannot be redone any more."""
-        touched = {change.id for change in step}
-        self.undone = [s for s in self.undone if not touched & {c.id for c in s}]
-        self.done.append(tuple(step))
+        touched = _ids(step)
+        edits = step.classes is not None
+        self.undone = [
+            s for s in self.undone if not (touched & _ids(s) or (edits and s.classes is not None))
+        ]
+        self.done.append(step)
 
     def undo(self, current: Current, sample: str | None = None) -> Step:
-        """Return the changes that take the last step back, and count it as undone.
+        """Return the step that takes the last one back, and count that as undone.
 
         Args:
             current: tells what a sample is now.
@@ -45,15 +63,14 @@ class History:
         step = _last(self.done, sample)
         if step is None:
             raise InputError("there is nothing to undo")
-        back = tuple(self._change(current(c.id), c.after, c.before) for c in step)
+        back = tuple(self._change(current(c.id), c.after, c.before) for c in step.changes)
         self.done.remove(step)
-        self.undone.append(
-            tuple(Change(b.after, c.after) for c, b in zip(step, back, strict=True))
-        )
-        return back
+        pairs = zip(step.changes, back, strict=True)
+        self.undone.append(Step(tuple(Change(b.after, c.after) for c, b in pairs), step.classes))
+        return Step(back, step.classes and step.classes[::-1])
 
     def redo(self, current: Current, sample: str | None = None) -> Step:
-        """Return the changes that repeat what was undone last, and count it as done.
+        """Return the step that repeats what was undone last, and count it as done.
 
         Raises:
             InputError: as for `undo`.
@@ -61,10 +78,11 @@ class History:
         step = _last(self.undone, sample)
         if step is None:
             raise InputError("there is nothing to redo")
-        forth = tuple(self._change(current(c.id), c.before, c.after) for c in step)
+        forth = tuple(self._change(current(c.id), c.before, c.after) for c in step.changes)
         self.undone.remove(step)
-        self.done.append(forth)
-        return forth
+        done = Step(forth, step.classes)
+        self.done.append(done)
+        return done
 
     def _change(self, now: Sample | None, known: Sample | None, wanted: Sample | None) -> Change:
         if _content(now) != _content(known):
@@ -77,8 +95,11 @@ class History:
 
 
 def _last(steps: Sequence[Step], sample: str | None) -> Step | None:
-    fitting = (s for s in reversed(steps) if sample is None or sample in {c.id for c in s})
-    return next(fitting, None)
+    return next((s for s in reversed(steps) if sample is None or sample in _ids(s)), None)
+
+
+def _ids(step: Step) -> set[str]:
+    return {change.id for change in step.changes}
 
 
 def _content(sample: Sample | None) -> object:

@@ -25,9 +25,10 @@ from landcover.errors import InputError, NameRefused
 from landcover.io.atomic import written_beside
 from landcover.io.legend import Legend
 from landcover.storage import folder_at_home, home_path, name_at_home
+from sample_map.data.classes import Classes, Edit, rebased
 from sample_map.data.features import Change, Sample
 from sample_map.data.journal import Entry, Journal, adopted
-from sample_map.data.legends import joined, legend_in
+from sample_map.data.legends import classes_in
 from sample_map.texts import text
 
 Samples = dict[str, Sample]
@@ -53,10 +54,10 @@ class Conflict:
 
 @dataclass(frozen=True)
 class Content:
-    """What the file holds: samples by id, legend, and how far each session's journal is in it."""
+    """What the file holds: samples by id, classes, and how far each session's journal is in it."""
 
     samples: Samples = field(default_factory=dict)
-    legend: Legend | None = None
+    classes: Classes | None = None
     folded: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -106,8 +107,9 @@ class SampleStore:
         self._kept = Content()
         self._seen: tuple[int, int, int] | None = None
         self._pending: dict[str, Change] = {}
-        self._legend = legend
-        self._legend_is_new = False
+        self._classes = None if legend is None else Classes.of(legend)
+        self._classes_before: Classes | None = None  # as the file had them, or as we left them
+        self._classes_are_new = False
         self._state = threading.RLock()
         self._folding = threading.Lock()
         try:
@@ -117,18 +119,26 @@ class SampleStore:
             self.trouble = message_of(error)
 
     @property
-    def legend(self) -> Legend | None:
-        """The classes of this session, and those that others added."""
-        return self._legend
+    def classes(self) -> Classes:
+        """The classes of this session, with what others made of them."""
+        return self._classes or Classes()
 
-    @legend.setter
-    def legend(self, legend: Legend) -> None:
-        self._legend, self._legend_is_new = legend, True
+    def edit_classes(self, edit: Edit) -> tuple[Classes, Classes]:
+        """Edit the classes; return them as they were, and as they are.
+
+        Raises:
+            InputError: as the edit.
+        """
+        with self._state:
+            before = self.classes
+            self._classes = edit(before)
+            self._classes_are_new = True
+            return before, self._classes
 
     @property
     def is_pending(self) -> bool:
         """Whether something is in the journal that the file does not hold yet."""
-        return bool(self._pending) or self._legend_is_new
+        return bool(self._pending) or self._classes_are_new
 
     def record(self, changes: Iterable[Change]) -> None:
         """Apply the changes of a stroke and sync them to the journal.
@@ -174,13 +184,13 @@ class SampleStore:
             with self._state:
                 ours, self._pending = self._pending, {}
                 number = self._journal.number
-                unwritten, self._legend_is_new = self._legend_is_new, False
+                unwritten, self._classes_are_new = self._classes_are_new, False
             try:
                 merged, conflicts = self._merge_all(folder, kept, ours, number, unwritten)
             except BaseException:
                 with self._state:
                     self._pending = _composed(ours, self._pending)
-                    self._legend_is_new |= unwritten
+                    self._classes_are_new |= unwritten
                 raise
             return self._take(merged, conflicts, number)
 
@@ -217,7 +227,8 @@ class SampleStore:
             if not (ours or orphans or legend or is_lost):
                 return kept, ()
             alive = {s: n for s, n in folded.items() if self._is_journal(folder, s)}
-            joint = self._joint_legend(kept.legend)
+            with self._state:
+                joint = self._joint_classes(kept.classes)
             merged = Content(samples, joint, alive | {self._journal.session: number})
             write_content(folder / self._stem, merged)
             self._kept, self._seen = merged, _signature(folder / self._stem)
@@ -226,16 +237,19 @@ class SampleStore:
     def _is_journal(self, folder: Path, session: str) -> bool:
         return (folder / f".{self._stem}.{session}.journal").exists()
 
-    def _joint_legend(self, theirs: Legend | None) -> Legend | None:
-        if theirs is None or self._legend is None:
-            return self._legend or theirs
-        return joined(self._legend, theirs)
+    def _joint_classes(self, theirs: Classes | None) -> Classes | None:
+        if theirs is None or self._classes is None:
+            return self._classes or theirs
+        if self._classes_before is None:  # given by hand, before the file's own were seen
+            return theirs.joined(self._classes.legend)
+        return rebased(self._classes_before, self._classes, theirs)
 
     def _take(self, merged: Content, conflicts: tuple[Conflict, ...], number: int) -> News:
         """Show what the file holds now, with what was changed while it was written."""
         with self._state:
             self._journal.forget(number)
-            self._legend = self._joint_legend(merged.legend)
+            self._classes = self._joint_classes(merged.classes)
+            self._classes_before = merged.classes
             seconds = {c.id: merged.samples[c.rival] for c in conflicts if c.rival}
             self._pending = _follow(self._pending, seconds)
             now = dict(merged.samples)
@@ -294,7 +308,7 @@ def read_content(path: Path) -> Content:
             found = json.load(file)
             samples = [Sample.from_feature(feature) for feature in found["features"]]
             folded = {str(s): int(n) for s, n in (found.get("folded") or {}).items()}
-            return Content(_by_id(samples), legend_in(found), folded)
+            return Content(_by_id(samples), classes_in(found), folded)
         except InputError as error:
             raise InputError(f"{path.name}: {error}") from error
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -306,7 +320,7 @@ def read_content(path: Path) -> Content:
 def write_content(path: Path, content: Content) -> None:
     """Write a file of samples, one line each, synced and renamed: readers find a whole file."""
     head: dict[str, Any] = {"type": "FeatureCollection", "name": path.stem}
-    head |= {"legend": content.legend.to_list()} if content.legend else {}
+    head |= {"legend": content.classes.to_list()} if content.classes else {}
     head |= {"folded": dict(content.folded)}
     opening = json.dumps(head, ensure_ascii=False)[:-1]
     lines = ",\n".join(sample.line for sample in content.samples.values())

@@ -38,7 +38,7 @@ export class Legend extends Part {
 
   show() {
     const { samples } = this.panel;
-    this.active ??= samples.legend[0]?.name ?? null;
+    if (!samples.colors.has(this.active)) this.active = samples.legend[0]?.name ?? null;
     const others = Object.keys(samples.counts).filter((name) => !samples.colors.has(name));
     const most = Math.max(1, ...Object.values(samples.counts));
     const focused = document.activeElement?.dataset?.className;

@@ -1,6 +1,7 @@
 // The map and the panel beside it, as they live in the browser. The kernel keeps the samples; what
 // it says is shown, what is drawn is sent to it. Leaflet and Geoman come with ipyleaflet.
 
+import { Classes } from "./classes.js";
 import { Conflicts } from "./conflicts.js";
 import { Editing } from "./editing.js";
 import { make, makeButton } from "./elements.js";
@@ -55,6 +56,7 @@ class Panel {
     this.samples = new Samples();
     this.status = new Status(this);
     this.legend = new Legend(this);
+    this.classes = new Classes(this);
     this.tools = new Tools(this);
     this.growing = new Growing(this);
     this.editing = new Editing(this);
@@ -66,11 +68,22 @@ class Panel {
   }
 
   build() {
-    const { status, legend, tools, growing, selection, conflicts, scenes, spectra } = this;
+    const { status, legend, tools, growing, selection, conflicts, scenes, spectra, classes } =
+      this;
     this.el.replaceChildren();
     this.el.classList.add("sample-map-panel");
     this.el.lang = this.words.language;
-    for (const part of [status, legend, tools, growing, selection, conflicts, scenes, spectra]) {
+    for (const part of [
+      status,
+      legend,
+      classes,
+      tools,
+      growing,
+      selection,
+      conflicts,
+      scenes,
+      spectra,
+    ]) {
       part.build();
     }
     // whether all is saved, and how much there is of each class, is never scrolled out of sight
@@ -90,6 +103,7 @@ class Panel {
         spectra.part,
         selection.listPart,
         legend.form,
+        classes.part,
         this.languageButton(),
       ]),
     );
@@ -183,6 +197,7 @@ class Panel {
 
   show() {
     this.legend.show();
+    this.classes.show();
     this.selection.show();
     this.conflicts.show();
     this.spectra.updateSoon();

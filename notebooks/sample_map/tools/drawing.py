@@ -5,7 +5,7 @@ before the call returns, and can be undone.
 """
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,8 +14,9 @@ from landcover.errors import InputError
 from landcover.io.legend import Legend
 from landcover.io.raster import open_raster
 from landcover.storage import readable_at_home
+from sample_map.data.classes import Classes, Edit, rebased
 from sample_map.data.features import Change, Geometry, Sample, checked
-from sample_map.data.history import History
+from sample_map.data.history import History, Step
 from sample_map.data.store import Conflict, SampleStore
 from sample_map.data.tiles import spans_of
 from sample_map.tools.growing import Region, grow
@@ -50,7 +51,7 @@ class Drawing:
     @property
     def legend(self) -> Legend:
         """The classes to draw."""
-        return self.store.legend or Legend(())
+        return self.store.classes.legend
 
     def draw(self, class_name: str, geometry: Geometry, image: str) -> Sample:
         """Add a sample.
@@ -62,16 +63,24 @@ class Drawing:
         self._do(Change(None, sample))
         return sample
 
-    def add(self, samples: Iterable[Sample]) -> None:
+    def add(self, samples: Iterable[Sample], legend: Legend | None = None) -> None:
         """Add samples that were drawn elsewhere, in one step; they may have no class yet.
+
+        Args:
+            samples: to add.
+            legend: of classes to add with them.
 
         Raises:
             InputError: there is no such class.
         """
-        samples = tuple(samples)
-        for class_name in {sample.class_name for sample in samples} - {""}:
-            self._known(class_name)
-        self._do(*(Change(None, sample) for sample in samples))
+        changes = [Change(None, sample) for sample in samples]
+        known = {"", *self.legend.names, *(legend.names if legend else ())}
+        for change in changes:
+            if change.after and change.after.class_name not in known:
+                self._known(change.after.class_name)
+        if legend is None:
+            return self._do(*changes)
+        self._edit(lambda classes: classes.joined(legend), lambda: changes)
 
     def grow(
         self, class_name: str, place: tuple[float, float], image: str, tolerance: float
@@ -187,7 +196,7 @@ class Drawing:
             InputError: there is none, or somebody changed the sample since.
         """
         with self._lock:
-            return self._record(self.history.undo(self.store.samples.get, id))
+            return self._repeat(self.history.undo(self.store.samples.get, id))
 
     def redo(self, id: str | None = None) -> tuple[str, ...]:
         """Repeat what was undone last, of all samples or of one; return the ids.
@@ -196,7 +205,7 @@ class Drawing:
             InputError: there is nothing, or somebody changed the sample since.
         """
         with self._lock:
-            return self._record(self.history.redo(self.store.samples.get, id))
+            return self._repeat(self.history.redo(self.store.samples.get, id))
 
     def add_class(self, name: str) -> None:
         """Add a class to the legend, in a colour that is not taken.
@@ -209,12 +218,101 @@ class Drawing:
             raise InputError("a class needs a name")
         if name in self.legend.names:
             raise InputError("a class of this name is there already")
-        self.store.legend = self.legend.extended([name])
+        self.take_classes(self.legend.extended([name]))
+
+    def take_classes(self, legend: Legend) -> None:
+        """Add the classes of another legend, and take its colours and groups of those known.
+
+        Raises:
+            InputError: there are more classes than codes, or a group has the name of a class.
+        """
+        self._edit(lambda classes: classes.joined(legend))
+
+    def rename_class(self, name: str, new: str) -> tuple[Sample, ...]:
+        """Give a class another name, and its samples with it; return these.
+
+        Raises:
+            InputError: there is no such class, or another one has that name.
+        """
+        if name == new.strip():
+            return ()
+        return self._edit(lambda classes: classes.renamed(name, new), self._reclassed(name, new))
+
+    def merge_class(self, name: str, into: str) -> tuple[Sample, ...]:
+        """Give all samples of a class another one, and remove the class; return the samples.
+
+        Raises:
+            InputError: there is no such class.
+        """
+        self._known(into)
+        if name == into:
+            raise InputError("a class cannot be merged with itself")
+        return self._edit(lambda classes: _removed(classes, name), self._reclassed(name, into))
+
+    def delete_class(self, name: str) -> tuple[Sample, ...]:
+        """Delete a class with all its samples; return these.
+
+        Raises:
+            InputError: there is no such class.
+        """
+        with self._lock:
+            gone = tuple(Change(sample, None) for sample in self._of_class(name))
+            return self._edit(lambda classes: _removed(classes, name), lambda: gone)
+
+    def color_class(self, name: str, color: str) -> None:
+        """Draw a class in another colour, #rrggbb.
+
+        Raises:
+            InputError: there is no such class, or it is no colour.
+        """
+        self._edit(lambda classes: classes.colored(name, color))
+
+    def group_class(self, name: str, parent: str) -> None:
+        """Put a class into a group of classes, or with "" out of it.
+
+        Raises:
+            InputError: there is no such class, or the group has the name of a class.
+        """
+        self._edit(lambda classes: classes.grouped(name, parent))
+
+    def move_class(self, name: str, place: int) -> None:
+        """Show a class at another place of the list, from 0; its code on maps stays.
+
+        Raises:
+            InputError: there is no such class.
+        """
+        self._edit(lambda classes: classes.moved(name, place))
+
+    def _edit(
+        self, edit: Edit, changes: Callable[[], Sequence[Change]] = tuple
+    ) -> tuple[Sample, ...]:
+        """Edit the classes and the samples that follow, in one step; return these samples."""
+        with self._lock:
+            both = self.store.edit_classes(edit)
+            made = tuple(changes())
+            self._record(made)
+            self.history.add(Step(made, both))
+            return tuple(sample for c in made if (sample := c.after or c.before))
+
+    def _reclassed(self, name: str, new: str) -> Callable[[], Sequence[Change]]:
+        new = new.strip()
+        return lambda: [
+            Change(s, s.edited(self.author, class_name=new)) for s in self._of_class(name)
+        ]
+
+    def _of_class(self, name: str) -> list[Sample]:
+        return [s for s in self.store.samples.values() if s.class_name == name]
+
+    def _repeat(self, step: Step) -> tuple[str, ...]:
+        if step.classes is not None:
+            before, after = step.classes
+            self.store.edit_classes(lambda now: rebased(before, after, now))
+        return self._record(step.changes)
 
     def _do(self, *changes: Change) -> None:
         with self._lock:
             self._record(changes)
-            self.history.add(changes)
+            self.history.add(Step(changes))
 
     def _record(self, changes: Sequence[Change]) -> tuple[str, ...]:
         self.store.record(changes)
@@ -245,3 +343,8 @@ class Drawing:
             if key not in self._spans:
                 self._spans[key] = spans_of(dataset)
             return grow(dataset, *place, tolerance, self._spans[key])
+
+
+def _removed(classes: Classes, name: str) -> Classes:
+    """Return the classes without one; a name that only samples have is none of them."""
+    return classes.without(name) if name in classes.legend.names else classes

@@ -4,7 +4,7 @@ import pytest
 
 from landcover.errors import InputError
 from sample_map.data.features import Change, Sample
-from sample_map.data.history import History
+from sample_map.data.history import History, Step
 
 POND = {"type": "Point", "coordinates": [13.0, 52.0]}
 WOOD = {"type": "Point", "coordinates": [14.0, 52.0]}
@@ -17,13 +17,14 @@ class Desk:
         self.samples, self.history = {}, History("eve")
 
     def apply(self, step):
-        for change in step:
+        for change in step.changes:
             assert self.samples.get(change.id) == change.before
             self.samples.pop(change.id, None)
             if change.after is not None:
                 self.samples[change.id] = change.after
 
-    def do(self, *step):
+    def do(self, *changes):
+        step = Step(changes)
         self.apply(step)
         self.history.add(step)
 

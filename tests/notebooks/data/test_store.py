@@ -340,7 +340,7 @@ def test_legends_of_two_maps_are_joined(opened, file):
     found = {c["name"]: c["color"] for c in json.loads(file.read_text())["legend"]}
     assert found == {"water": "#0000ff", "forest": "#00ff00"}
     first.fold()
-    assert first.legend.names == ("water", "forest")
+    assert first.classes.legend.names == ("water", "forest")
 
 
 def test_undone_drawing_leaves_nothing(opened, file):

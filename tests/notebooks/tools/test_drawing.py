@@ -140,3 +140,70 @@ def test_region_is_grown_again_with_another_tolerance(person, tmp_path):
     assert list(eve.store.samples) == [first.sample.id]
     eve.undo()
     assert eve.store.samples[first.sample.id].geometry == first.sample.geometry
+
+
+def test_samples_follow_their_class_and_one_undo_takes_both_back(person):
+    eve = person()
+    pond, wood = (eve.draw(name, shape_, SCENE) for name, shape_ in
+                  (("water", SQUARE), ("forest", OTHER)))  # fmt: skip
+    eve.rename_class("water", "lake")
+    assert eve.store.samples[pond.id].class_name == "lake"
+    assert eve.legend.names == ("forest", "lake")
+    eve.merge_class("forest", "lake")
+    assert [name for name, _ in shown(eve)] == ["lake", "lake"]
+    assert eve.legend.names == ("lake",)
+    eve.delete_class("lake")
+    assert (shown(eve), eve.legend.names) == ([], ())
+    for expected in (["lake", "lake"], ["lake", "forest"], ["water", "forest"]):
+        eve.undo()
+        kept = eve.store.samples
+        assert [kept[id].class_name for id in (pond.id, wood.id)] == expected
+    assert eve.legend.names == ("forest", "water")
+    for _ in range(3):
+        eve.redo()
+    assert (shown(eve), eve.legend.names) == ([], ())
+
+
+def test_edited_classes_outlive_the_session(person):
+    eve = person()
+    eve.draw("water", SQUARE, SCENE)
+    eve.move_class("water", 0)
+    eve.color_class("water", "#010203")
+    eve.group_class("forest", "vegetation")
+    eve.store.close()
+    ada = SampleStore(NAME)
+    listed = ada.classes.to_list()
+    ada.close()
+    assert listed == [
+        {"code": 2, "name": "water", "color": "#010203"},
+        {"code": 1, "name": "forest", "color": "#117733", "parent": "vegetation"},
+    ]
+
+
+def test_a_rename_meets_what_somebody_else_draws_and_adds(person):
+    eve, ada = person(), person("ada")
+    eve.draw("water", SQUARE, SCENE)
+    eve.store.fold()
+    ada.store.fold()
+    ada.add_class("ice")
+    ada.draw("ice", OTHER, SCENE)
+    eve.rename_class("water", "lake")
+    for store in (ada.store, eve.store, ada.store):
+        store.fold()
+    assert ada.legend == eve.legend
+    assert eve.legend.names == ("forest", "lake", "ice")
+    assert sorted(name for name, _ in shown(ada)) == ["ice", "lake"]
+
+
+def test_a_class_that_cannot_be_is_refused_and_no_sample_moves(person):
+    eve = person()
+    eve.draw("water", SQUARE, SCENE)
+    for edit in (
+        lambda: eve.rename_class("water", "forest"),
+        lambda: eve.merge_class("water", "ice"),
+        lambda: eve.merge_class("water", "water"),
+    ):
+        with pytest.raises(InputError):
+            edit()
+    assert [name for name, _ in shown(eve)] == ["water"]
+    assert eve.legend.names == ("forest", "water")

@@ -326,8 +326,9 @@ def test_classes_are_edited_and_their_samples_follow(desk_for) -> None:
     row.get_by_label("Name").press("Enter")
     desk.expect_count("taiga", 1)
     expect(desk.message()).to_contain_text("1 samples went along")
-    page.get_by_label("Up: taiga").click()
-    assert page.locator(".sample-map-class").first.get_attribute("data-class-name") == "taiga"
+    page.get_by_label("Up: taiga", exact=True).click()
+    first = page.locator(".sample-map-class").first
+    expect(first).to_have_attribute("data-class-name", "taiga")
     page.get_by_label("Merge into: taiga").select_option("farm")
     desk.expect_count("farm", 1)
     expect(desk.legend("taiga")).to_have_count(0)

@@ -35,9 +35,9 @@ from landcover.storage import fetch, folder_at_home, home_path, name_at_home, re
 from landcover.storage.remote import is_received
 from sample_map import panel
 from sample_map.data.features import CRS, OWN, Sample, count_classes, sum_areas, to_frame
+from sample_map.data.layers import Layer, Layers, background, layers_of
 from sample_map.data.legends import Source, legend_from
 from sample_map.data.store import Conflict, News, SampleStore, message_of, samples_name
-from sample_map.data.tiles import Scene, describe
 from sample_map.texts import catalogs, text
 from sample_map.tools.drawing import Drawing
 from sample_map.tools.spectra import spectra_of
@@ -50,6 +50,7 @@ _UNWATCHED = 30.0  # seconds without a question from a browser, after which look
 _SILENT = 1.5  # seconds after which a storage that does not answer counts as gone
 
 Message = dict[str, Any]
+Bounds = tuple[float, float, float, float]
 
 
 class Panel(anywidget.AnyWidget):
@@ -60,7 +61,6 @@ class Panel(anywidget.AnyWidget):
     map_id = traitlets.Unicode().tag(sync=True)
     catalogs = traitlets.Dict().tag(sync=True)
     language = traitlets.Unicode().tag(sync=True)
-    basemap = traitlets.Unicode().tag(sync=True)
     begin = traitlets.List().tag(sync=True)
 
 
@@ -94,7 +94,7 @@ class SampleMap(ipywidgets.HBox):
             name: where the samples are kept: NAME is home/samples/NAME.geojson; team/GROUP/NAME
                 is shared with the group. Not given, it follows from the scene's name.
             bands: for red, green and blue, by number or description; natural colours if not given.
-            scenes: storage names of more scenes, shown below the first one.
+            scenes: storage names of more scenes or maps, shown below the first one.
             basemap: address of a background map with {z}, {x} and {y}; it is switched off when it
                 cannot be reached. Without it, nothing comes from the internet.
             language: of the panel, en or ru; not given, the browser's.
@@ -103,17 +103,22 @@ class SampleMap(ipywidgets.HBox):
             InputError: scene, legend, bands or the file with the samples is invalid.
         """
         shown = _at_home(scene)
-        self._scenes = [describe(shown, bands), *(describe(_at_home(s)) for s in scenes)]
+        first, *others = [layers_of(shown, bands), *(layers_of(_at_home(s)) for s in scenes)]
+        self._layers = Layers()
+        for found in (first, *others):
+            self._layers.add(found, below=True)
+        self._first = shown
         self.file = samples_name(shown, name)
         store = SampleStore(self.file, None if legend is None else legend_from(legend))
         self._drawing = Drawing(store, os.environ.get("JUPYTERHUB_USER") or getpass.getuser())
         self._lock = threading.RLock()
-        self._map = _map_of(self._scenes[0])
+        self._map = _map_of(next(layer.bounds for layer in first if layer.bounds))
+        if basemap:
+            self._layers.add([background(text("Background map"), basemap, "")], below=True)
         self._panel = Panel(
             map_id=self._map.model_id,
             catalogs=catalogs(),
             language=language or "",
-            basemap=basemap or "",
             begin=[*self._map.center, self._map.zoom],
         )
         _answer_while_busy(self._panel.comm)
@@ -124,8 +129,62 @@ class SampleMap(ipywidgets.HBox):
 
     @property
     def scene(self) -> str:
-        """Name of the scene on top."""
-        return self._scenes[0].name
+        """Name of the scene on top: what is drawn is of it."""
+        return self._layers.scene() or self._first
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers as they are shown, from the top down."""
+        return tuple(self._layers)
+
+    def add_layer(self, name: str, title: str = "") -> None:
+        """Lay a scene or a map on top.
+
+        Args:
+            name: storage name of a GeoTIFF. With a map (home/jobs/JOB/map.tif) comes what was
+                written beside it, hidden: where it is unknown, confidence, probabilities.
+            title: instead of scene and date.
+
+        Raises:
+            InputError: it cannot be read or has no CRS.
+        """
+        with self._lock:
+            self._layers.add(layers_of(_at_home(name), title=title))
+            self._tell_layers()
+
+    def add_background(
+        self, title: str, address: str, attribution: str = "", wms: str = ""
+    ) -> None:
+        """Lay a background map below all; it comes from elsewhere and each browser asks for it.
+
+        Args:
+            title: what people read.
+            address: of tiles, with {z}, {x} and {y}, or of a WMS.
+            attribution: who is to be named on the map.
+            wms: layers to ask a WMS for, with commas; not given, the address is one of tiles.
+
+        Raises:
+            InputError: the address is invalid.
+        """
+        with self._lock:
+            found = background(title, address, attribution, wms)
+            self._layers.add([found], below=True)
+            self._tell_layers()
+
+    def remove_layer(self, name: str) -> None:
+        """Take what shows a file from the map; the file stays.
+
+        Raises:
+            InputError: no layer shows it.
+        """
+        with self._lock:
+            keys = [layer.key for layer in self._layers if name in (layer.name, layer.title)]
+            if not keys:
+                shown = ", ".join(sorted({layer.name for layer in self._layers}))
+                raise InputError(f"there is no layer {name}, there are {shown}")
+            for key in keys:
+                self._layers.remove(key)
+            self._tell_layers()
 
     @property
     def legend(self) -> Legend:
@@ -231,7 +290,21 @@ class SampleMap(ipywidgets.HBox):
             {"kind": "samples", "to": message["view"], "conflicts": found, **self._summary(areas)},
             buffers=[content.encode()],
         )
-        return {"scenes": [asdict(scene) for scene in self._scenes]}
+        return self._layers_told()
+
+    def _layers_told(self) -> Message:
+        removed = self._layers.removed
+        return {
+            "layers": [layer.to_json() for layer in self._layers],
+            "removed": removed and removed.title,
+            "scene": self.scene,
+        }
+
+    def _tell_layers(self) -> Message:
+        """Tell every view which layers there are, and how they are shown."""
+        told = self._layers_told()
+        self._panel.send({"kind": "layers", **told})
+        return told
 
     def _summary(self, areas: dict[str, float] | None = None) -> Message:
         store, history = self._drawing.store, self._drawing.history
@@ -327,38 +400,6 @@ class SampleMap(ipywidgets.HBox):
         return {"class": message["name"].strip()}
 
     def _edit_class(self, message: Message) -> Message:
-        """Change one class; the samples that follow are told to all views."""
-        name, drawing = message["name"], self._drawing
-        match message["what"]:
-            case "rename":
-                touched = drawing.rename_class(name, message["to"])
-            case "merge":
-                touched = drawing.merge_class(name, message["to"])
-            case "delete":
-                touched = drawing.delete_class(name)
-            case "color":
-                touched = drawing.color_class(name, message["to"])
-            case "group":
-                touched = drawing.group_class(name, message["to"])
-            case "move":
-                touched = drawing.move_class(name, int(message["to"]))
-            case other:
-                raise ValueError(f"{other} is nothing that can be done to a class")
-        kept = drawing.store.samples
-        shown = tuple(kept[sample.id] for sample in touched if sample.id in kept)
-        gone = tuple(sample.id for sample in touched if sample.id not in kept)
-        self._tell(News(shown, gone), message)
-        return {"touched": len(touched)}
-
-    def _import_classes(self, message: Message) -> Message:
-        self._drawing.take_classes(legend_from(message["name"]))
-        self._tell(News(), message)
-        return {}
-
-    def _export_classes(self, message: Message) -> Message:
-        return {"name": self.save_legend(message["name"])}
-
-    def _edit_class(self, message: Message) -> Message:
         """Change one class and the samples that follow."""
         name, to, drawing = message["name"], message.get("to"), self._drawing
         touched: tuple[Sample, ...] = ()
@@ -375,9 +416,8 @@ class SampleMap(ipywidgets.HBox):
                 drawing.group_class(name, str(to))
             case "move":
                 drawing.move_class(name, int(str(to)))
-        ids = tuple(sample.id for sample in touched)
-        self._stepped(message, ids)
-        return {"touched": len(ids)}
+        self._stepped(message, [sample.id for sample in touched])
+        return {"touched": len(touched)}
 
     def _import_legend(self, message: Message) -> Message:
         self._drawing.take_classes(legend_from(message["name"]))
@@ -387,11 +427,37 @@ class SampleMap(ipywidgets.HBox):
     def _export_legend(self, message: Message) -> Message:
         return {"name": self.save_legend(message["name"])}
 
-    def _add_scene(self, message: Message) -> Message:
-        scene = describe(_at_home(message["name"]))
-        if scene.name not in [known.name for known in self._scenes]:
-            self._scenes.append(scene)
-        return {"scenes": [asdict(scene) for scene in self._scenes]}
+    def _add_layer(self, message: Message) -> Message:
+        self._layers.add(layers_of(_at_home(message["name"])))
+        return self._tell_layers()
+
+    def _add_background(self, message: Message) -> Message:
+        told = [str(message[key]) for key in ("title", "address", "attribution", "wms")]
+        self._layers.add([background(*told)], below=True)
+        return self._tell_layers()
+
+    def _change_layer(self, message: Message) -> Message:
+        self._layers.change(message["key"], dict(message["changes"]))
+        return self._tell_layers()
+
+    def _move_layer(self, message: Message) -> Message:
+        self._layers.move(message["key"], int(message["place"]))
+        return self._tell_layers()
+
+    def _remove_layer(self, message: Message) -> Message:
+        self._layers.remove(message["key"])
+        return self._tell_layers()
+
+    def _restore_layer(self, message: Message) -> Message:
+        self._layers.restore()
+        return self._tell_layers()
+
+    def _preview(self, message: Message) -> Message:
+        """Say what a region would be, and keep nothing."""
+        place = (float(message["longitude"]), float(message["latitude"]))
+        region = self._drawing.region(place, message["image"], float(message["tolerance"]))
+        told = {"pixels": region.pixels, "cut": region.reaches_limit}
+        return {"region": told, "geometry": region.geometry}
 
     def _spectra(self, message: Message) -> Message:
         samples = tuple(self._drawing.store.samples.values())
@@ -417,7 +483,13 @@ class SampleMap(ipywidgets.HBox):
         "edit_class": _edit_class,
         "import_legend": _import_legend,
         "export_legend": _export_legend,
-        "add_scene": _add_scene,
+        "add_layer": _add_layer,
+        "add_background": _add_background,
+        "change_layer": _change_layer,
+        "move_layer": _move_layer,
+        "remove_layer": _remove_layer,
+        "restore_layer": _restore_layer,
+        "preview": _preview,
         "spectra": _spectra,
     }
 
@@ -554,12 +626,12 @@ def _answer_while_busy(comm: Any) -> None:
         comm._reply_subshell_for = lambda data, sent_to: sent_to
 
 
-def _map_of(scene: Scene) -> ipyleaflet.Map:
-    south, west, north, east = scene.bounds
-    return ipyleaflet.Map(
+def _map_of(bounds: Bounds) -> ipyleaflet.Map:
+    south, west, north, east = bounds
+    shown = ipyleaflet.Map(
         layers=(),
         center=((south + north) / 2, (west + east) / 2),
-        zoom=_zoom_to(scene),
+        zoom=_zoom_to(bounds),
         zoom_snap=1,
         max_zoom=22,
         scroll_wheel_zoom=True,
@@ -567,11 +639,13 @@ def _map_of(scene: Scene) -> ipyleaflet.Map:
         attribution_control=False,
         layout={"height": HEIGHT, "flex": "1 1 auto", "min_width": "300px"},
     )
+    shown.add(ipyleaflet.ScaleControl(position="bottomleft", imperial=False))
+    return shown
 
 
-def _zoom_to(scene: Scene) -> int:
-    """Return the zoom at which the scene fits; at zoom 0 the world is 256 pixels wide."""
-    south, west, north, east = scene.bounds
+def _zoom_to(bounds: Bounds) -> int:
+    """Return the zoom at which a part of the Earth fits; at zoom 0 the world has 256 pixels."""
+    south, west, north, east = bounds
     width = max(east - west, 1e-6) / 360
     height = max(_mercator(north) - _mercator(south), 1e-6) / (2 * math.pi)
     fitting = min(_WIDTH / width, _TALLEST / height) / 256

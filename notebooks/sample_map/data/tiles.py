@@ -8,6 +8,7 @@ and not for every tile.
 
 import io
 import math
+import re
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -39,6 +40,15 @@ _RGB = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
 _PREVIEWS = 4  # scenes and bands change while one looks; of 16-bit bands one takes 30 MB
 _STEPS = 17  # points along a side by which a tile is found in a scene
 
+_STYLE = re.compile(r"scene|percent|below:\d{1,3}")
+# dark to light and in order for people who are colour-blind: five colours of viridis, between
+# which lines are drawn (S. van der Walt and N. Smith, 2015)
+_VIRIDIS = np.array([(68, 1, 84), (59, 82, 139), (33, 145, 140), (94, 201, 98), (253, 231, 37)])
+_RAMP = np.column_stack(
+    [np.interp(np.arange(101), np.linspace(0, 100, 5), channel) for channel in _VIRIDIS.T]
+).astype("uint8")  # (101, 3)
+_BELOW = np.array((230, 0, 126), "uint8")  # no class is expected in it
+
 Indexes = tuple[int, int, int]
 
 
@@ -49,13 +59,18 @@ class Look:
     Attributes:
         bands: numbers from 1, for red, green and blue.
         stretch: percentiles of the scene that are shown as black and white.
+        limits: values instead of those, for each colour: low, high, low, high, low, high.
+        style: scene, or of a band of percent: percent (dark is low, light is high), or
+            below:N (one colour where it is below N, else nothing).
     """
 
     bands: Indexes
     stretch: tuple[float, float] = STRETCH
+    limits: tuple[float, ...] = ()
+    style: str = "scene"
 
     @classmethod
-    def read(cls, bands: str, stretch: str) -> "Look":
+    def read(cls, bands: str, stretch: str, limits: str = "", style: str = "scene") -> "Look":
         """Read what an address says: bands as 4,3,2 and stretch as 2,98.
 
         Raises:
@@ -64,13 +79,18 @@ class Look:
         try:
             red, green, blue = (int(number) for number in bands.split(","))
             low, high = (float(number) for number in stretch.split(","))
+            values = tuple(float(number) for number in limits.split(",") if limits)
         except ValueError as error:
             raise InputError(
                 "a tile needs bands such as 4,3,2 and stretch such as 2,98"
             ) from error
         if not 0 <= low < high <= 100:
             raise InputError(f"the stretch is {low:g} to {high:g}, needs percentiles 0 to 100")
-        return cls((red, green, blue), (low, high))
+        if len(values) not in (0, 6) or not np.isfinite(values).all():
+            raise InputError("the limits need six numbers, low and high for each colour")
+        if not _STYLE.fullmatch(style):
+            raise InputError("the style of a tile is scene, percent or below:N")
+        return cls((red, green, blue), (low, high), values, style)
 
 
 @dataclass(frozen=True)
@@ -176,7 +196,39 @@ class TileMaker:
             if palette is not None:
                 colors = palette[values[0].astype("uint8")]  # (H, W, 4)
                 return _png(np.moveaxis(colors[..., :3], -1, 0), valid & (colors[..., 3] > 0))
-            return _png(_stretched(values, valid, preview.limits(whole, look.stretch)), valid)
+            if look.style != "scene":
+                return _png(*_percent_painted(values[0], valid, look.style))
+            limits = (
+                np.reshape(look.limits, (3, 2)).T
+                if look.limits
+                else preview.limits(whole, look.stretch)
+            )
+            return _png(_stretched(values, valid, limits), valid)
+
+    def limits(
+        self, name: str, look: Look, bounds: tuple[float, float, float, float]
+    ) -> tuple[float, ...]:
+        """Return the values at the percentiles of a look in a part of a scene.
+
+        Args:
+            name: storage name of the scene.
+            look: bands and stretch.
+            bounds: south, west, north, east of the part in degrees.
+
+        Returns:
+            Low, high for red, for green and for blue, as `Look.limits`.
+
+        Raises:
+            InputError: the scene cannot be read, or nothing valid of it lies there.
+        """
+        with readable_at_home(name) as path, open_raster(path) as dataset:
+            _need_place(dataset)
+            bands = band_indexes(dataset, look.bands)
+            window = _window_of(dataset, _grid_over(bounds))
+            part = None if window is None else _read(dataset, bands, window, 2 * SIDE)
+            if part is None or not part.valid.any():
+                raise InputError("nothing of the scene is in view")
+            return tuple(map(float, limits_of(part.values, part.valid, look.stretch).T.ravel()))
 
     def _preview(self, key: tuple[object, ...]) -> "Preview":
         with self._lock:
@@ -390,6 +442,24 @@ def _stretched(values: np.ndarray, valid: np.ndarray, limits: np.ndarray) -> np.
     span = np.where(high > low, high - low, 1)
     shown = np.where(high > low, np.clip((values - low) / span, 0, 1), 0.5)  # one value: grey
     return np.where(valid, np.rint(shown * 255), 0).astype("uint8")
+
+
+def _percent_painted(
+    values: np.ndarray, valid: np.ndarray, style: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the colours of a band of percent, (3, H, W) uint8, and where it has any."""
+    if style == "percent":
+        return _RAMP[np.clip(values, 0, 100).astype("uint8")].transpose(2, 0, 1), valid
+    is_below = valid & (values < int(style.removeprefix("below:")))
+    return np.broadcast_to(_BELOW[:, None, None], (3, *values.shape)), is_below
+
+
+def _grid_over(bounds: tuple[float, float, float, float]) -> Affine:
+    """Return the grid of one tile that covers a part of the Earth."""
+    south, west, north, east = bounds
+    to_metres = pyproj.Transformer.from_crs(DEGREES, WEB_MERCATOR, always_xy=True)
+    (left, right), (bottom, top) = to_metres.transform((west, east), (south, north))
+    return Affine((right - left) / SIDE, 0, left, 0, (bottom - top) / SIDE, top)
 
 
 def _png(colors: np.ndarray, valid: np.ndarray) -> bytes:

@@ -9,14 +9,17 @@ import re
 from graphlib import TopologicalSorter
 from pathlib import Path
 
+from portal.theme import theme
+
 FOLDER = Path(__file__).parent
 _IMPORT = re.compile(r'^import \{([^}]*)\} from "\./(\w+)\.js";$', re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=(?:async )?(?:function|class|const) (\w+))", re.MULTILINE)
+_LEFT = re.compile(r"^(?:import|export)\b.*", re.MULTILINE)
 
 
 def style() -> str:
-    """Return the style sheet of the panel."""
-    return (FOLDER / "panel.css").read_text(encoding="utf-8")
+    """Return the style sheet of the panel, after the one that all of the geoportal share."""
+    return theme() + (FOLDER / "panel.css").read_text(encoding="utf-8")
 
 
 def script(folder: Path = FOLDER, entry: str = "panel") -> str:
@@ -30,6 +33,7 @@ def script(folder: Path = FOLDER, entry: str = "panel") -> str:
     Raises:
         graphlib.CycleError: modules import one another in a circle.
         FileNotFoundError: a module imports one that is not there.
+        ValueError: one imports or exports in another form.
     """
     sources: dict[str, str] = {}
     graph: dict[str, set[str]] = {}
@@ -47,6 +51,8 @@ def script(folder: Path = FOLDER, entry: str = "panel") -> str:
 def _scoped(name: str, source: str) -> str:
     exported = ", ".join(_EXPORT.findall(source))
     body = _EXPORT.sub("", _bound(source))
+    if found := _LEFT.search(body):
+        raise ValueError(f"{name}.js says {found[0]}, needs another form to be joined")
     return f"const $${name} = (() => {{\n{body}\nreturn {{ {exported} }};\n}})();"
 
 

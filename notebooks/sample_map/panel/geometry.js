@@ -51,16 +51,21 @@ export function isInside(rings, x, y) {
   return inside;
 }
 
-/** The smallest of the placed samples within reach of a place, which would else be out of reach. */
-export function smallestAt(samples, [x, y], near) {
-  let [found, smallest] = [null, Infinity];
+/** The ids of the placed samples within reach of a place, the smallest first. */
+export function placesAt(samples, [x, y], near) {
+  const found = [];
   for (const [id, { box, rings, isPoint }] of samples) {
     if (x < box[0] - near || x > box[2] + near || y < box[1] - near || y > box[3] + near) continue;
     const extent = Math.max(box[2] - box[0], box[3] - box[1]);
     const isHit = isPoint
       ? rings.some(([px, py]) => Math.hypot(px - x, py - y) < near)
       : extent < near || isInside(rings, x, y);
-    if (isHit && extent < smallest) [found, smallest] = [id, extent];
+    if (isHit) found.push([extent, id]);
   }
-  return found;
+  return found.sort(([a], [b]) => a - b).map(([, id]) => id);
+}
+
+/** The smallest of the placed samples at a place, which would else be out of reach; or null. */
+export function smallestAt(samples, place, near) {
+  return placesAt(samples, place, near)[0] ?? null;
 }

@@ -86,6 +86,7 @@ export class Kernel {
 
   hear(message, buffers) {
     if (message.kind === "news") this.hears.news(message, this.causeOf(message));
+    if (message.kind === "layers") this.hears.layers(message);
     if (message.to !== this.view) return;
     if (message.kind === "samples") this.hears.samples(message, buffers);
     if (message.kind === "reply") this.answered(message);

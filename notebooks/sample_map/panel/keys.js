@@ -10,6 +10,10 @@ const TOOLS = {
   KeyM: "move",
   KeyX: "split",
   KeyH: "cut",
+  KeyI: "inspect",
+  KeyD: "measure",
+  KeyA: "fit",
+  KeyF: "full",
   Delete: "delete",
   Backspace: "delete",
 };

@@ -2,23 +2,28 @@
 // it says is shown, what is drawn is sent to it. Leaflet and Geoman come with ipyleaflet.
 
 import { Classes } from "./classes.js";
+import { Compare } from "./compare.js";
 import { Conflicts } from "./conflicts.js";
 import { Editing } from "./editing.js";
-import { make, makeButton } from "./elements.js";
+import { makeButton } from "./elements.js";
 import { Growing } from "./growing.js";
+import { Inspector } from "./inspector.js";
 import { Kernel } from "./kernel.js";
 import { Keys } from "./keys.js";
+import { Layers } from "./layers.js";
 import { Legend } from "./legend.js";
+import { Measure } from "./measure.js";
 import { Samples } from "./samples.js";
-import { Scenes } from "./scenes.js";
 import { Selection } from "./selection.js";
 import { shapesLayer } from "./shapes.js";
 import { Spectra } from "./spectra.js";
 import { Status } from "./status.js";
+import { Tabs } from "./tabs.js";
 import { Tools } from "./tools.js";
+import { View } from "./view.js";
 import { Words } from "./words.js";
 
-const UNASKED = ["open", "spectra"]; // asked by the panel itself: an answer leaves the message alone
+const UNASKED = ["open", "spectra", "preview", "change_layer"]; // asked by the panel itself: an answer leaves the message alone
 const LOOK = 50; // ms between two looks for the map
 const LOOKS = 600;
 
@@ -62,16 +67,31 @@ class Panel {
     this.editing = new Editing(this);
     this.selection = new Selection(this);
     this.conflicts = new Conflicts(this);
-    this.scenes = new Scenes(this);
+    this.layers = new Layers(this);
+    this.compare = new Compare(this);
     this.spectra = new Spectra(this);
+    this.inspector = new Inspector(this);
+    this.measure = new Measure(this);
+    this.view = new View(this);
+    this.tabs = new Tabs(this);
     this.keys = new Keys(this);
   }
 
   build() {
-    const { status, legend, tools, growing, selection, conflicts, scenes, spectra, classes } =
-      this;
+    const {
+      status,
+      legend,
+      classes,
+      tools,
+      growing,
+      selection,
+      conflicts,
+      layers,
+      spectra,
+      inspector,
+    } = this;
     this.el.replaceChildren();
-    this.el.classList.add("sample-map-panel");
+    this.el.classList.add("sample-map-panel", "geoportal");
     this.el.lang = this.words.language;
     for (const part of [
       status,
@@ -81,32 +101,56 @@ class Panel {
       growing,
       selection,
       conflicts,
-      scenes,
+      layers,
       spectra,
+      inspector,
     ]) {
       part.build();
     }
-    // whether all is saved, and how much there is of each class, is never scrolled out of sight
-    this.el.append(
-      make("div", { class: "sample-map-upper" }, [
-        status.state,
-        conflicts.box,
-        legend.box,
-        legend.balance,
-        tools.box,
-        growing.box,
-        status.message,
-      ]),
-      make("div", { class: "sample-map-lower" }, [
-        selection.box,
-        scenes.part,
-        spectra.part,
-        selection.listPart,
-        legend.form,
-        classes.part,
-        this.languageButton(),
-      ]),
-    );
+    this.tabs.build(this.subjects());
+    // whether all is saved, and the tools, are never scrolled out of sight
+    const above = [
+      status.state,
+      conflicts.box,
+      tools.box,
+      growing.box,
+      status.message,
+      this.tabs.bar,
+    ];
+    this.el.append(...above, ...this.tabs.boxes);
+  }
+
+  /** The pages of the panel: name, title, what is on it, what to do when it is opened. */
+  subjects() {
+    const { legend, classes, selection, layers, spectra, inspector } = this;
+    const t = (text) => this.words.t(text);
+    return [
+      {
+        name: "classes",
+        title: t("Classes"),
+        children: [
+          legend.box,
+          legend.balance,
+          selection.box,
+          legend.form,
+          classes.part,
+          this.languageButton(),
+        ],
+      },
+      { name: "layers", title: t("Layers"), children: [layers.box] },
+      {
+        name: "inspect",
+        title: t("Values"),
+        children: [inspector.box, spectra.part],
+        onopen: () => spectra.updateSoon(),
+      },
+      {
+        name: "samples",
+        title: t("Samples"),
+        children: [selection.list],
+        onopen: () => selection.showList(),
+      },
+    ];
   }
 
   languageButton() {
@@ -124,22 +168,26 @@ class Panel {
     }
     this.map?.pm.setLang(language);
     this.show();
-    this.scenes.show();
+    this.layers.show();
     this.tools.use(this.tools.name);
   }
 
   begin(map) {
     this.map = map;
     this.L = window.L;
-    this.keys.begin(this.el.closest(".sample-map"));
+    this.box = this.el.closest(".sample-map");
+    this.keys.begin(this.box);
     this.kernel.begin(this.el, {
       samples: (message, buffers) => this.receive(message, buffers),
       news: (news, cause) => this.learn(news, cause),
+      layers: (told) => this.layers.take(told),
       answer: (asked, reply) => this.answered(asked, reply),
       tick: () => this.status.show(),
     });
     map.pm.setLang(this.words.language);
     this.tools.begin(map);
+    this.layers.begin(map);
+    this.view.begin(map);
     this.shapes = shapesLayer(this.L, this);
     this.shapes.addTo(map);
     this.onClick = (event) => this.clicked(event.latlng);
@@ -153,16 +201,17 @@ class Panel {
     if (!this.map) return;
     this.editing.stop();
     this.tools.end();
+    this.compare.end();
+    this.inspector.end();
+    this.view.end();
     this.map.off("click", this.onClick);
     this.shapes.remove();
   }
 
   async open() {
     const reply = await this.kernel.ask("open");
-    this.scenes.take(reply.scenes ?? []);
-    this.scenes.fit();
-    this.scenes.showBasemap();
-    this.scenes.show();
+    if (reply.layers) this.layers.take(reply);
+    this.layers.fit();
     this.tools.use("select");
   }
 
@@ -206,9 +255,10 @@ class Panel {
   }
 
   clicked(place) {
-    const { tools, editing, selection, growing } = this;
+    const { tools, editing, selection, growing, inspector } = this;
     if (tools.draws) return;
     if (tools.name === "grow") return growing.growAt(place);
+    if (tools.name === "inspect") return inspector.inspect(place);
     const hit = this.shapes.at(place);
     if (editing.id && (hit === null || hit === editing.id)) return;
     selection.choose(hit);

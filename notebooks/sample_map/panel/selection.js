@@ -1,6 +1,6 @@
 // The selected sample, its class, and the list of all.
 
-import { fold, make, makeButton } from "./elements.js";
+import { make, makeButton } from "./elements.js";
 import { Part } from "./part.js";
 
 const ROWS = 100; // samples listed at once; all are on the map
@@ -26,8 +26,6 @@ export class Selection extends Part {
   build() {
     this.box = make("div", { class: "sample-map-selected" });
     this.list = make("div", { class: "sample-map-list" });
-    this.listPart = fold("samples", this.t("List of samples"), [this.list]);
-    this.listPart.ontoggle = () => this.showList();
   }
 
   select(id, announce = true) {
@@ -120,7 +118,7 @@ export class Selection extends Part {
   }
 
   showList() {
-    if (!this.listPart?.open) return;
+    if (!this.panel.tabs.isOpen("samples")) return;
     const all = [...this.panel.samples.placed.values()].reverse();
     const count = this.panel.words.number(all.length);
     const rows = all.slice(0, ROWS).map(({ feature }) => this.row(feature));

@@ -30,8 +30,10 @@ export function shapesLayer(L, panel) {
     _draw() {
       const { samples, selection, editing } = panel;
       const frame = this._frameOf(this._map);
+      frame.isFilled = panel.layers.outlines === "filled";
       let drawn = 0;
-      for (const [id, sample] of samples.placed) {
+      const others = panel.layers.outlines === "hidden" ? [] : samples.placed;
+      for (const [id, sample] of others) {
         if (id !== editing.id && id !== selection.id)
           drawn += paint(frame, sample, samples, false);
       }
@@ -79,7 +81,7 @@ function paint(frame, sample, samples, isChosen) {
   }
   trace(frame, sample);
   pen.globalAlpha = isPoint ? 0.9 : isChosen ? 0.45 : 0.3;
-  pen.fill("evenodd");
+  if (frame.isFilled || isPoint) pen.fill("evenodd");
   pen.globalAlpha = 1;
   outline(pen, { color, isPoint, isChosen, isDisputed: samples.isDisputed(feature) });
   return 1;

@@ -2,9 +2,9 @@
 
 import { draw, fold, make } from "./elements.js";
 import { Part } from "./part.js";
+import { axesOf, BOTTOM, EDGE, HEIGHT, LEFT, WIDTH } from "./plot.js";
 
 const SOON = 400; // ms; several strokes ask once
-const [WIDTH, HEIGHT, LEFT, BOTTOM, EDGE] = [310, 190, 44, 34, 8]; // pixels of the picture
 
 export class Spectra extends Part {
   build() {
@@ -20,9 +20,9 @@ export class Spectra extends Part {
   }
 
   async update() {
-    const { samples, scenes } = this.panel;
-    if (!this.part.open || !samples.file) return;
-    const reply = await this.ask("spectra", { image: scenes.image() });
+    const { samples, layers, tabs } = this.panel;
+    if (!this.part.open || !tabs.isOpen("inspect") || !samples.file) return;
+    const reply = await this.ask("spectra", { image: layers.image() });
     if (!reply.error) this.chart.replaceChildren(...this.plot(reply.bands, reply.spectra));
   }
 
@@ -35,11 +35,20 @@ export class Spectra extends Part {
       names.map((name) => spectra[name]),
     );
     const label = this.t("Mean spectrum and spread of each class");
+    const lines = names.map((name) => this.line(name, spectra[name], axes));
+    return [this.picture(bands, axes, lines, label)];
+  }
+
+  picture(bands, axes, lines, label) {
     const frame = { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": label };
     const svg = draw("svg", frame);
-    svg.append(...this.grid(axes), ...this.scale(bands, axes));
-    for (const name of names) svg.append(this.line(name, spectra[name], axes));
-    return [svg];
+    svg.append(...this.grid(axes), ...this.scale(bands, axes), ...lines);
+    return svg;
+  }
+
+  meanLine({ mean }, { order, x, y }, stroke) {
+    const points = order.map((band, i) => `${x(i)},${y(mean[band])}`).join(" ");
+    return draw("polyline", { points, stroke, fill: "none", "stroke-width": 2 });
   }
 
   grid({ low, high, y }) {
@@ -65,43 +74,21 @@ export class Spectra extends Part {
     return [...texts, draw("text", middle, byWave ? this.t("wavelength") : this.t("band"))];
   }
 
-  line(name, { mean, spread, pixels, samples: count }, { order, x, y }) {
+  line(name, spectrum, axes) {
+    const { mean, spread, pixels, samples: count } = spectrum;
+    const { order, x, y } = axes;
     const { words, samples } = this.panel;
     const color = samples.color(name);
     const above = order.map((band, i) => `${x(i)},${y(mean[band] + spread[band])}`);
     const below = order.map((band, i) => `${x(i)},${y(mean[band] - spread[band])}`).reverse();
-    const middle = order.map((band, i) => `${x(i)},${y(mean[band])}`).join(" ");
     const counted = { pixels: words.number(pixels), samples: count };
     const title = `${name}: ${this.t("{pixels} pixels of {samples} samples", counted)}`;
     const group = draw("g", { class: "sample-map-spectrum", "data-class-name": name });
-    const path = { points: middle, stroke: color, fill: "none", "stroke-width": 2 };
     group.append(
       draw("title", {}, title),
       draw("polygon", { points: [...above, ...below].join(" "), fill: color, opacity: 0.18 }),
-      draw("polyline", path),
+      this.meanLine(spectrum, axes, color),
     );
     return group;
   }
-}
-
-/**
- * Axes for spectra ({mean, spread}): the order of the bands, by wavelength where all have one, and
- * where a band (by its place in that order) and a value lie in the picture.
- */
-export function axesOf(bands, spectra) {
-  const byWave = bands.every((band) => band.wavelength);
-  const order = bands.map((_, i) => i);
-  if (byWave) order.sort((a, b) => bands[a].wavelength - bands[b].wavelength);
-  const places = order.map((band, i) => (byWave ? bands[band].wavelength : i));
-  const low = Math.min(
-    ...spectra.flatMap(({ mean, spread }) => mean.map((m, i) => m - spread[i])),
-  );
-  const high = Math.max(
-    ...spectra.flatMap(({ mean, spread }) => mean.map((m, i) => m + spread[i])),
-  );
-  const width = places[places.length - 1] - places[0] || 1;
-  const x = (i) => LEFT + ((WIDTH - LEFT - EDGE) * (places[i] - places[0])) / width;
-  const y = (value) =>
-    HEIGHT - BOTTOM - ((HEIGHT - BOTTOM - EDGE) * (value - low)) / (high - low || 1);
-  return { byWave, order, places, low, high, x, y };
 }

@@ -2,6 +2,7 @@
 
 import { make, makeButton } from "./elements.js";
 import { POLYGONS } from "./geometry.js";
+import { icon } from "./icons.js";
 import { Part } from "./part.js";
 
 const DRAWN = {
@@ -10,7 +11,10 @@ const DRAWN = {
   point: "CircleMarker",
   split: "Line",
   cut: "Polygon",
+  measure: "Line",
 };
+const BY_DOUBLE_CLICK = ["split", "measure"];
+const ON_CLICK = ["grow", "inspect"]; // what acts where somebody clicks
 const ON_SAMPLE = ["split", "cut"]; // what is drawn over the selected sample
 const GHOST = { color: "#ffffff", weight: 2, dashArray: "4 4", fillOpacity: 0.1 };
 
@@ -25,54 +29,80 @@ export class Tools extends Part {
   }
 
   build() {
-    this.box = make("div", {
-      class: "sample-map-tools",
-      role: "toolbar",
-      "aria-label": this.t("Tools"),
-    });
+    const bar = { class: "sample-map-tools", role: "toolbar", "aria-label": this.t("Tools") };
     this.buttons = {};
-    for (const [name, text, key, what] of this.texts()) {
-      const attributes = { class: `sample-map-tool-${name}`, title: `${what} (${key})` };
-      this.buttons[name] = makeButton([text], attributes, () => this.use(name));
-      this.box.append(this.buttons[name]);
-    }
+    const groups = this.groups().map(([title, tools]) => {
+      const buttons = tools.map((tool) => this.button(...tool));
+      const attributes = { class: "sample-map-tool-group", role: "group", "aria-label": title };
+      return make("div", attributes, buttons);
+    });
+    this.box = make("div", bar, groups);
   }
 
-  texts() {
+  button(name, text, key, what) {
+    const attributes = {
+      class: `sample-map-tool sample-map-tool-${name}`,
+      title: `${what} (${key})`,
+    };
+    const word = make("span", { class: "sample-map-tool-word" }, [text]);
+    this.buttons[name] = makeButton([icon(name), word], attributes, () => this.use(name));
+    return this.buttons[name];
+  }
+
+  /** The tools by what they are for: each with its word, its key and what it does. */
+  groups() {
     const t = (text) => this.t(text);
+    const grow = t("Click, and all that is connected and looks alike becomes a sample");
+    const split = t("Draw a line across the selected sample; a double click ends it");
     return [
-      ["select", t("Select"), "S", t("Click a sample to see and change it")],
       [
-        "polygon",
-        t("Polygon"),
-        "P",
-        t("Click around an area; click the first corner to close it"),
+        t("Draw"),
+        [
+          [
+            "polygon",
+            t("Polygon"),
+            "P",
+            t("Click around an area; click the first corner to close it"),
+          ],
+          ["rectangle", t("Rectangle"), "R", t("Click two opposite corners")],
+          ["point", t("Point"), "O", t("Click to mark a single place")],
+          ["grow", t("Region"), "G", grow],
+        ],
       ],
-      ["rectangle", t("Rectangle"), "R", t("Click two opposite corners")],
-      ["point", t("Point"), "O", t("Click to mark a single place")],
       [
-        "grow",
-        t("Region"),
-        "G",
-        t("Click, and all that is connected and looks alike becomes a sample"),
+        t("Steps"),
+        [
+          ["undo", t("Undo"), "Ctrl+Z", t("Take back the last step")],
+          ["redo", t("Redo"), "Ctrl+Y", t("Repeat what was taken back")],
+        ],
       ],
-      ["edit", t("Corners"), "E", t("Drag the corners of the selected sample")],
-      ["move", t("Move"), "M", t("Drag the selected sample")],
       [
-        "split",
-        t("Split"),
-        "X",
-        t("Draw a line across the selected sample; a double click ends it"),
+        t("Change"),
+        [
+          ["select", t("Select"), "S", t("Click a sample to see and change it")],
+          ["edit", t("Corners"), "E", t("Drag the corners of the selected sample")],
+          ["move", t("Move"), "M", t("Drag the selected sample")],
+          ["split", t("Split"), "X", split],
+          ["cut", t("Cut out"), "H", t("Draw an area to take out of the selected sample")],
+          ["delete", t("Delete"), "Del", t("Delete the selected sample")],
+        ],
       ],
-      ["cut", t("Cut out"), "H", t("Draw an area to take out of the selected sample")],
-      ["delete", t("Delete"), "Del", t("Delete the selected sample")],
-      ["undo", t("Undo"), "Ctrl+Z", t("Take back the last step")],
-      ["redo", t("Redo"), "Ctrl+Y", t("Repeat what was taken back")],
+      [
+        t("Look"),
+        [
+          ["inspect", t("Inspect"), "I", t("Click a place to see what the layers hold there")],
+          ["measure", t("Measure"), "D", t("Click along a line; a double click ends it")],
+          ["fit", t("All of it"), "A", t("Show the whole scene")],
+          ["full", t("Full screen"), "F", t("Fill the screen with map and panel")],
+        ],
+      ],
     ];
   }
 
   hint() {
-    const found = this.texts().find(([name]) => name === this.name);
+    const found = this.groups()
+      .flatMap(([, tools]) => tools)
+      .find(([name]) => name === this.name);
     return found ? found[3] : "";
   }
 
@@ -96,9 +126,9 @@ export class Tools extends Part {
   }
 
   use(name) {
-    if (name === "undo" || name === "redo") return this.step(name);
-    if (name === "delete") return this.remove();
-    const { status, selection, growing, editing, shapes } = this.panel;
+    const act = this.actOf(name);
+    if (act) return act();
+    const { status, selection, growing, editing, shapes, measure } = this.panel;
     const refused = this.refusal(name);
     if (refused) {
       if (refused.isPutAway) this.use("select");
@@ -115,9 +145,23 @@ export class Tools extends Part {
     this.map.pm.disableDraw();
     if (this.draws) this.map.pm.enableDraw(this.draws, this.strokeStyle());
     if (this.isEditing) editing.start();
-    this.map.getContainer().style.cursor = name === "grow" ? "crosshair" : "";
+    if (name !== "measure") measure.clear();
+    this.map.getContainer().style.cursor = ON_CLICK.includes(name) ? "crosshair" : "";
     status.say("");
     shapes.redraw();
+  }
+
+  /** What a button does at once; null if it is a tool to be taken in hand. */
+  actOf(name) {
+    const { layers, view } = this.panel;
+    const acts = {
+      undo: () => this.step("undo"),
+      redo: () => this.step("redo"),
+      delete: () => this.remove(),
+      fit: () => layers.fitScene(),
+      full: () => view.toggleFull(),
+    };
+    return acts[name] ?? null;
   }
 
   get isEditing() {
@@ -132,7 +176,8 @@ export class Tools extends Part {
       if (!POLYGONS.includes(sample.geometry.type))
         return { text: this.t("a point cannot be cut") };
     }
-    if ((DRAWN[name] || name === "grow") && !this.panel.legend.active) {
+    const needsClass = (DRAWN[name] && name !== "measure") || name === "grow";
+    if (needsClass && !this.panel.legend.active) {
       return { text: this.t("Add a class first"), isPutAway: true };
     }
     return null;
@@ -153,16 +198,17 @@ export class Tools extends Part {
 
   /** Put away what draws; what is drawn now would be lost. */
   stopDrawing() {
-    if (this.draws) this.use("select");
+    if (this.draws && this.name !== "measure") this.use("select");
   }
 
   strokeStyle() {
     const { samples, legend } = this.panel;
-    const color = ON_SAMPLE.includes(this.name) ? "#ffffff" : samples.color(legend.active);
+    const isOfClass = ![...ON_SAMPLE, "measure"].includes(this.name);
+    const color = isOfClass ? samples.color(legend.active) : "#ffffff";
     return {
       snappable: false,
       allowSelfIntersection: false,
-      finishOn: this.name === "split" ? "dblclick" : null,
+      finishOn: BY_DOUBLE_CLICK.includes(this.name) ? "dblclick" : null,
       pathOptions: { color, fillColor: color, weight: 3, fillOpacity: 0.3, radius: 6 },
       templineStyle: { color, weight: 3 },
       hintlineStyle: { color, weight: 2, dashArray: "5 5" },
@@ -180,6 +226,7 @@ export class Tools extends Part {
     const geometry = layer.toGeoJSON(false).geometry; // false: no digit is rounded off
     layer.remove();
     const tool = this.name;
+    if (tool === "measure") return this.panel.measure.drawn(layer);
     this.save(tool, geometry, this.ghostOf(geometry));
     // not before Geoman has put its tool away, and the click that ended the stroke is over
     const next = ON_SAMPLE.includes(tool) ? "select" : tool;
@@ -187,9 +234,9 @@ export class Tools extends Part {
   }
 
   async save(tool, geometry, ghost) {
-    const { selection, legend, scenes } = this.panel;
+    const { selection, legend, layers } = this.panel;
     if (ON_SAMPLE.includes(tool)) return this.ask(tool, { ...selection.target, geometry }, ghost);
-    const content = { class: legend.active, geometry, image: scenes.image() };
+    const content = { class: legend.active, geometry, image: layers.image() };
     const reply = await this.ask("draw", content, ghost);
     if (reply.selected) selection.select(reply.selected, false);
   }

@@ -7,8 +7,9 @@ Jupyter finds it by etc/jupyter/jupyter_server_config.d/sample_map.json, which c
 package.
 """
 
+import math
 import os
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
@@ -24,9 +25,13 @@ from landcover.errors import InputError, NameRefused
 from sample_map.server.course import install_course
 
 if TYPE_CHECKING:
-    from sample_map.data.tiles import TileMaker
+    from sample_map.data.tiles import Look, TileMaker
+
+Told = Callable[[str], str]
+Answer = Callable[[Told], Awaitable[dict[str, Any]]]
 
 _THREADS = 2  # of a server that has a kernel beside it
+_RASTERS = 20  # read at one place
 _AGE = 3600  # seconds that a browser keeps a tile; the address changes with the scene
 
 
@@ -43,7 +48,10 @@ def _load_jupyter_server_extension(app: ServerApp) -> None:
         ".*$",
         [
             (address, TileHandler, {"drawing": drawing}),
-            (url_path_join(base, "look"), LookHandler, {"drawing": drawing}),
+            *(
+                (url_path_join(base, name), AnswerHandler, {"answer": answer})
+                for name, answer in drawing.answers.items()
+            ),
             (url_path_join(base, r"picture\.png"), PictureHandler, {"drawing": drawing}),
         ],
     )
@@ -65,30 +73,72 @@ _TILE = r"(\d{1,2})/(\d{1,9})/(\d{1,9})\.png"
 
 
 class Drawing:
-    """Draws tiles in threads of their own; what it needs is imported with the first tile."""
+    """Draws and reads in threads of its own; what it needs is imported when it is first asked."""
 
     def __init__(self) -> None:
         """Start no thread before it is needed."""
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="tiles")
+        self._counters = ThreadPoolExecutor(1, thread_name_prefix="areas")
         self._maker: TileMaker | None = None
+        self.answers: dict[str, Answer] = {
+            "look": self.look,
+            "limits": self.limits,
+            "values": self.values,
+            "areas": self.areas,
+        }
 
-    def tile(
-        self, name: str, bands: str, stretch: str, zoom: int, column: int, row: int
-    ) -> Awaitable[bytes]:
+    def tile(self, told: Told, zoom: int, column: int, row: int) -> Awaitable[bytes]:
         """Draw a tile of a scene, as `TileMaker.tile` does."""
-        return IOLoop.current().run_in_executor(
-            self._threads, self._draw, name, bands, stretch, zoom, column, row
-        )
 
-    def look(self, name: str) -> Awaitable[dict[str, Any]]:
-        """Say what a raster is, as `looking.look_at` does."""
+        def draw() -> bytes:
+            return self._tiles().tile(told("scene"), _look(told), zoom, column, row)
+
+        return IOLoop.current().run_in_executor(self._threads, draw)
+
+    def look(self, told: Told) -> Awaitable[dict[str, Any]]:
+        """Say what a raster is (?name=NAME), as `looking.look_at` does."""
 
         def look() -> dict[str, Any]:
             from sample_map.server.looking import look_at
 
-            return asdict(look_at(name))
+            return asdict(look_at(told("name")))
 
         return IOLoop.current().run_in_executor(self._threads, look)
+
+    def limits(self, told: Told) -> Awaitable[dict[str, Any]]:
+        """Say what is black and white in view (?scene&bands&stretch&view=S,W,N,E)."""
+
+        def limits() -> dict[str, Any]:
+            view = _numbers(told("view"), 4)
+            found = self._tiles().limits(told("scene"), _look(told), view)  # type: ignore[arg-type]
+            return {"limits": found}
+
+        return IOLoop.current().run_in_executor(self._threads, limits)
+
+    def values(self, told: Told) -> Awaitable[dict[str, Any]]:
+        """Say what rasters hold at a place (?names=A|B&place=LONGITUDE,LATITUDE)."""
+
+        def values() -> dict[str, Any]:
+            from sample_map.data.inspection import read_at
+
+            names = [name for name in told("names").split("|") if name][:_RASTERS]
+            longitude, latitude = _numbers(told("place"), 2)
+            return {"readings": [asdict(r) for r in read_at(names, longitude, latitude)]}
+
+        return IOLoop.current().run_in_executor(self._threads, values)
+
+    def areas(self, told: Told) -> Awaitable[dict[str, Any]]:
+        """Say how much of each class is on a map (?name=NAME); a large one takes seconds."""
+
+        def areas() -> dict[str, Any]:
+            from landcover.io.raster import open_raster
+            from landcover.storage import readable_at_home
+            from sample_map.data.areas import class_areas
+
+            with readable_at_home(told("name")) as path, open_raster(path) as dataset:
+                return {"classes": [asdict(one) for one in class_areas(dataset)]}
+
+        return IOLoop.current().run_in_executor(self._counters, areas)
 
     def picture(self, name: str) -> Awaitable[bytes]:
         """Draw the whole of a raster, as `looking.picture_of` does."""
@@ -100,13 +150,28 @@ class Drawing:
 
         return IOLoop.current().run_in_executor(self._threads, picture)
 
-    def _draw(
-        self, name: str, bands: str, stretch: str, zoom: int, column: int, row: int
-    ) -> bytes:
-        from sample_map.data.tiles import Look, TileMaker  # heavy, and many servers never draw
+    def _tiles(self) -> "TileMaker":
+        from sample_map.data.tiles import TileMaker  # heavy, and many servers never draw
 
         self._maker = self._maker or TileMaker()
-        return self._maker.tile(name, Look.read(bands, stretch), zoom, column, row)
+        return self._maker
+
+
+def _look(told: Told) -> "Look":
+    from sample_map.data.tiles import Look
+
+    style = told("style") or "scene"
+    return Look.read(told("bands"), told("stretch"), told("limits"), style)
+
+
+def _numbers(text: str, count: int) -> tuple[float, ...]:
+    try:
+        found = tuple(float(number) for number in text.split(","))
+    except ValueError:
+        found = ()
+    if len(found) != count or not all(map(math.isfinite, found)):
+        raise InputError(f"a place needs {count} numbers with commas, it is {text[:40]}")
+    return found
 
 
 class TileHandler(APIHandler):
@@ -119,11 +184,8 @@ class TileHandler(APIHandler):
     @authenticated
     async def get(self, zoom: str, column: str, row: str) -> None:
         """Answer with a PNG, or with 404 and a sentence."""
-        name = self.get_query_argument("scene", "")
-        bands = self.get_query_argument("bands", "")
-        stretch = self.get_query_argument("stretch", "")
         try:
-            png = await self._drawing.tile(name, bands, stretch, int(zoom), int(column), int(row))
+            png = await self._drawing.tile(_told(self), int(zoom), int(column), int(row))
         except NameRefused as error:
             raise HTTPError(404, reason="no such scene", log_message=str(error)) from error
         except InputError as error:
@@ -133,21 +195,26 @@ class TileHandler(APIHandler):
         self.finish(png, set_content_type="image/png")
 
 
-class LookHandler(APIHandler):
-    """GET sample_map/look?name=NAME: what a raster is."""
+class AnswerHandler(APIHandler):
+    """GET sample_map/NAME?...: what `Drawing.answers` says, as JSON."""
 
-    def initialize(self, drawing: Drawing) -> None:
-        """Take what looks."""
-        self._drawing = drawing
+    def initialize(self, answer: Answer) -> None:
+        """Take what answers."""
+        self._answer = answer
 
     @authenticated
     async def get(self) -> None:
-        """Answer with JSON as `looking.Look`, or with 422 and a sentence."""
+        """Answer with JSON, or with 422 and a sentence."""
         try:
-            self.finish(await self._drawing.look(self.get_query_argument("name", "")))
+            self.finish(await self._answer(_told(self)))
         except InputError as error:
             self.set_status(422)
             self.finish({"message": str(error)})
+
+
+def _told(handler: APIHandler) -> Told:
+    """Return what reads an argument of the address; one that is not given is empty."""
+    return lambda name: str(handler.get_query_argument(name, ""))
 
 
 class PictureHandler(APIHandler):

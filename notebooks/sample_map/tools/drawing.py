@@ -90,7 +90,7 @@ class Drawing:
         Raises:
             InputError: the place has no data, or there is no such class.
         """
-        region = self._region(place, image, tolerance)
+        region = self.region(place, image, tolerance)
         return Grown(self.draw(class_name, region.geometry, image), region)
 
     def grow_again(
@@ -101,8 +101,21 @@ class Drawing:
         Raises:
             InputError: the sample is not there, or was changed by somebody else.
         """
-        region = self._region(place, self._unchanged(id, version).image, tolerance)
+        region = self.region(place, self._unchanged(id, version).image, tolerance)
         return Grown(self.reshape(id, version, region.geometry)[0], region)
+
+    def region(self, place: tuple[float, float], image: str, tolerance: float) -> Region:
+        """Return the region around a place, longitude and latitude in degrees; nothing is kept.
+
+        Raises:
+            InputError: the place has no data.
+        """
+        with readable_at_home(image) as path, open_raster(path) as dataset:
+            stat = path.stat()
+            key = f"{image} {stat.st_ino} {stat.st_mtime_ns}"
+            if key not in self._spans:
+                self._spans[key] = spans_of(dataset)
+            return grow(dataset, *place, tolerance, self._spans[key])
 
     def reshape(self, id: str, version: int, geometry: Geometry) -> tuple[Sample, Conflict | None]:
         """Give a sample another outline.
@@ -335,14 +348,6 @@ class Drawing:
         second = replace(now, geometry=outline, editor=self.author, rival=now.id).renamed()
         self._do(Change(None, second))
         return second, Conflict(now.id, now.editor or now.author, "both", second.id)
-
-    def _region(self, place: tuple[float, float], image: str, tolerance: float) -> Region:
-        with readable_at_home(image) as path, open_raster(path) as dataset:
-            stat = path.stat()
-            key = f"{image} {stat.st_ino} {stat.st_mtime_ns}"
-            if key not in self._spans:
-                self._spans[key] = spans_of(dataset)
-            return grow(dataset, *place, tolerance, self._spans[key])
 
 
 def _removed(classes: Classes, name: str) -> Classes:

@@ -4,6 +4,7 @@ import io
 import math
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -258,3 +259,51 @@ def test_gigabyte_without_overviews_is_drawn_in_bounded_memory(home):
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert int(found.stdout) < 600_000  # KiB; the pixels are 1 GB
+
+
+def percent_at(values, style):
+    """Return the colours that a band of percent has, one per value."""
+    raster = np.array([values], "uint8")
+    write_raster(Path.home() / "percent.tif", raster, nodata=255,
+                 transform=Affine(1, 0, 10, 0, -1, 50), crs="EPSG:4326")  # fmt: skip
+    look = Look.read("1,1,1", "2,98", style=style)
+    places = [(10.5 + i, 49.5) for i in range(len(values))]
+    return [color_at(*place, 8, look, "home/percent.tif") for place in places]
+
+
+def test_percent_goes_from_dark_to_light_and_nodata_is_nothing(home):
+    low, middle, high, none = percent_at([0, 50, 100, 255], "percent")
+    assert (low, middle, high) == (
+        [68, 1, 84, 255], [33, 145, 140, 255], [253, 231, 37, 255],
+    )  # fmt: skip
+    assert none[3] == 0
+
+
+def test_only_what_is_below_is_painted(home):
+    shown = percent_at([0, 49, 50, 100, 255], "below:50")
+    assert [color[3] for color in shown] == [255, 255, 0, 0, 0]
+
+
+def test_stretch_to_the_view_takes_black_and_white_from_what_is_there(home):
+    write_blocks(home, *GRIDS["degrees"])
+    maker, view = TileMaker(), (51.97, 13.0, 52.0, 13.02)  # the western half: red 1000, green 1
+    limits = maker.limits(SCENE, PLAIN, view)
+    assert limits == (1000, 1000, 1, 1, 1, 1)
+    look = Look.read("1,2,3", "0,100", limits="0,2000,0,2,0,2")
+    assert color_at(13.01, 51.98, 12, look) == [128, 128, 128, 255]
+    with pytest.raises(InputError, match="nothing of the scene is in view"):
+        maker.limits(SCENE, PLAIN, (0, 0, 1, 1))
+
+
+@pytest.mark.parametrize(
+    ("limits", "style", "words"),
+    [
+        ("1,2", "scene", "six numbers"),
+        ("1,2,3,4,5,nan", "scene", "six numbers"),
+        ("", "below:x", "style"),
+        ("1,2,3,4,5,a", "scene", "needs bands"),
+    ],
+)
+def test_look_that_makes_no_sense_is_refused(limits, style, words):
+    with pytest.raises(InputError, match=words):
+        Look.read("1,1,1", "2,98", limits, style)

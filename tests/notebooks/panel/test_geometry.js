@@ -1,4 +1,4 @@
-import { enclose, isInside, mercator, placed, smallestAt } from "/panel/geometry.js";
+import { enclose, isInside, mercator, placed, placesAt, smallestAt } from "/panel/geometry.js";
 import { close, equal } from "./expect.js";
 
 const SQUARE = [
@@ -64,6 +64,7 @@ export function ofSeveralTheSmallestIsFound() {
     ["large", placed(polygon(SQUARE))],
     ["point", placed({ geometry: { type: "Point", coordinates: [3.5, 3.5] } })],
   ]);
+  equal(placesAt(samples, mercator(2, 2), 1e-6), ["small", "large"]);
   equal(smallestAt(samples, mercator(2, 2), 1e-6), "small");
   equal(smallestAt(samples, mercator(0.5, 0.5), 1e-6), "large");
   equal(smallestAt(samples, mercator(3.5, 3.5), 1e-6), "point");

@@ -79,6 +79,13 @@ def test_circle_of_modules_is_refused(tmp_path: Path) -> None:
         panel.script(tmp_path, "a")
 
 
+@pytest.mark.parametrize("line", ["export const [A, B] = [1, 2];", 'import d from "./a.js";'])
+def test_form_that_cannot_be_joined_is_refused(tmp_path: Path, line: str) -> None:
+    write(tmp_path, a=line, b='import { A } from "./a.js";')
+    with pytest.raises(ValueError, match="another form"):
+        panel.script(tmp_path, "b")
+
+
 def write(folder: Path, **modules: str) -> None:
     for name, source in modules.items():
         (folder / f"{name}.js").write_text(source)

@@ -177,3 +177,60 @@ def test_file_that_is_no_scene_is_refused_in_a_sentence(server):
 @pytest.mark.parametrize("more", [{"bands": "1,1"}, {"stretch": "9,1"}, {"tile": "1/7/7"}])
 def test_tile_that_is_none_is_refused(server, more):
     assert server.tile("home/a.tif", **more).status_code == 422
+
+
+def answer_of(server, question, token="right", **query):
+    return requests.get(
+        f"{server.url}sample_map/{question}",
+        params=query,
+        headers={"Authorization": f"token {token}"} if token else {},
+        timeout=SECONDS,
+        allow_redirects=False,
+    )
+
+
+QUESTIONS = {
+    "values": {"names": "home/a.tif|shared/a.tif", "place": "13.05,51.95"},
+    "limits": {"scene": "home/a.tif", "view": "51,13,52,14", **LOOK},
+    "areas": {"name": "home/a.tif"},
+    "look": {"name": "home/a.tif"},
+}
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_nobody_is_answered_without_signing_in(server, question):
+    server.tile("home/a.tif")  # it listens
+    assert answer_of(server, question, token="", **QUESTIONS[question]).status_code == 403
+
+
+def test_values_at_a_place_are_told_for_each_raster(server):
+    server.tile("home/a.tif")
+    readings = answer_of(server, "values", **QUESTIONS["values"]).json()["readings"]
+    assert [(r["name"], r["bands"][0]["value"]) for r in readings] == [
+        ("home/a.tif", 7.0),
+        ("shared/a.tif", 7.0),
+    ]
+
+
+def test_limits_of_a_view_are_told(server):
+    server.tile("home/a.tif")
+    found = answer_of(server, "limits", **QUESTIONS["limits"]).json()
+    assert found == {"limits": [7.0] * 6}
+
+
+@pytest.mark.parametrize(
+    ("question", "query"),
+    [
+        ("values", {"names": "../bob/a.tif", "place": "13,51"}),
+        ("values", {"names": "home/a.tif", "place": "13"}),
+        ("values", {"names": "home/a.tif", "place": "nan,51"}),
+        ("limits", {"scene": "home/a.tif", "view": "1,2,3", **LOOK}),
+        ("areas", {"name": "home/out.tif"}),
+        ("areas", {"name": "/etc/passwd"}),
+    ],
+)
+def test_question_that_leads_elsewhere_is_a_sentence(server, question, query):
+    server.tile("home/a.tif")
+    answer = answer_of(server, question, **query)
+    assert answer.status_code == 422
+    assert answer.json()["message"]

@@ -1,4 +1,4 @@
-import { axesOf } from "/panel/spectra.js";
+import { axesOf } from "/panel/plot.js";
 import { close, equal } from "./expect.js";
 
 const SPECTRA = [
@@ -16,12 +16,12 @@ export function bandsAreOrderedByWavelengthWhereAllHaveOne() {
 export function spreadFitsIntoThePicture() {
   const axes = axesOf([{ name: "a" }, { name: "b" }], SPECTRA);
   equal([axes.low, axes.high], [5, 35]);
-  close(axes.y(5), 156);
+  close(axes.y(5), 136);
   close(axes.y(35), 8);
   equal([axes.x(0), axes.x(1)], [44, 302]);
 }
 
 export function oneBandOfOneValueIsDrawnToo() {
   const axes = axesOf([{ name: "a" }], [{ mean: [7], spread: [0] }]);
-  equal([axes.x(0), axes.y(7)], [44, 156]);
+  equal([axes.x(0), axes.y(7)], [44, 136]);
 }

@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
 import anywidget
@@ -40,6 +40,7 @@ from sample_map.data.legends import Source, legend_from
 from sample_map.data.store import Conflict, News, SampleStore, message_of, samples_name
 from sample_map.texts import catalogs, text
 from sample_map.tools.drawing import Drawing
+from sample_map.tools.printing import NOT_PRINTED, Sheet, print_sheet
 from sample_map.tools.spectra import spectra_of
 
 HEIGHT = "max(400px, min(640px, 100vh - 130px))"  # as in panel.css: what a notebook shows
@@ -243,12 +244,40 @@ class SampleMap(ipywidgets.HBox):
         """
         if not self.legend.classes:
             raise InputError("there is no class yet")
-        name = name_at_home(name)
-        home_path(name)
-        folder, file = PurePosixPath(name).parent, PurePosixPath(name).name
-        with folder_at_home(str(folder), make=True) as path:
-            write_legend(path / file, self.legend)
-        return name
+        return _written(name, lambda path: write_legend(path, self.legend))
+
+    def print_view(
+        self,
+        name: str,
+        title: str = "",
+        *,
+        bounds: Bounds | None = None,
+        samples: bool = True,
+        language: str = "en",
+    ) -> str:
+        """Print the layers that are shown, with legend, scale, date and sources.
+
+        Args:
+            name: storage name in home/ or team/, ending in .png or .pdf; such a file is replaced.
+            title: above the picture; the topmost layer's title if not given.
+            bounds: south, west, north, east in degrees; not given, the topmost layer's.
+            samples: whether their outlines are drawn.
+            language: of the words on the sheet, en or ru.
+
+        Returns:
+            The storage name.
+
+        Raises:
+            InputError: no layer is shown, or a file or the name is invalid.
+        """
+        shown = [layer for layer in self._layers if layer.shown]
+        whole = bounds or next((layer.bounds for layer in shown if layer.bounds), None)
+        if whole is None:
+            raise InputError("no layer is shown that could be printed")
+        drawn = tuple(self._drawing.store.samples.values()) if samples else ()
+        colors = {entry.name: entry.color for entry in self._drawing.store.classes.entries}
+        sheet = Sheet(whole, shown, drawn, colors, title.strip(), language)
+        return _written(name, lambda path: print_sheet(sheet, path))
 
     def close(self) -> None:
         """Bring all samples into the file and take the map from the screen."""
@@ -427,6 +456,15 @@ class SampleMap(ipywidgets.HBox):
     def _export_legend(self, message: Message) -> Message:
         return {"name": self.save_legend(message["name"])}
 
+    def _print(self, message: Message) -> Message:
+        south, west, north, east = (float(degrees) for degrees in message["bounds"])
+        name = self.print_view(
+            message["name"], message["title"], bounds=(south, west, north, east),
+            samples=bool(message["samples"]), language=message["language"],
+        )  # fmt: skip
+        has_background = any(one.shown and one.kind == "background" for one in self._layers)
+        return {"name": name, "left_out": NOT_PRINTED if has_background else ""}
+
     def _add_layer(self, message: Message) -> Message:
         self._layers.add(layers_of(_at_home(message["name"])))
         return self._tell_layers()
@@ -483,6 +521,7 @@ class SampleMap(ipywidgets.HBox):
         "edit_class": _edit_class,
         "import_legend": _import_legend,
         "export_legend": _export_legend,
+        "print": _print,
         "add_layer": _add_layer,
         "add_background": _add_background,
         "change_layer": _change_layer,
@@ -608,6 +647,15 @@ def _brought(frame: geopandas.GeoDataFrame, class_field: str) -> list[dict[str, 
         return [{} for _ in range(len(table))]
     rows: list[dict[str, Any]] = json.loads(table.to_json(orient="records", date_format="iso"))
     return [{k: v for k, v in row.items() if v is not None} for row in rows]
+
+
+def _written(name: str, write: Callable[[Path], None]) -> str:
+    """Write a file of the caller's; return its storage name."""
+    name = name_at_home(name)
+    home_path(name)
+    with folder_at_home(str(PurePosixPath(name).parent), make=True) as folder:
+        write(folder / PurePosixPath(name).name)
+    return name
 
 
 def _at_home(scene: str) -> str:

@@ -15,7 +15,7 @@ from rasterio.io import DatasetReader
 from landcover.errors import InputError, LandcoverError
 from landcover.io.raster import bands_of, legend_of, open_raster
 from landcover.storage import readable_at_home
-from sample_map.data.tiles import Indexes, Scene, describe
+from sample_map.data.tiles import Indexes, Look, Scene, describe
 
 Kind = Literal["scene", "map", "confidence", "unknown", "probabilities", "background"]
 
@@ -108,6 +108,13 @@ class Layer:
             yield "limits", limits
         if "below" in changes:
             yield "below", _within(int(changes["below"]), 0, 100, "percent")
+
+    @property
+    def look(self) -> Look:
+        """How its tiles are drawn."""
+        styles = {"confidence": "percent", "probabilities": "percent"}
+        style = f"below:{self.below}" if self.kind == "unknown" else styles.get(self.kind, "scene")
+        return Look(self.colors, self.stretch, self.limits, style)
 
     def to_json(self) -> dict[str, Any]:
         """Return what the panel is told."""

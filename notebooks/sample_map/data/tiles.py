@@ -365,7 +365,8 @@ def _window_of(dataset: DatasetReader, tile: Affine) -> Window | None:
     columns, rows = (axis.ravel() for axis in np.meshgrid(along, along))
     x, y = tile @ (columns, rows)
     to_scene = pyproj.Transformer.from_crs(WEB_MERCATOR, dataset.crs, always_xy=True)
-    columns, rows = ~dataset.transform @ to_scene.transform(x, y)
+    with np.errstate(invalid="ignore"):  # what lies nowhere in the scene's CRS is infinite
+        columns, rows = ~dataset.transform @ to_scene.transform(x, y)
     known = np.isfinite(columns) & np.isfinite(rows)
     if not known.any():
         return None

@@ -13,6 +13,7 @@ import { Keys } from "./keys.js";
 import { Layers } from "./layers.js";
 import { Legend } from "./legend.js";
 import { Measure } from "./measure.js";
+import { Printing } from "./printing.js";
 import { Samples } from "./samples.js";
 import { Selection } from "./selection.js";
 import { shapesLayer } from "./shapes.js";
@@ -68,6 +69,7 @@ class Panel {
     this.selection = new Selection(this);
     this.conflicts = new Conflicts(this);
     this.layers = new Layers(this);
+    this.printing = new Printing(this);
     this.compare = new Compare(this);
     this.spectra = new Spectra(this);
     this.inspector = new Inspector(this);
@@ -102,6 +104,7 @@ class Panel {
       selection,
       conflicts,
       layers,
+      this.printing,
       spectra,
       inspector,
     ]) {
@@ -122,7 +125,7 @@ class Panel {
 
   /** The pages of the panel: name, title, what is on it, what to do when it is opened. */
   subjects() {
-    const { legend, classes, selection, layers, spectra, inspector } = this;
+    const { legend, classes, selection, layers, printing, spectra, inspector } = this;
     const t = (text) => this.words.t(text);
     return [
       {
@@ -137,7 +140,7 @@ class Panel {
           this.languageButton(),
         ],
       },
-      { name: "layers", title: t("Layers"), children: [layers.box] },
+      { name: "layers", title: t("Layers"), children: [layers.box, printing.part] },
       {
         name: "inspect",
         title: t("Values"),

@@ -25,7 +25,7 @@ from rasterio.warp import reproject
 from rasterio.windows import Window
 
 from landcover.errors import InputError
-from landcover.io.raster import open_raster
+from landcover.io.raster import legend_of, open_raster
 from landcover.storage import readable_at_home
 
 SIDE = 256  # pixels of a tile
@@ -427,13 +427,21 @@ def _natural_bands(dataset: DatasetReader) -> Indexes:
 
 
 def palette_of(dataset: DatasetReader) -> np.ndarray | None:
-    """Return the colours of a map's codes, shape (256, 4), None if the file brings none."""
-    if dataset.count > 1 or dataset.colorinterp[0] != ColorInterp.palette:
+    """Return the colours of a map's codes, shape (256, 4), None if the file brings none.
+
+    Those of its legend, as they are named beside the map, else those of its colour table.
+    """
+    if dataset.count > 1 or dataset.dtypes[0] != "uint8":
         return None
-    if dataset.dtypes[0] != "uint8":
+    legend = legend_of(dataset)
+    if legend is not None:
+        colors = legend.colormap()
+    elif dataset.colorinterp[0] == ColorInterp.palette:
+        colors = dataset.colormap(1)
+    else:
         return None
     palette = np.zeros((256, 4), "uint8")
-    for code, color in dataset.colormap(1).items():
+    for code, color in colors.items():
         palette[code] = color
     return palette
 

@@ -93,7 +93,7 @@ def print_sheet(sheet: Sheet, path: Path, maker: TileMaker | None = None) -> Non
     picture.set_title(sheet.title or pictures[0].title, fontsize=15)
     beside.axis("off")
     _legend(beside, sheet, pictures, say)
-    figure.text(0.01, 0.01, _sources(pictures, say), fontsize=6, va="bottom")
+    figure.supxlabel(_sources(pictures, say), x=0.01, ha="left", fontsize=6, wrap=True)
     with written_beside(path) as draft, quiet_fonts():
         figure.savefig(draft, format=path.suffix[1:].lower(), dpi=_DPI)
 

@@ -115,9 +115,10 @@ class Panel {
       {
         name: "classes",
         title: t("Classes"),
-        children: [legend.box, legend.balance, selection.box, legend.form, this.languageButton()],
+        children: [legend.box, legend.balance, legend.form, this.languageButton()],
+        onopen: () => legend.balance.after(selection.box),
       },
-      { name: "layers", title: t("Layers"), children: [layers.box] },
+      { name: "layers", title: t("Layers"), children: [layers.box, ...layers.forms] },
       {
         name: "inspect",
         title: t("Values"),
@@ -128,7 +129,10 @@ class Panel {
         name: "samples",
         title: t("Samples"),
         children: [selection.list],
-        onopen: () => selection.showList(),
+        onopen: () => {
+          selection.list.before(selection.box);
+          selection.showList();
+        },
       },
     ];
   }

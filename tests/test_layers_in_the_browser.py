@@ -80,14 +80,16 @@ def color_at(desk: Desk, right: float, down: float) -> tuple[int, ...]:
     ))  # fmt: skip
 
 
-def expect_color(desk: Desk, place: tuple[float, float], color: tuple[int, int, int]) -> None:
-    """Wait until a place of the map has a colour."""
+def expect_color(
+    desk: Desk, place: tuple[float, float], color: tuple[int, int, int], is_there: bool = True
+) -> None:
+    """Wait until a place of the map has a colour, or has it no more."""
     for _ in range(100):
-        if color_at(desk, *place) == color:
+        if (color_at(desk, *place) == color) is is_there:
             return
         desk.page.wait_for_timeout(100)
     desk.shot("failed")
-    raise AssertionError(f"at {place} is {color_at(desk, *place)}, not {color}")
+    raise AssertionError(f"at {place} is {color_at(desk, *place)}, wanted {color}: {is_there}")
 
 
 WATER, FARM, UNKNOWN = (0x1F, 0x78, 0xB4), (0xDD, 0xCC, 0x77), (230, 0, 126)
@@ -149,8 +151,7 @@ def test_layers_are_ordered_shown_compared_and_brought_back(desk_for) -> None:
     desk.shot("21-swipe-1280")
     curtain.focus()
     curtain.press("Home")
-    page.wait_for_function("() => true")
-    assert color_at(desk, *IN_LAKE) != WATER
+    expect_color(desk, IN_LAKE, WATER, is_there=False)
 
     # two maps that move as one
     page.select_option(".sample-map-compare", "beside")

@@ -226,7 +226,10 @@ export class Tools extends Part {
     const geometry = layer.toGeoJSON(false).geometry; // false: no digit is rounded off
     layer.remove();
     const tool = this.name;
-    if (tool === "measure") return this.panel.measure.drawn(layer);
+    if (tool === "measure") {
+      setTimeout(() => this.restyle(), 0); // as below; the line is kept until the next one
+      return this.panel.measure.drawn(layer);
+    }
     this.save(tool, geometry, this.ghostOf(geometry));
     // not before Geoman has put its tool away, and the click that ended the stroke is over
     const next = ON_SAMPLE.includes(tool) ? "select" : tool;

@@ -186,7 +186,7 @@ class Panel {
     this.editing.stop();
     this.tools.end();
     this.compare.end();
-    this.inspector.end();
+    this.inspector.hideMark();
     this.view.end();
     this.map.off("click", this.onClick);
     this.shapes.remove();

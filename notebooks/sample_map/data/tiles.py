@@ -427,23 +427,23 @@ def _natural_bands(dataset: DatasetReader) -> Indexes:
 
 
 def palette_of(dataset: DatasetReader) -> np.ndarray | None:
-    """Return the colours of a map's codes, shape (256, 4), None if the file brings none.
-
-    Those of its legend, as they are named beside the map, else those of its colour table.
-    """
+    """Return the colours of a map's codes, shape (256, 4), None if it brings none."""
     if dataset.count > 1 or dataset.dtypes[0] != "uint8":
         return None
-    legend = legend_of(dataset)
-    if legend is not None:
-        colors = legend.colormap()
-    elif dataset.colorinterp[0] == ColorInterp.palette:
-        colors = dataset.colormap(1)
-    else:
+    colors = _colors_of(dataset)
+    if not colors:
         return None
     palette = np.zeros((256, 4), "uint8")
     for code, color in colors.items():
         palette[code] = color
     return palette
+
+
+def _colors_of(dataset: DatasetReader) -> dict[int, tuple[int, int, int, int]]:
+    if dataset.colorinterp[0] == ColorInterp.palette:
+        return dict(dataset.colormap(1))
+    legend = legend_of(dataset)
+    return {} if legend is None else {one.code: (*one.rgb, 255) for one in legend.classes}
 
 
 def _stretched(values: np.ndarray, valid: np.ndarray, limits: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ export class Compare extends Part {
     this.mode = "off"; // off, swipe, beside
     this.left = this.right = null; // keys of layers
     this.curtain = this.second = null;
+    this.place = null; // of the curtain, as its slider says it
   }
 
   row() {
@@ -79,12 +80,21 @@ export class Compare extends Part {
     );
     const [one, other] = [left, right].map(({ key }) => layers.pictures.at(key));
     this.curtain = L.control.splitMap([one], [other]).addTo(map);
-    const range = map.getContainer().querySelector('input[type="range"]');
-    range?.setAttribute("aria-label", this.t("Curtain between left and right"));
+    const range = this.range;
+    range.setAttribute("aria-label", this.t("Curtain between left and right"));
+    if (this.place === null) return;
+    range.value = this.place; // where it was before something else changed
+    range.dispatchEvent(new Event("input"));
+  }
+
+  /** The slider by which the curtain is moved. */
+  get range() {
+    return this.panel.map.getContainer().querySelector('input[type="range"]');
   }
 
   endSwipe() {
     if (!this.curtain) return;
+    this.place = this.range.value;
     const { layers } = this.panel;
     this.curtain.remove();
     this.curtain = null;

@@ -139,7 +139,7 @@ export class Inspector extends Part {
     return make("table", { class: "sample-map-values" }, rows);
   }
 
-  end() {
+  hideMark() {
     this.mark?.remove();
   }
 }

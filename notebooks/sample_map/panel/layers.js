@@ -20,6 +20,7 @@ export class Layers extends Part {
 
   build() {
     this.box = make("div", { class: "sample-map-layers" });
+    this.forms = [this.form(), this.backgroundForm()]; // what is typed outlives what is shown anew
   }
 
   begin(map) {
@@ -131,8 +132,6 @@ export class Layers extends Part {
       this.polygonRow(),
       ...this.all.map((layer, place) => this.row(layer, place)),
       ...this.removedRow(),
-      this.form(),
-      this.backgroundForm(),
     );
     if (focused) this.box.querySelector(`[data-focus="${focused}"]`)?.focus();
   }
@@ -266,10 +265,11 @@ export class Layers extends Part {
   formOf(inputs, text, question) {
     const row = { class: "sample-map-row" };
     const form = make("form", row, [...inputs, make("button", { type: "submit" }, [text])]);
-    form.onsubmit = (event) => {
+    form.onsubmit = async (event) => {
       event.preventDefault();
       const { verb, content } = question();
-      this.ask(verb, content);
+      const reply = await this.ask(verb, content);
+      if (!reply.error) form.reset();
     };
     return form;
   }

@@ -131,16 +131,14 @@ class Panel {
       {
         name: "classes",
         title: t("Classes"),
-        children: [
-          legend.box,
-          legend.balance,
-          selection.box,
-          legend.form,
-          classes.part,
-          this.languageButton(),
-        ],
+        children: [legend.box, legend.balance, legend.form, classes.part, this.languageButton()],
+        onopen: () => legend.balance.after(selection.box),
       },
-      { name: "layers", title: t("Layers"), children: [layers.box, printing.part] },
+      {
+        name: "layers",
+        title: t("Layers"),
+        children: [layers.box, ...layers.forms, printing.part],
+      },
       {
         name: "inspect",
         title: t("Values"),
@@ -151,7 +149,10 @@ class Panel {
         name: "samples",
         title: t("Samples"),
         children: [selection.list],
-        onopen: () => selection.showList(),
+        onopen: () => {
+          selection.list.before(selection.box);
+          selection.showList();
+        },
       },
     ];
   }
@@ -205,7 +206,7 @@ class Panel {
     this.editing.stop();
     this.tools.end();
     this.compare.end();
-    this.inspector.end();
+    this.inspector.hideMark();
     this.view.end();
     this.map.off("click", this.onClick);
     this.shapes.remove();

@@ -93,7 +93,7 @@ export class Tools extends Part {
           ["inspect", t("Inspect"), "I", t("Click a place to see what the layers hold there")],
           ["measure", t("Measure"), "D", t("Click along a line; a double click ends it")],
           ["fit", t("All of it"), "A", t("Show the whole scene")],
-          ["full", t("Full screen"), "F", t("Fill the screen with map and panel")],
+          ["full", t("Full view"), "F", t("Fill the screen with map and panel")],
         ],
       ],
     ];
@@ -128,7 +128,7 @@ export class Tools extends Part {
   use(name) {
     const act = this.actOf(name);
     if (act) return act();
-    const { status, selection, growing, editing, shapes, measure } = this.panel;
+    const { status, selection, growing, editing, shapes, measure, inspector } = this.panel;
     const refused = this.refusal(name);
     if (refused) {
       if (refused.isPutAway) this.use("select");
@@ -146,6 +146,7 @@ export class Tools extends Part {
     if (this.draws) this.map.pm.enableDraw(this.draws, this.strokeStyle());
     if (this.isEditing) editing.start();
     if (name !== "measure") measure.clear();
+    if (name !== "inspect") inspector.hideMark();
     this.map.getContainer().style.cursor = ON_CLICK.includes(name) ? "crosshair" : "";
     status.say("");
     shapes.redraw();
@@ -226,7 +227,10 @@ export class Tools extends Part {
     const geometry = layer.toGeoJSON(false).geometry; // false: no digit is rounded off
     layer.remove();
     const tool = this.name;
-    if (tool === "measure") return this.panel.measure.drawn(layer);
+    if (tool === "measure") {
+      setTimeout(() => this.restyle(), 0); // as below; the line is kept until the next one
+      return this.panel.measure.drawn(layer);
+    }
     this.save(tool, geometry, this.ghostOf(geometry));
     // not before Geoman has put its tool away, and the click that ended the stroke is over
     const next = ON_SAMPLE.includes(tool) ? "select" : tool;

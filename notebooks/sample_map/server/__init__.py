@@ -31,7 +31,7 @@ Told = Callable[[str], str]
 Answer = Callable[[Told], Awaitable[dict[str, Any]]]
 
 _THREADS = 2  # of a server that has a kernel beside it
-_RASTERS = 20  # read at one place
+_RASTERS = 50  # read at one place
 _AGE = 3600  # seconds that a browser keeps a tile; the address changes with the scene
 
 
@@ -121,7 +121,11 @@ class Drawing:
         def values() -> dict[str, Any]:
             from sample_map.data.inspection import read_at
 
-            names = [name for name in told("names").split("|") if name][:_RASTERS]
+            names = [name for name in told("names").split("|") if name]
+            if len(names) > _RASTERS:
+                raise InputError(
+                    f"{len(names)} rasters are asked for, at most {_RASTERS} are read"
+                )
             longitude, latitude = _numbers(told("place"), 2)
             return {"readings": [asdict(r) for r in read_at(names, longitude, latitude)]}
 

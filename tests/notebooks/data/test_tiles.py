@@ -307,3 +307,13 @@ def test_stretch_to_the_view_takes_black_and_white_from_what_is_there(home):
 def test_look_that_makes_no_sense_is_refused(limits, style, words):
     with pytest.raises(InputError, match=words):
         Look.read("1,1,1", "2,98", limits, style)
+
+
+def test_map_with_a_legend_alone_has_its_colours(home):
+    tag = '[{"code": 3, "name": "water", "color": "#1f78b4"}]'
+    write_raster(
+        home / "map.tif", np.array([[3, 255]], "uint8"), nodata=255, crs="EPSG:4326",
+        transform=Affine(1, 0, 10, 0, -1, 50), LANDCOVER_LEGEND=tag,
+    )  # fmt: skip
+    assert color_at(10.5, 49.5, 8, Look((1, 1, 1)), "home/map.tif") == [0x1F, 0x78, 0xB4, 255]
+    assert color_at(11.5, 49.5, 8, Look((1, 1, 1)), "home/map.tif")[3] == 0

@@ -42,6 +42,7 @@ test-images: .venv/installed-dev
 check: .venv/installed-dev
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
+	@$(BIN)/biome ci --colors=off notebooks tests
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 

@@ -22,10 +22,10 @@ from affine import Affine
 
 from landcover.io.legend import Legend
 from landcover.io.raster import open_raster
-from sample_map.drawing import Drawing
-from sample_map.features import Geometry, Sample, sum_areas
-from sample_map.store import SampleStore
-from sample_map.tiles import Look, TileMaker, describe
+from sample_map.data.features import Geometry, Sample, sum_areas
+from sample_map.data.store import SampleStore
+from sample_map.data.tiles import Look, TileMaker, describe
+from sample_map.tools.drawing import Drawing
 
 SAMPLES = 50_000
 STROKES = 300

@@ -30,7 +30,7 @@
 #   click the first corner again to close a polygon,
 # * **Point** (O): one click marks a single place,
 # * **Region** (G): one click, and all that is connected to it and looks alike becomes a sample.
-#   Try it on a lake. The slider says how alike.
+#   Try it on a lake. The slider says how alike, and shows it while you move it.
 #
 # What is there can be changed at any time: **Select** (S) it, then drag its **Corners** (E),
 # **Move** (M) or **Split** (X) it, **Cut out** (H) a hole, or delete it. **Change class** (C) and
@@ -38,13 +38,13 @@
 # lets go of a sample. **Undo** (Ctrl+Z) takes back the last step; *Undo this one* the last step of
 # the selected sample, whatever you did elsewhere since.
 #
-# The green line on top says where your samples are kept. Each stroke is on the disk before it says
-# so. Yellow means that the kernel is busy and saves what you draw when it is free. If it turns
-# red, stop drawing: the kernel or the storage is away. Open the page again next week, or in two
-# tabs, and the samples are there: run the cell with the map once more to see them.
+# The line on top says where your samples are kept, with green at its edge. Each stroke is on the
+# disk before it says so. Yellow means that the kernel is busy and saves what you draw when it is
+# free. If it turns red, stop drawing: the kernel or the storage is away. Open the page again next
+# week, or in two tabs, and the samples are there: run the cell with the map once more.
 
 # %%
-from sample_map import SampleMap
+from sample_map import SampleMap, stretch
 
 m = SampleMap(
     scene="shared/demo/scene.tif",
@@ -60,9 +60,11 @@ m = SampleMap(
 m
 
 # %% [markdown]
-# In infrared, water and vegetation stand out better than in natural colours. Open *Scenes and
-# colours* and choose B08 (near infrared) as red, B04 as green and B03 as blue: growing plants are
-# red, water is nearly black.
+# In infrared, water and vegetation stand out better than in natural colours. Open *Layers*,
+# click the scene's name and choose B08 (near infrared) as red, B04 as green and B03 as blue:
+# growing plants are red, water is nearly black. *Stretch to the view* takes black and white from
+# what you look at. **Inspect** (I) and a click draw the spectrum of a pixel, **Measure** (D) says
+# how long a line is, **All of it** (A) shows the whole scene again.
 
 # %% [markdown]
 # ## Samples that others drew
@@ -80,8 +82,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 import rasterio
 from rasterio.plot import plotting_extent
-
-from sample_map.tiles import stretch
 
 demo = Path.home() / "shared" / "demo"
 labels = geopandas.read_file(demo / "labels.gpkg")
@@ -116,5 +116,5 @@ m.samples.groupby(["class", "author"]).size().unstack(fill_value=0)
 # *residential* outlines hold gardens and trees, and some polygons lie under the cloud. Labels that
 # are wrong in this way limit every map made from them, whatever the method.
 #
-# **Use your own eyes**: open *List of samples* beside the map, click one, and see whether you
+# **Use your own eyes**: open *Samples* beside the map, click one, and see whether you
 # agree. What you delete or correct there is what the next pages use.

@@ -26,7 +26,7 @@ labels = Path.home() / "samples" / "course.geojson"  # page 1 made it
 # ## The samples of page 1
 #
 # The legend counts them, in pieces and in area, and says how unequal the classes are. Open
-# *Spectra of the classes*: a line for the mean of each class, a band for its spread.
+# *Values*, *Spectra of the classes*: a line for the mean of each class, a band for its spread.
 
 # %%
 from sample_map import SampleMap

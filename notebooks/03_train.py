@@ -83,7 +83,8 @@ plt.show()
 # %% [markdown]
 # ## Where does it go wrong?
 #
-# Look at the samples of the weakest class, one after the other: open *List of samples* and click.
+# Look at the samples of the weakest class, one after the other: open *Samples* beside the map and
+# click.
 # A village with its gardens outlined as one polygon teaches that gardens are *residential*.
 # **Split** such a sample, **cut out** what is something else, or delete it; then run pages 2 and 3
 # again. An hour here is worth more than any setting of the method.

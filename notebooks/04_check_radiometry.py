@@ -45,7 +45,7 @@ with rasterio.open(newer, "w", **profile) as dataset:
     dataset.descriptions = names
 
 # %% [markdown]
-# Look at both on one map: open *Scenes and colours* and switch the upper one off and on. Nothing
+# Look at both on one map: open *Layers* and switch the upper one off and on. Nothing
 # changes, because every picture is stretched between its own percentiles. That is why eyes do not
 # find this. *Spectra of the classes* would: its axis shows the values.
 

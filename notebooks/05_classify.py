@@ -65,14 +65,18 @@ below.set_title("Confidence: dark is where a field visit pays most")
 plt.show()
 
 # %% [markdown]
-# Now lay it under the scene and your samples: open *Scenes and colours* and lower the opacity of
-# the scene. Zoom to a place that you know. Where the map is wrong, draw a sample of what it should
-# be: that teaches more than ten samples where it is right.
+# Now lay it over the scene and your samples: `add_layer` also finds the confidence beside the map.
+# In *Layers*, unfold the map: its legend says how many hectares each class has. Choose *Compare:
+# swipe* and drag the curtain between map and scene, or *side by side*. Switch *Unknown* on: what
+# the model is less than 50 % sure of; the slider changes that. Take the tool *Inspect* (I) and
+# click a place that you know: class, confidence, and the spectrum, band by band. Where the map is
+# wrong, draw a sample of what it should be: that teaches more than ten samples where it is right.
 
 # %%
 from sample_map import SampleMap
 
-m = SampleMap("shared/demo/scene.tif", name="course", scenes=["home/course/work/classify/map.tif"])
+m = SampleMap("shared/demo/scene.tif", name="course")
+m.add_layer("home/course/work/classify/map.tif")
 m
 
 # %% [markdown]

@@ -1,1 +1,1 @@
-"""What hub and WPS share about settings and addresses."""
+"""What the faces share: the look, and what hub and WPS know of settings and addresses."""

@@ -7,41 +7,21 @@ import fcntl
 import json
 import time
 from collections.abc import Iterator
-from contextlib import suppress
-from pathlib import Path
 
-import nbformat
 import numpy as np
-import psutil
 import pytest
-from affine import Affine
-from playwright.sync_api import Browser, Locator, Route, expect
+from playwright.sync_api import Browser, Route, expect
 from shapely.geometry import shape
 
 from tests.browser import (
-    ARTIFACTS,
-    PATIENCE,
     chromium,
-    new_page,
-    open_notebook,
     run_all_cells,
-    sign_in,
     wait_for_idle_kernel,
 )
 from tests.conftest import Geoportal
-from tests.scenes import write_raster
+from tests.desk import desks, write_lakes
 
 pytestmark = [pytest.mark.e2e, pytest.mark.browser, pytest.mark.timeout(600)]
-
-SECONDS = 20.0
-SIDE = 400  # pixels of 10 m
-CODE = """from sample_map import SampleMap
-m = SampleMap(
-    "shared/lakes.tif",
-    {{"water": "#1f78b4", "forest": "#117733", "farm": "#ddcc77"}},
-    name="{name}",{more}
-)
-m"""
 
 
 @pytest.fixture(scope="module")
@@ -52,161 +32,13 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module", autouse=True)
 def scene(geoportal: Geoportal) -> None:
-    """A plain with a square lake of 100 pixels in its middle; the lake has an island."""
-    rng = np.random.default_rng(0)
-    values = rng.normal(1000, 12, (3, SIDE, SIDE))
-    values[:, 150:250, 150:250] = rng.normal(300, 12, (3, 100, 100))
-    values[:, 190:210, 190:210] = rng.normal(1000, 12, (3, 20, 20))
-    write_raster(
-        geoportal.storage / "shared" / "lakes.tif",
-        values.astype("uint16"),
-        names=("red", "green", "blue"),
-        transform=Affine(10, 0, 330000, 0, -10, 5822000),
-        crs="EPSG:32633",
-    )
-
-
-class Desk:
-    """A person's window with a notebook in which a map is open."""
-
-    def __init__(
-        self, browser: Browser, geoportal: Geoportal, name: str, user: str, more: str
-    ) -> None:
-        self.geoportal, self.user, self.name = geoportal, user, name
-        self.home = geoportal.storage / "users" / user
-        self.book = f"{name.replace('/', '-')}.ipynb"
-        self.page = new_page(browser)
-        sign_in(self.page, geoportal, user)
-        cell = nbformat.v4.new_code_cell(CODE.format(name=name, more=more), id="map")
-        empty = nbformat.v4.new_code_cell("", id="more")
-        book = nbformat.v4.new_notebook(cells=[cell, empty])
-        book.metadata.kernelspec = {"name": "python3", "display_name": "Python 3"}
-        nbformat.write(book, self.home / self.book)
-        self.open()
-        run_all_cells(self.page)
-        self.wait()
-
-    @property
-    def file(self) -> Path:
-        below = f"samples/{self.name}" if "/" not in self.name else self.name
-        root = self.home if "/" not in self.name else self.geoportal.storage
-        return root / f"{below}.geojson"
-
-    def open(self) -> None:
-        url = f"{self.geoportal.url}/user/{self.user}/lab/tree/{self.book}"
-        open_notebook(self.page, f"{url}?reset")
-
-    def wait(self) -> None:
-        expect(self.state).to_contain_text("Saved in", timeout=PATIENCE)
-        expect(self.page.locator(".sample-map-tile img").first).to_be_visible()
-        self.page.locator(".leaflet-container").scroll_into_view_if_needed()
-
-    @property
-    def state(self) -> Locator:
-        return self.page.locator(".sample-map-state")
-
-    def message(self) -> Locator:
-        return self.page.locator(".sample-map-message")
-
-    def legend(self, name: str) -> Locator:
-        return self.page.locator(f'.sample-map-class[data-class-name="{name}"]')
-
-    def expect_count(self, name: str, count: int) -> None:
-        expect(self.legend(name).locator(".sample-map-count")).to_have_text(str(count))
-
-    def tool(self, name: str) -> None:
-        self.page.click(f".sample-map-tool-{name}")
-
-    def at(self, right: float, down: float) -> tuple[float, float]:
-        """Return a place on the map in pixels of the window, given in shares of the map's size."""
-        box = self.page.locator(".leaflet-container").bounding_box()
-        assert box is not None
-        return box["x"] + right * box["width"], box["y"] + down * box["height"]
-
-    def click(self, *places: tuple[float, float]) -> None:
-        for place in places:
-            self.page.mouse.click(*self.at(*place))
-
-    def drag(self, start: tuple[float, float], end: tuple[float, float]) -> None:
-        self.page.mouse.move(*self.at(*start))
-        self.page.mouse.down()
-        self.page.mouse.move(*self.at(*end), steps=6)
-        self.page.mouse.up()
-
-    def rectangle(self, corner: tuple[float, float], other: tuple[float, float]) -> None:
-        self.tool("rectangle")
-        self.click(corner, other)
-
-    def saved(self, count: int) -> list[dict]:
-        """Return the samples of the file once it holds so many."""
-        return self.folded(lambda found: len(found) == count)
-
-    def expect_version(self, number: int) -> None:
-        """Wait until the panel knows a change: what it sends next is about what it shows."""
-        expect(self.page.locator(".sample-map-selected")).to_contain_text(f"version {number}")
-
-    def folded(self, fits) -> list[dict]:
-        """Return the samples of the file as soon as they fit."""
-        deadline = time.monotonic() + SECONDS
-        found: list[dict] = []
-        while time.monotonic() < deadline:
-            if self.file.exists():
-                found = json.loads(self.file.read_text())["features"]
-                if fits(found):
-                    return found
-            self.page.wait_for_timeout(50)
-        self.shot("failed")
-        raise AssertionError(f"the file holds {[f['properties'] for f in found]}")
-
-    def save(self) -> None:
-        """Save the notebook, and wait until it is on the disk."""
-        self.page.click('[data-jp-item-name="save"]')
-        deadline = time.monotonic() + SECONDS
-        while "widget-view" not in (self.home / self.book).read_text():
-            assert time.monotonic() < deadline
-            self.page.wait_for_timeout(50)
-
-    def shot(self, name: str) -> None:
-        self.page.screenshot(path=ARTIFACTS / f"drawing-{name}.png")
-
-    def kernels(self) -> list[psutil.Process]:
-        """Return the kernels of this person, the youngest last."""
-        prefix, found = f"/user/{self.user}/", []
-        for process in self.geoportal.processes():
-            with suppress(psutil.Error):
-                if (
-                    "ipykernel_launcher" in " ".join(process.cmdline())
-                    and process.environ().get("JUPYTERHUB_SERVICE_PREFIX") == prefix
-                ):
-                    found.append(process)
-        return sorted(found, key=lambda process: process.create_time())
-
-    def close(self) -> None:
-        self.page.context.close()
-        for kernel in self.kernels():
-            with suppress(psutil.Error):
-                kernel.kill()
-
-
-@pytest.fixture(autouse=True)
-def patience() -> Iterator[None]:
-    """Once a map is open, nothing takes long."""
-    expect.set_options(timeout=SECONDS * 1000)
-    yield
-    expect.set_options(timeout=PATIENCE)
+    write_lakes(geoportal)
 
 
 @pytest.fixture
 def desk_for(browser: Browser, geoportal: Geoportal) -> Iterator:
-    desks: list[Desk] = []
-
-    def sit_down(name: str, user: str = "demo", more: str = "") -> Desk:
-        desks.append(Desk(browser, geoportal, name, user, more))
-        return desks[-1]
-
-    yield sit_down
-    for desk in desks:
-        desk.close()
+    with desks(browser, geoportal) as sit_down:
+        yield sit_down
 
 
 def ring(feature: dict) -> list:
@@ -312,6 +144,42 @@ def test_person_draws_changes_and_undoes(desk_for) -> None:
     desk.page.click(".sample-map-own-undo")
     desk.saved(2)
     desk.shot("6-undone")
+
+
+def test_classes_are_edited_and_their_samples_follow(desk_for) -> None:
+    desk = desk_for("classes")
+    desk.legend("forest").click()
+    desk.rectangle((0.6, 0.2), (0.7, 0.3))
+    desk.expect_count("forest", 1)
+    page = desk.page
+    page.locator(".sample-map-part-classes summary").click()
+    row = page.locator('.sample-map-classes-row[data-class-name="forest"]')
+    row.get_by_label("Name").fill("taiga")
+    row.get_by_label("Name").press("Enter")
+    desk.expect_count("taiga", 1)
+    expect(desk.message()).to_contain_text("1 samples went along")
+    page.get_by_label("Up: taiga", exact=True).click()
+    first = page.locator(".sample-map-class").first
+    expect(first).to_have_attribute("data-class-name", "taiga")
+    page.get_by_label("Merge into: taiga").select_option("farm")
+    desk.expect_count("farm", 1)
+    expect(desk.legend("taiga")).to_have_count(0)
+    page.get_by_label("home/legend.csv, .json or .qml").fill("home/classes.qml")
+    page.click(".sample-map-export")
+    expect(desk.message()).to_have_text("Saved as home/classes.qml")
+    desk.shot("classes")
+    desk.tool("select")
+    desk.click((0.1, 0.9))
+    for _ in range(3):
+        page.keyboard.press("Control+z")
+    desk.expect_count("forest", 1)
+    rows = page.locator(".sample-map-class")
+    expect(rows.locator(".sample-map-name")).to_have_text(["water", "forest", "farm"])
+    assert (desk.home / "classes.qml").read_text().count("paletteEntry") == 2
+    page.get_by_label("Delete with its samples: farm").click()
+    expect(desk.legend("farm")).to_have_count(0)
+    page.click(".sample-map-import")
+    expect(desk.legend("farm")).to_be_visible()
 
 
 def test_class_goes_to_no_sample_that_was_not_selected_to_be_changed(desk_for) -> None:
@@ -456,16 +324,12 @@ def test_storage_that_goes_away_is_said_and_loses_nothing(desk_for) -> None:
     desk.saved(2)
 
 
-def test_two_tabs_show_the_same(desk_for, geoportal: Geoportal) -> None:
+def test_two_tabs_show_the_same(desk_for) -> None:
     desk = desk_for("tabs")
     desk.rectangle((0.3, 0.3), (0.4, 0.4))
     desk.saved(1)
     desk.save()
-    second = Desk.__new__(Desk)
-    second.__dict__ |= desk.__dict__ | {"page": desk.page.context.new_page()}
-    url = f"{geoportal.url}/user/demo/lab/workspaces/second/tree/{desk.book}?reset"
-    open_notebook(second.page, url)
-    second.wait()
+    second = desk.second_tab()
     second.expect_count("water", 1)
     second.legend("forest").click()
     second.rectangle((0.5, 0.3), (0.6, 0.4))
@@ -533,14 +397,16 @@ def test_panel_shows_spectra_scenes_and_samples_in_two_languages(desk_for) -> No
     desk.legend("forest").click()
     desk.rectangle((0.3, 0.3), (0.35, 0.35))
     desk.saved(2)
+    desk.tab("inspect")
     desk.page.locator(".sample-map-part-spectra summary").click()
     expect(desk.page.locator(".sample-map-spectrum")).to_have_count(2)
-    desk.page.locator(".sample-map-part-samples summary").click()
-    rows = desk.page.locator(".sample-map-listed")
+    desk.tab("samples")
+    rows = desk.page.locator(".sample-map-page-samples .sample-map-listed")
     expect(rows).to_have_count(2)
     rows.nth(1).click()
     expect(desk.page.locator(".sample-map-selected")).to_contain_text("water")
-    desk.page.locator(".sample-map-part-layers summary").click()
+    desk.tab("layers")
+    desk.layer("scene").locator(".sample-map-layer-name").click()
     first = desk.page.locator(".sample-map-tile img").first
     red = desk.page.get_by_label("Red", exact=True)
     with desk.page.expect_response(lambda r: "bands=3%2C2%2C3" in r.url) as answer:
@@ -550,23 +416,23 @@ def test_panel_shows_spectra_scenes_and_samples_in_two_languages(desk_for) -> No
         desk.page.get_by_label("Stretch", exact=True).select_option("10,90")
     assert answer.value.headers["content-type"] == "image/png"
     expect(first).to_be_visible()
-    form = desk.page.get_by_label("Name of another scene")
+    form = desk.page.get_by_label("Name of a scene or map")
     form.fill("shared/demo/scene.tif")
     form.press("Enter")
-    expect(desk.page.locator(".sample-map-scene")).to_have_count(2)
+    expect(desk.layer("scene")).to_have_count(2)
     # an error stands, however slowly the tiles come
     desk.tool("select")
     held: list[Route] = []
     desk.page.route("**/tiles/**stretch=0*", lambda route: held.append(route))
     desk.page.clock.install()
-    desk.page.get_by_label("Stretch", exact=True).first.select_option("0,100")
+    desk.page.get_by_label("Stretch", exact=True).select_option("0,100")
     desk.page.clock.fast_forward(1100)
     expect(desk.message()).to_have_text("The scene is being read ...")
-    form = desk.page.get_by_label("Name of another scene")
     form.fill("home/nowhere.tif")
     form.press("Enter")
     expect(desk.message()).to_contain_text("there is no home/nowhere.tif")
-    desk.page.get_by_label("Stretch", exact=True).last.select_option("0,100")
+    desk.layer("scene").first.locator(".sample-map-layer-name").click()
+    desk.page.get_by_label("Stretch", exact=True).select_option("0,100")
     desk.page.clock.fast_forward(1100)
     for route in held:
         route.continue_()
@@ -585,8 +451,8 @@ def test_panel_shows_spectra_scenes_and_samples_in_two_languages(desk_for) -> No
 def test_background_map_that_cannot_be_reached_is_off(desk_for) -> None:
     desk = desk_for("offline", more='basemap="http://127.0.0.1:9/{z}/{x}/{y}.png",')
     expect(desk.message()).to_contain_text("cannot be reached, so it is off")
-    desk.page.locator(".sample-map-part-layers summary").click()
-    expect(desk.page.locator(".sample-map-basemap")).not_to_be_checked()
+    desk.tab("layers")
+    expect(desk.layer("background").get_by_role("checkbox")).not_to_be_checked()
     expect(desk.page.locator(".sample-map-tile img").first).to_be_visible()
 
 

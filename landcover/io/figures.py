@@ -1,6 +1,8 @@
 """Figures as PNG."""
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from typing import TYPE_CHECKING
 
@@ -22,11 +24,17 @@ def new_figure(width: float, height: float) -> "Figure":
 def to_png(figure: "Figure") -> bytes:
     """Return a figure as PNG at 110 dots per inch."""
     drawn = BytesIO()
-    with warnings.catch_warnings():
-        # a class may be called what no font has a sign for; it is drawn as a box
-        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
+    with quiet_fonts():
         figure.savefig(drawn, format="png", dpi=110, metadata=recipe_tag())
     return drawn.getvalue()
+
+
+@contextmanager
+def quiet_fonts() -> Iterator[None]:
+    """Draw a box without a word for each sign of a class's name that no font has."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
+        yield
 
 
 def label_of(name: str) -> str:

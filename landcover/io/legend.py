@@ -42,16 +42,29 @@ _FAMILIAR = {
 
 @dataclass(frozen=True)
 class LegendClass:
-    """One class: its code on a map (1..254), its name, its colour as #rrggbb."""
+    """One class.
+
+    Attributes:
+        code: on a map, 1..254.
+        name: unique in its legend.
+        color: #rrggbb.
+        parent: name of the group of classes that it belongs to, "" if to none.
+    """
 
     code: int
     name: str
     color: str
+    parent: str = ""
 
     @property
     def rgb(self) -> tuple[int, int, int]:
         """The colour as red, green and blue, 0..255."""
         return int(self.color[1:3], 16), int(self.color[3:5], 16), int(self.color[5:7], 16)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON form; without a parent there is no such member."""
+        members = asdict(self)
+        return members if self.parent else {k: v for k, v in members.items() if k != "parent"}
 
 
 @dataclass(frozen=True)
@@ -61,12 +74,18 @@ class Legend:
     classes: tuple[LegendClass, ...]
 
     def __post_init__(self) -> None:
-        """Refuse codes out of 1..254 and codes or names that stand twice."""
+        """Refuse codes out of 1..254, doubled codes or names, and parents that are classes."""
         for code in self.codes:
             if not 1 <= code <= MAX_CODE:
                 raise InputError(f"the legend holds code {code}, needs 1 to {MAX_CODE}")
         _need_once(self.codes, "code")
         _need_once(self.names, "name")
+        for entry in self.classes:
+            if entry.parent in self.names:
+                raise InputError(
+                    f"class {entry.name} has the parent {entry.parent}, which is a class itself: "
+                    "a parent needs a name of its own"
+                )
 
     @classmethod
     def of(cls, names: Iterable[str]) -> "Legend":
@@ -89,7 +108,7 @@ class Legend:
 
     @classmethod
     def from_list(cls, classes: Any) -> "Legend":
-        """Read the JSON form, a list of {code, name, color}.
+        """Read the JSON form, a list of {code, name, color} and, where there is one, parent.
 
         Raises:
             InputError: it is not such a list.
@@ -97,7 +116,9 @@ class Legend:
         if not isinstance(classes, list) or not all(map(_is_class, classes)):
             raise InputError("a legend needs a list of classes with a code and a name")
         entries = sorted(((c["code"], c["name"].strip(), c) for c in classes), key=lambda e: e[:2])
-        return cls(tuple(LegendClass(c, n, _valid_color(e, n, c)) for c, n, e in entries))
+        return cls(
+            tuple(LegendClass(c, n, _valid_color(e, n, c), _parent(e)) for c, n, e in entries)
+        )
 
     @classmethod
     def from_tag(cls, tag: str) -> "Legend":
@@ -108,8 +129,8 @@ class Legend:
             raise InputError("the tag LANDCOVER_LEGEND holds no JSON") from error
 
     def to_list(self) -> list[dict[str, Any]]:
-        """Return the JSON form."""
-        return [asdict(c) for c in self.classes]
+        """Return the JSON form; a class without parent has no such member."""
+        return [entry.to_dict() for entry in self.classes]
 
     def to_tag(self) -> str:
         """Return the dataset tag LANDCOVER_LEGEND."""
@@ -298,6 +319,13 @@ def _need_once(values: Sequence[object], what: str) -> None:
     twice = next((value for value in values if values.count(value) > 1), None)
     if twice is not None:
         raise InputError(f"the {what} {twice} stands twice in the legend")
+
+
+def _parent(entry: Mapping[str, Any]) -> str:
+    parent = entry.get("parent") or ""
+    if not isinstance(parent, str):
+        raise InputError(f"the parent of class {entry['name']} needs to be a name")
+    return parent.strip()
 
 
 def _valid_color(entry: Mapping[str, Any], name: str, code: int) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from landcover import strict_json
-from landcover.disk import told_if_unwritable
+from landcover.disk import explaining_unwritable
 from landcover.errors import InputError, LandcoverError
 from landcover.io.digests import sha256_of_path
 from landcover.io.plain_files import read_plain_file
@@ -122,7 +122,7 @@ def marked_unfinished(workdir: Path, identifier: str) -> Iterator[None]:
     marker = workdir / _marker(identifier)
     is_first = not os.path.lexists(marker)
     if is_first:
-        with told_if_unwritable(workdir):
+        with explaining_unwritable(workdir):
             os.close(os.open(marker, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     try:
         yield

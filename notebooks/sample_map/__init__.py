@@ -7,17 +7,18 @@
 Importing the package is light, because every user's Jupyter server does it for `server`.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from sample_map.data.tiles import stretch
     from sample_map.widget import SampleMap
 
-__all__ = ["SampleMap"]
+__all__ = ["SampleMap", "stretch"]
+_HOMES = {"SampleMap": "sample_map.widget", "stretch": "sample_map.data.tiles"}
 
 
 def __getattr__(name: str) -> object:
-    if name not in __all__:
+    if name not in _HOMES:
         raise AttributeError(f"module {__name__} has no attribute {name}")
-    from sample_map.widget import SampleMap
-
-    return SampleMap
+    return getattr(import_module(_HOMES[name]), name)

@@ -1,6 +1,6 @@
 """The map in the notebook. The panel in the browser asks, the kernel answers.
 
-The browser shows and draws (`panel.js`), the kernel keeps the samples (`drawing`, `store`). They
+The browser shows and draws (`panel/`), the kernel keeps the samples (`drawing`, `store`). They
 exchange messages: the browser asks for one thing at a time and gets a reply; what changed is told
 to every tab in which the map is open. Twice a second the panel asks whether the kernel and the
 storage are there, and says so when they are not.
@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
 import anywidget
@@ -28,38 +28,40 @@ from shapely.geometry import mapping
 
 from landcover.errors import InputError, LandcoverError, NameRefused
 from landcover.io.legend import Legend
+from landcover.io.legend_files import write_legend
 from landcover.io.raster import bands_of, open_raster
 from landcover.progress import remark
-from landcover.storage import fetch, name_at_home, readable_at_home
+from landcover.storage import fetch, folder_at_home, home_path, name_at_home, readable_at_home
 from landcover.storage.remote import is_received
-from sample_map.drawing import Drawing
-from sample_map.features import CRS, OWN, Sample, count_classes, sum_areas, to_frame
-from sample_map.legends import Source, legend_from
-from sample_map.spectra import spectra_of
-from sample_map.store import Conflict, News, SampleStore, message_of, samples_name
+from sample_map import panel
+from sample_map.data.features import CRS, OWN, Sample, count_classes, sum_areas, to_frame
+from sample_map.data.layers import Layer, Layers, background, layers_of
+from sample_map.data.legends import Source, legend_from
+from sample_map.data.store import Conflict, News, SampleStore, message_of, samples_name
 from sample_map.texts import catalogs, text
-from sample_map.tiles import Scene, describe
+from sample_map.tools.drawing import Drawing
+from sample_map.tools.printing import NOT_PRINTED, Sheet, print_sheet
+from sample_map.tools.spectra import spectra_of
 
-HEIGHT = "max(400px, min(640px, 100vh - 130px))"  # as in panel.css: what a notebook shows at once
+HEIGHT = "max(400px, min(640px, 100vh - 130px))"  # as in panel.css: what a notebook shows
 _WIDTH, _TALLEST = 900, 640  # pixels that a notebook leaves at most; the browser fits the scene
 _LOOK = 0.5  # seconds between two looks at the storage
 _FOLD_AFTER = 1.0  # seconds; the file is to hold a stroke within 5, however large it is
 _UNWATCHED = 30.0  # seconds without a question from a browser, after which looking stops
 _SILENT = 1.5  # seconds after which a storage that does not answer counts as gone
-_HERE = Path(__file__).parent
 
 Message = dict[str, Any]
+Bounds = tuple[float, float, float, float]
 
 
 class Panel(anywidget.AnyWidget):
     """The legend and the tools beside the map, and all that is drawn on the map."""
 
-    _esm = _HERE / "panel.js"
-    _css = _HERE / "panel.css"
+    _esm = panel.script()
+    _css = panel.style()
     map_id = traitlets.Unicode().tag(sync=True)
     catalogs = traitlets.Dict().tag(sync=True)
     language = traitlets.Unicode().tag(sync=True)
-    basemap = traitlets.Unicode().tag(sync=True)
     begin = traitlets.List().tag(sync=True)
 
 
@@ -89,7 +91,7 @@ class SampleMap(ipywidgets.HBox):
             name: where the samples are kept: NAME is home/samples/NAME.geojson; team/GROUP/NAME
                 is shared with the group. Not given, it follows from the scene's name.
             bands: for red, green and blue, by number or description; natural colours if not given.
-            scenes: storage names of more scenes, shown below the first one.
+            scenes: storage names of more scenes or maps, shown below the first one.
             basemap: address of a background map with {z}, {x} and {y}; it is switched off when it
                 cannot be reached. Without it, nothing comes from the internet.
             language: of the panel, en or ru; not given, the browser's.
@@ -98,17 +100,22 @@ class SampleMap(ipywidgets.HBox):
             InputError: scene, legend, bands or the file with the samples is invalid.
         """
         shown = _at_home(scene)
-        self._scenes = [describe(shown, bands), *(describe(_at_home(s)) for s in scenes)]
+        first, *others = [layers_of(shown, bands), *(layers_of(_at_home(s)) for s in scenes)]
+        self._layers = Layers()
+        for found in (first, *others):
+            self._layers.add(found, below=True)
+        self._first = shown
         self._file = samples_name(shown, name)
         store = SampleStore(self._file, None if legend is None else legend_from(legend))
         self._drawing = Drawing(store, os.environ.get("JUPYTERHUB_USER") or getpass.getuser())
         self._lock = threading.RLock()
-        self._map = _map_of(self._scenes[0])
+        self._map = _map_of(next(layer.bounds for layer in first if layer.bounds))
+        if basemap:
+            self._layers.add([background(text("Background map"), basemap, "")], below=True)
         self._panel = Panel(
             map_id=self._map.model_id,
             catalogs=catalogs(),
             language=language or "",
-            basemap=basemap or "",
             begin=[*self._map.center, self._map.zoom],
         )
         _answer_while_busy(self._panel.comm)
@@ -119,8 +126,62 @@ class SampleMap(ipywidgets.HBox):
 
     @property
     def scene(self) -> str:
-        """Name of the scene on top."""
-        return self._scenes[0].name
+        """Name of the scene on top: what is drawn is of it."""
+        return self._layers.scene() or self._first
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers as they are shown, from the top down."""
+        return tuple(self._layers)
+
+    def add_layer(self, name: str, title: str = "") -> None:
+        """Lay a scene or a map on top.
+
+        Args:
+            name: storage name of a GeoTIFF. With a map (home/jobs/JOB/map.tif) comes what was
+                written beside it, hidden: where it is unknown, confidence, probabilities.
+            title: instead of scene and date.
+
+        Raises:
+            InputError: it cannot be read or has no CRS.
+        """
+        with self._lock:
+            self._layers.add(layers_of(_at_home(name), title=title))
+            self._tell_layers()
+
+    def add_background(
+        self, title: str, address: str, attribution: str = "", wms: str = ""
+    ) -> None:
+        """Lay a background map below all; it comes from elsewhere and each browser asks for it.
+
+        Args:
+            title: what people read.
+            address: of tiles, with {z}, {x} and {y}, or of a WMS.
+            attribution: who is to be named on the map.
+            wms: layers to ask a WMS for, with commas; not given, the address is one of tiles.
+
+        Raises:
+            InputError: the address is invalid.
+        """
+        with self._lock:
+            found = background(title, address, attribution, wms)
+            self._layers.add([found], below=True)
+            self._tell_layers()
+
+    def remove_layer(self, name: str) -> None:
+        """Take what shows a file from the map; the file stays.
+
+        Raises:
+            InputError: no layer shows it.
+        """
+        with self._lock:
+            keys = [layer.key for layer in self._layers if name in (layer.name, layer.title)]
+            if not keys:
+                shown = ", ".join(sorted({layer.name for layer in self._layers}))
+                raise InputError(f"there is no layer {name}, there are {shown}")
+            for key in keys:
+                self._layers.remove(key)
+            self._tell_layers()
 
     @property
     def file(self) -> str:
@@ -174,12 +235,56 @@ class SampleMap(ipywidgets.HBox):
             for number, (name, shape, more) in enumerate(features, 1)
         )
         with self._lock:
-            if legend is not known:
-                self._drawing.store.legend = legend
-            self._drawing.add(samples)
+            self._drawing.add(samples, None if legend is known else legend)
             self._tell(News(samples), {"cell": True})
         if unlabelled := classes.count(""):
             remark(f"{unlabelled} of {len(classes)} samples have no class yet, give it on the map")
+
+    def save_legend(self, name: str) -> str:
+        """Write the legend into a file; return its storage name.
+
+        Args:
+            name: in home/ or team/, ending in .csv, .json or .qml; such a file is replaced.
+
+        Raises:
+            InputError: there is no class, or the name is invalid.
+        """
+        if not self.legend.classes:
+            raise InputError("there is no class yet")
+        return _written(name, lambda path: write_legend(path, self.legend))
+
+    def print_view(
+        self,
+        name: str,
+        title: str = "",
+        *,
+        bounds: Bounds | None = None,
+        samples: bool = True,
+        language: str = "en",
+    ) -> str:
+        """Print the layers that are shown, with legend, scale, date and sources.
+
+        Args:
+            name: storage name in home/ or team/, ending in .png or .pdf; such a file is replaced.
+            title: above the picture; the topmost layer's title if not given.
+            bounds: south, west, north, east in degrees; not given, the topmost layer's.
+            samples: whether their outlines are drawn.
+            language: of the words on the sheet, en or ru.
+
+        Returns:
+            The storage name.
+
+        Raises:
+            InputError: no layer is shown, or a file or the name is invalid.
+        """
+        shown = [layer for layer in self._layers if layer.shown]
+        whole = bounds or next((layer.bounds for layer in shown if layer.bounds), None)
+        if whole is None:
+            raise InputError("no layer is shown that could be printed")
+        drawn = tuple(self._drawing.store.samples.values()) if samples else ()
+        colors = {entry.name: entry.color for entry in self._drawing.store.classes.entries}
+        sheet = Sheet(whole, shown, drawn, colors, title.strip(), language)
+        return _written(name, lambda path: print_sheet(sheet, path))
 
     def close(self) -> None:
         """Bring all samples into the file and take the map from the screen."""
@@ -221,7 +326,21 @@ class SampleMap(ipywidgets.HBox):
             {"kind": "samples", "to": message["view"], "conflicts": found, **self._summary(areas)},
             buffers=[content.encode()],
         )
-        return {"scenes": [asdict(scene) for scene in self._scenes]}
+        return self._layers_told()
+
+    def _layers_told(self) -> Message:
+        removed = self._layers.removed
+        return {
+            "layers": [layer.to_json() for layer in self._layers],
+            "removed": removed and removed.title,
+            "scene": self.scene,
+        }
+
+    def _tell_layers(self) -> Message:
+        """Tell every view which layers there are, and how they are shown."""
+        told = self._layers_told()
+        self._panel.send({"kind": "layers", **told})
+        return told
 
     def _summary(self, areas: dict[str, float] | None = None) -> Message:
         store, history = self._drawing.store, self._drawing.history
@@ -229,7 +348,7 @@ class SampleMap(ipywidgets.HBox):
         return {
             "file": self._file,
             "author": self._drawing.author,
-            "legend": self.legend.to_list(),
+            "legend": self._drawing.store.classes.to_list(),
             "counts": count_classes(samples),
             "areas": sum_areas(samples) if areas is None else areas,
             "undo": len(history.done),
@@ -316,11 +435,74 @@ class SampleMap(ipywidgets.HBox):
         self._tell(News(), message)
         return {"class": message["name"].strip()}
 
-    def _add_scene(self, message: Message) -> Message:
-        scene = describe(_at_home(message["name"]))
-        if scene.name not in [known.name for known in self._scenes]:
-            self._scenes.append(scene)
-        return {"scenes": [asdict(scene) for scene in self._scenes]}
+    def _edit_class(self, message: Message) -> Message:
+        """Change one class and the samples that follow."""
+        name, to, drawing = message["name"], message.get("to"), self._drawing
+        touched: tuple[Sample, ...] = ()
+        match message["what"]:
+            case "rename":
+                touched = drawing.rename_class(name, str(to))
+            case "merge":
+                touched = drawing.merge_class(name, str(to))
+            case "delete":
+                touched = drawing.delete_class(name)
+            case "color":
+                drawing.color_class(name, str(to))
+            case "group":
+                drawing.group_class(name, str(to))
+            case "move":
+                drawing.move_class(name, int(str(to)))
+        self._stepped(message, [sample.id for sample in touched])
+        return {"touched": len(touched)}
+
+    def _import_legend(self, message: Message) -> Message:
+        self._drawing.take_classes(legend_from(message["name"]))
+        self._tell(News(), message)
+        return {}
+
+    def _export_legend(self, message: Message) -> Message:
+        return {"name": self.save_legend(message["name"])}
+
+    def _print(self, message: Message) -> Message:
+        south, west, north, east = (float(degrees) for degrees in message["bounds"])
+        name = self.print_view(
+            message["name"], message["title"], bounds=(south, west, north, east),
+            samples=bool(message["samples"]), language=message["language"],
+        )  # fmt: skip
+        has_background = any(one.shown and one.kind == "background" for one in self._layers)
+        return {"name": name, "left_out": NOT_PRINTED if has_background else ""}
+
+    def _add_layer(self, message: Message) -> Message:
+        self._layers.add(layers_of(_at_home(message["name"])))
+        return self._tell_layers()
+
+    def _add_background(self, message: Message) -> Message:
+        told = [str(message[key]) for key in ("title", "address", "attribution", "wms")]
+        self._layers.add([background(*told)], below=True)
+        return self._tell_layers()
+
+    def _change_layer(self, message: Message) -> Message:
+        self._layers.change(message["key"], dict(message["changes"]))
+        return self._tell_layers()
+
+    def _move_layer(self, message: Message) -> Message:
+        self._layers.move(message["key"], int(message["place"]))
+        return self._tell_layers()
+
+    def _remove_layer(self, message: Message) -> Message:
+        self._layers.remove(message["key"])
+        return self._tell_layers()
+
+    def _restore_layer(self, message: Message) -> Message:
+        self._layers.restore()
+        return self._tell_layers()
+
+    def _preview(self, message: Message) -> Message:
+        """Say what a region would be, and keep nothing."""
+        place = (float(message["longitude"]), float(message["latitude"]))
+        region = self._drawing.region(place, message["image"], float(message["tolerance"]))
+        told = {"pixels": region.pixels, "cut": region.reaches_limit}
+        return {"region": told, "geometry": region.geometry}
 
     def _spectra(self, message: Message) -> Message:
         samples = tuple(self._drawing.store.samples.values())
@@ -343,7 +525,17 @@ class SampleMap(ipywidgets.HBox):
         "undo": _undo,
         "redo": _redo,
         "add_class": _add_class,
-        "add_scene": _add_scene,
+        "edit_class": _edit_class,
+        "import_legend": _import_legend,
+        "export_legend": _export_legend,
+        "print": _print,
+        "add_layer": _add_layer,
+        "add_background": _add_background,
+        "change_layer": _change_layer,
+        "move_layer": _move_layer,
+        "remove_layer": _remove_layer,
+        "restore_layer": _restore_layer,
+        "preview": _preview,
         "spectra": _spectra,
     }
 
@@ -466,6 +658,15 @@ def _brought(frame: geopandas.GeoDataFrame, class_field: str) -> list[dict[str, 
     return [{k: v for k, v in row.items() if v is not None} for row in rows]
 
 
+def _written(name: str, write: Callable[[Path], None]) -> str:
+    """Write a file of the caller's; return its storage name."""
+    name = name_at_home(name)
+    home_path(name)
+    with folder_at_home(str(PurePosixPath(name).parent), make=True) as folder:
+        write(folder / PurePosixPath(name).name)
+    return name
+
+
 def _at_home(scene: str) -> str:
     """Return the storage name of a scene; what lies at Nextcloud alone is fetched first."""
     name = scene if is_received(scene) else name_at_home(scene)
@@ -482,12 +683,12 @@ def _answer_while_busy(comm: Any) -> None:
         comm._reply_subshell_for = lambda data, sent_to: sent_to
 
 
-def _map_of(scene: Scene) -> ipyleaflet.Map:
-    south, west, north, east = scene.bounds
-    return ipyleaflet.Map(
+def _map_of(bounds: Bounds) -> ipyleaflet.Map:
+    south, west, north, east = bounds
+    shown = ipyleaflet.Map(
         layers=(),
         center=((south + north) / 2, (west + east) / 2),
-        zoom=_zoom_to(scene),
+        zoom=_zoom_to(bounds),
         zoom_snap=1,
         max_zoom=22,
         scroll_wheel_zoom=True,
@@ -495,11 +696,13 @@ def _map_of(scene: Scene) -> ipyleaflet.Map:
         attribution_control=False,
         layout={"height": HEIGHT, "flex": "1 1 auto", "min_width": "300px"},
     )
+    shown.add(ipyleaflet.ScaleControl(position="bottomleft", imperial=False))
+    return shown
 
 
-def _zoom_to(scene: Scene) -> int:
-    """Return the zoom at which the scene fits; at zoom 0 the world is 256 pixels wide."""
-    south, west, north, east = scene.bounds
+def _zoom_to(bounds: Bounds) -> int:
+    """Return the zoom at which a part of the Earth fits; at zoom 0 the world has 256 pixels."""
+    south, west, north, east = bounds
     width = max(east - west, 1e-6) / 360
     height = max(_mercator(north) - _mercator(south), 1e-6) / (2 * math.pi)
     fitting = min(_WIDTH / width, _TALLEST / height) / 256

@@ -15,11 +15,12 @@ KEYWORDS = {"text": None, "InputError": None}
 
 def texts_in_the_code() -> set[str]:
     found = set()
-    for path in FOLDER.glob("*.py"):
+    for path in FOLDER.rglob("*.py"):
         if path.name not in ("course.py", "texts.py"):
             found |= {m[1] for m in extract_from_file("python", path, KEYWORDS)}
     # babel's own reader of JavaScript loses calls inside of templates
-    found |= set(re.findall(r'\bt\("([^"]+)"', (FOLDER / "panel.js").read_text("utf-8")))
+    for path in (FOLDER / "panel").glob("*.js"):
+        found |= set(re.findall(r'\bt\(\s*"([^"]+)"', path.read_text("utf-8")))
     return {str(text) for text in found if text and not isinstance(text, tuple)}
 
 

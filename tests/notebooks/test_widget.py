@@ -103,8 +103,8 @@ def test_samples_are_a_table(open_map):
 def test_browser_that_opens_the_map_gets_all(open_map):
     m = open_map()
     draw(m)
-    scenes = ask(m, "open")["scenes"]
-    assert [scene["name"] for scene in scenes] == ["shared/demo/scene.tif"]
+    layers = ask(m, "open")["layers"]
+    assert [layer["name"] for layer in layers] == ["shared/demo/scene.tif"]
     assert m.sent[-2]["kind"] == "samples"
     assert [c["name"] for c in m.sent[-2]["legend"]] == ["water", "forest"]
 
@@ -263,7 +263,7 @@ def test_legend_is_taken_from_a_map_or_from_names(open_map, home):
 
 @pytest.mark.parametrize(
     ("legend", "words"),
-    [({}, "at least one class"), ("home/plain.json", "no legend")],
+    [({}, "at least one class"), ("home/plain.json", "needs a list of classes")],
 )
 def test_legend_that_is_none_is_said(open_map, home, legend, words):
     (home / "plain.json").write_text("{}")
@@ -294,7 +294,66 @@ def test_path_below_the_home_directory_is_a_name_too(home):
 def test_nothing_comes_from_the_internet(open_map):
     m = open_map()
     assert m.children[0].layers == ()
-    assert m._panel.basemap == ""
+    assert [layer.kind for layer in m.layers] == ["scene"]
+
+
+def lay_map(home):
+    """Put a map with its confidence into the home."""
+    (home / "work").mkdir()
+    tag = json.dumps([{"code": 1, "name": "water", "color": "#1f78b4"}])
+    codes, percent = np.ones((4, 4), "uint8"), np.full((4, 4), 80, "uint8")
+    write_raster(home / "work" / "map.tif", codes, nodata=255, LANDCOVER_LEGEND=tag)
+    write_raster(home / "work" / "confidence.tif", percent, names=["confidence in percent"])
+
+
+def test_map_and_its_confidence_are_laid_on_top(open_map, home):
+    lay_map(home)
+    m = open_map()
+    m.add_layer("home/work/map.tif", title="mine")
+    assert [layer.kind for layer in m.layers] == ["unknown", "confidence", "map", "scene"]
+    assert [layer.shown for layer in m.layers] == [False, False, True, True]
+    assert m.layers[2].title == "mine"
+    told = m.sent[-1]
+    assert (told["kind"], len(told["layers"]), told["scene"]) == ("layers", 4, m.scene)
+    m.remove_layer("mine")
+    assert [layer.kind for layer in m.layers] == ["scene"]
+    with pytest.raises(InputError, match=r"no layer home/x\.tif, there are shared/demo"):
+        m.remove_layer("home/x.tif")
+
+
+def test_layer_is_changed_moved_removed_and_brought_back_by_the_panel(open_map, home):
+    lay_map(home)
+    m = open_map()
+    assert "error" not in ask(m, "add_layer", name="home/work/map.tif")
+    key = m.layers[2].key
+    ask(m, "change_layer", key=key, changes={"opacity": 0.5})
+    assert m.layers[2].opacity == 0.5
+    ask(m, "move_layer", key=key, place=0)
+    assert m.layers[0].key == key
+    assert ask(m, "remove_layer", key=key)["removed"] == "work/map.tif"
+    assert ask(m, "restore_layer")["removed"] is None
+    assert m.layers[0].key == key
+    assert "removed meanwhile" in ask(m, "remove_layer", key="layer77")["error"]
+    assert "did not understand" in ask(m, "change_layer", key=key)["error"]
+
+
+def test_background_lies_below_all_with_who_made_it(open_map):
+    m = open_map(basemap="https://a/{z}/{x}/{y}.png")
+    m.add_background("roads", "https://b/wms", "the makers", wms="roads")
+    assert [layer.kind for layer in m.layers] == ["scene", "background", "background"]
+    assert (m.layers[1].wms, m.layers[1].attribution) == ("roads", "the makers")
+    with pytest.raises(InputError, match="https"):
+        m.add_background("roads", "file:///etc/passwd")
+
+
+def test_region_is_previewed_and_nothing_kept(open_map):
+    m = open_map()
+    south, west, north, east = m.layers[0].bounds
+    place = {"longitude": (west + east) / 2, "latitude": (south + north) / 2, "image": m.scene}
+    small, large = (ask(m, "preview", tolerance=t, **place) for t in (0.001, 2.0))
+    assert small["region"]["pixels"] < large["region"]["pixels"] == 1600
+    assert large["geometry"]["type"] == "Polygon"
+    assert len(m.samples) == 0
 
 
 def test_import_of_the_package_loads_no_widgets():

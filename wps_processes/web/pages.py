@@ -24,6 +24,7 @@ from werkzeug.wrappers import Request, Response
 from landcover.errors import InputError, NameRefused
 from landcover.operation import Operation
 from landcover.storage import Audience, Storage
+from portal.theme import theme
 from wps_processes.caller import Caller
 from wps_processes.errors import InvalidInput, JobOver, JobsError, NotPermitted
 from wps_processes.http.errors import status_of
@@ -137,15 +138,16 @@ class Pages:
 
     def style(self, request: Request) -> Response:
         """Return the style of all pages."""
-        return self._own_file(request, STYLE, "text/css")
+        sheet = theme() + STYLE.read_text(encoding="utf-8")
+        return self._own_text(request, sheet, "text/css")
 
     def times(self, request: Request) -> Response:
         """Return the script that shows times in the reader's zone."""
-        return self._own_file(request, TIMES, "text/javascript")
+        return self._own_text(request, TIMES.read_text(encoding="utf-8"), "text/javascript")
 
     @staticmethod
-    def _own_file(request: Request, file: Path, media_type: str) -> Response:
-        answer = Response(file.read_bytes(), mimetype=media_type)
+    def _own_text(request: Request, content: str, media_type: str) -> Response:
+        answer = Response(content, mimetype=media_type)
         answer.headers["Cache-Control"] = "public, no-cache"  # asked about, seldom sent again
         answer.add_etag()
         return answer.make_conditional(request.environ)

@@ -55,6 +55,11 @@ def remove_stale_beside(raster: Path, has_legend: bool) -> None:
         stale.unlink(missing_ok=True)
 
 
+def style_of(legend: Legend) -> str:
+    """Return a style of QGIS (QML) that draws codes as classes, and no others."""
+    return _document(_style(legend)).decode()
+
+
 def metadata_item(legend: Legend) -> str:
     """Return the item of the TIFF tag GDAL_METADATA that holds the attribute table."""
     item = Element("Item", name=TABLE_ITEM, sample="0", role="rat")

@@ -6,13 +6,35 @@ import pytest
 
 from landcover.errors import InputError
 from landcover.io.legend import Legend
-from landcover.io.legend_files import read_legend
+from landcover.io.legend_files import read_legend, write_legend
 from tests.scenes import write_raster
 
 CLASSES = [
     {"code": 7, "name": "лес", "color": "#112233"},
     {"code": 20, "name": "вода", "color": "#445566"},
 ]
+
+
+# as QGIS 3 writes it: colours as r,g,b,a, of older ones as a prop
+CATEGORIZED = """<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>
+<qgis version="3.28.0"><renderer-v2 type="categorizedSymbol" attr="class">
+<categories>
+ <category symbol="0" value="7" label="лес"/><category symbol="1" value="20" label="вода"/>
+ <category symbol="2" value="" label="all other values"/>
+</categories>
+<symbols>
+ <symbol name="0" type="fill"><layer><Option type="Map">
+  <Option name="color" type="QString" value="17,34,51,255,rgb:0.06,0.13,0.2,1"/>
+ </Option></layer></symbol>
+ <symbol name="1" type="fill"><layer><prop k="style" v="solid"/><prop k="color" v="68,85,102,255"/>
+ </layer></symbol>
+ <symbol name="2" type="fill"/>
+</symbols></renderer-v2></qgis>"""
+
+
+def written(path):
+    write_legend(path, Legend.from_list(CLASSES))
+    return path
 
 
 def as_csv(path, text, encoding="utf-8"):
@@ -35,13 +57,20 @@ def as_json(path, value):
         ),
         lambda p: as_csv(p / "l.csv", "color\tcode\tname\n#112233\t7\tлес\n#445566\t20\tвода"),
         lambda p: as_json(p / "l.json", CLASSES),
+        lambda p: written(p / "l.csv"),
+        lambda p: written(p / "l.json"),
+        lambda p: written(p / "l.qml"),
+        lambda p: as_csv(p / "layer.qml", CATEGORIZED),
         lambda p: as_json(p / "samples.json", {"version": 1, "legend": CLASSES, "classes": {}}),
         lambda p: as_json(p / "samples.json", {"legend": CLASSES}).parent,
         lambda p: write_raster(
             p / "m.tif", np.full((2, 2), 7, np.uint8), LANDCOVER_LEGEND=json.dumps(CLASSES)
         ),
     ],
-    ids=["csv", "semicolons", "tabs", "list", "samples", "folder", "map"],
+    ids=[
+        "csv", "semicolons", "tabs", "list", "our csv", "our json", "our qml", "qml of a layer",
+        "samples", "folder", "map",
+    ],
 )  # fmt: skip
 def test_a_legend_is_read_whatever_brings_it(tmp_path, write):
     assert read_legend(write(tmp_path)).to_list() == CLASSES
@@ -81,6 +110,16 @@ def test_names_by_code_are_a_legend_with_colours_of_their_own(tmp_path):
         ('{"1": 5}', "needs a list of classes"),
         ('{"legend": null}', "needs a list of classes"),
         ("[]", "it holds no class"),
+        ("<qgis", "cannot be read as a style of QGIS"),
+        ("<qgis><pipe/></qgis>", "the style draws no classes"),
+        ('<!DOCTYPE q [<!ENTITY a "b">]><qgis>&a;</qgis>', "cannot be read as a style of QGIS"),
+        (
+            '<!DOCTYPE q SYSTEM "file:///etc/passwd"><qgis><rasterrenderer type="paletted">'
+            '<paletteEntry value="x" label="a"/></rasterrenderer></qgis>',
+            "x is no code",
+        ),
+        ("code,name,parent\n1,forest,water\n2,water,\n", "which is a class itself"),
+        ('[{"code": 1, "name": "a", "parent": 5}]', "needs to be a name"),
     ],
 )
 def test_what_is_no_legend_is_refused_in_one_sentence(tmp_path, text, sentence):
@@ -141,3 +180,16 @@ def test_letters_composed_otherwise_are_the_same_name():
     assert legend.with_values([decomposed]) == legend
     both = Legend.of([composed, decomposed])
     assert [both.code_of_name(name) for name in both.names] == [1, 2]
+
+
+@pytest.mark.parametrize("name", ["l.csv", "l.json"])
+def test_groups_of_classes_are_kept(tmp_path, name):
+    legend = Legend.from_list([{**CLASSES[0], "parent": "растительность"}, CLASSES[1]])
+    write_legend(tmp_path / name, legend)
+    assert read_legend(tmp_path / name) == legend
+
+
+def test_a_file_of_another_kind_is_not_written(tmp_path):
+    with pytest.raises(InputError, match=r"needs to end in \.csv, \.json, \.qml"):
+        write_legend(tmp_path / "legend.txt", Legend.from_list(CLASSES))
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,33 @@
+// HTML and SVG elements, and where the server lies.
+
+const SVG = "http://www.w3.org/2000/svg";
+
+export function make(tag, attributes = {}, children = []) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  element.append(...children);
+  return element;
+}
+
+export function makeButton(children, attributes, onclick) {
+  return Object.assign(make("button", { type: "button", ...attributes }, children), { onclick });
+}
+
+/** A part of the panel that unfolds. */
+export function fold(name, title, children) {
+  const attributes = { class: `sample-map-part sample-map-part-${name}` };
+  return make("details", attributes, [make("summary", {}, [title]), ...children]);
+}
+
+export function draw(tag, attributes, text = "") {
+  const element = document.createElementNS(SVG, tag);
+  for (const [name, value] of Object.entries(attributes))
+    element.setAttribute(name, String(value));
+  if (text) element.textContent = text;
+  return element;
+}
+
+export function baseUrl() {
+  const config = document.getElementById("jupyter-config-data");
+  return (config && JSON.parse(config.textContent).baseUrl) || "/";
+}

@@ -70,14 +70,13 @@ export class Compare extends Part {
     else this.beside(right);
   }
 
-  /** Draw both, whether they are shown or not, and cut them at the curtain. */
+  /** Draw both and no others but backgrounds, which would cover them, cut at the curtain. */
   swipe(left, right) {
     const { L, map, layers } = this.panel;
     if (left === right) return;
-    const { shown } = layers;
-    layers.pictures.show(
-      layers.all.filter((one) => shown.includes(one) || one === left || one === right),
-    );
+    const isDrawn = (one) => one === left || one === right;
+    const isBelow = (one) => one.shown && one.kind === "background";
+    layers.pictures.show(layers.all.filter((one) => isDrawn(one) || isBelow(one)));
     const [one, other] = [left, right].map(({ key }) => layers.pictures.at(key));
     this.curtain = L.control.splitMap([one], [other]).addTo(map);
     const range = this.range;
@@ -122,8 +121,8 @@ export class Compare extends Part {
       zoom: map.getZoom(),
       zoomSnap: map.options.zoomSnap,
       zoomControl: false,
-      attributionControl: false,
     });
+    second.attributionControl.setPrefix(false);
     this.second = { element, map: second, pictures: new Pictures(L, second) };
     this.link(map, second);
   }

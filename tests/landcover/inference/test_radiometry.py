@@ -240,7 +240,7 @@ def test_bright_and_dark_exchanged_in_all_bands_are_told(check):
 
 
 def test_a_gain_that_cut_the_brightest_off_is_told_and_not_corrected(check):
-    found, _ = check((other_scene() * 1.2).clip(max=1800).astype(np.uint16))
+    found, _ = check((other_scene() * 1.2).clip(max=2800).astype(np.uint16))
     assert found.verdict == "foreign"
     assert "cut off" in found.advice
 

@@ -13,6 +13,7 @@ from rasterio.windows import Window
 from landcover.errors import InputError
 from landcover.io.checkpoints import resumable
 from landcover.io.cog import CogWriter, writing_scene
+from landcover.io.cog_header import TILE
 from landcover.io.pixels import Pixels
 from landcover.io.raster import Band, Grid
 from landcover.io.run_record import DISTRIBUTION
@@ -60,12 +61,21 @@ class SceneBand:
 
 @dataclass(frozen=True)
 class Layout:
-    """What a scene will be: its grid, bands, how pixels are stored, and the tags of the whole."""
+    """What a scene will be.
+
+    Attributes:
+        grid: where its pixels lie.
+        bands: in their order.
+        pixels: how they are stored.
+        tags: of the whole.
+        window: rows and columns that are computed at a time.
+    """
 
     grid: Grid
     bands: tuple[SceneBand, ...]
     pixels: Pixels
     tags: Mapping[str, str]
+    window: tuple[int, int] = (TILE, TILE)
 
 
 def write_scene(
@@ -104,7 +114,7 @@ def write_scene(
 
 
 def _write_missing(writer: CogWriter, layout: Layout, compute: Compute, what: str) -> None:
-    missing = [window for window in layout.grid.windows() if writer.lacks(window)]
+    missing = [w for w in layout.grid.windows(*layout.window) if writer.lacks(w)]
     left = sum(window.width * window.height for window in missing)
     pace = Pace(what, layout.grid.pixels, left)
     pace.report()
@@ -132,6 +142,23 @@ def _described(layout: Layout) -> dict[str, Any]:
         "pixels": [pixels.dtype.str, str(pixels.nodata)],
         "tags": dict(layout.tags),
     }
+
+
+def window_shape(datasets: Sequence[DatasetReader], grid: Grid, most: int) -> tuple[int, int]:
+    """Return rows and columns of windows in which each block of the sources is read once.
+
+    Tiles fit into tiles. Strips, which go over the whole width, are read a few rows at a time: by
+    tiles each of them would be decoded as often as there are tiles beside one another.
+
+    Args:
+        datasets: that are read.
+        grid: of the result.
+        most: pixels of a window that memory allows.
+    """
+    has_strips = any(dataset.block_shapes[0][1] > 2 * TILE for dataset in datasets)
+    if has_strips and grid.width > TILE:
+        return int(np.clip(most // grid.width, 1, TILE)), grid.width
+    return int(np.clip(most // TILE, 1, TILE)), TILE
 
 
 def floating(dtypes: Sequence[str | np.dtype]) -> Pixels:

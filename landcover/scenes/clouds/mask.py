@@ -13,6 +13,7 @@ from rasterio.io import DatasetReader
 from landcover.errors import InputError
 from landcover.io.checkpoints import resumable
 from landcover.io.cog import CogWriter, writing_cog
+from landcover.io.cog_header import TILE
 from landcover.io.paths import AnyPath
 from landcover.io.raster import Grid, open_raster, windows_of
 from landcover.io.run_record import DISTRIBUTION, input_digests
@@ -96,9 +97,19 @@ def _detector(dataset: DatasetReader, method: Way) -> Detector:
     if method == "network":
         need_network()
         return Network(reflectance_of(dataset, NEEDED_BY_NETWORK))
+    _remark_on_strips(dataset)
     rule = Rule(reflectance_of(dataset, NEEDED_BY_RULE))
     rule.remark_on_trust()
     return rule
+
+
+def _remark_on_strips(dataset: DatasetReader) -> None:
+    """Say why it takes long: what lies around a window is decoded with its whole rows."""
+    if dataset.block_shapes[0][1] > 4 * TILE:
+        remark(
+            f"{Path(dataset.name).name} is stored in strips, which are decoded many times: with "
+            "gdal_translate -co TILED=YES it takes a fraction of the time"
+        )
 
 
 def _write(detector: Detector, grid: Grid, folder: Path, spools: Sequence[BinaryIO]) -> None:

@@ -5,7 +5,7 @@ NaN, and equal to it. What is in memory does not grow with the scene.
 """
 
 import datetime
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -16,9 +16,7 @@ from rasterio.windows import Window
 from landcover.counts import counted
 from landcover.errors import InputError
 from landcover.io.bands import is_about_pixels
-from landcover.io.cog_header import TILE
 from landcover.io.paths import AnyPath
-from landcover.io.raster import parts_of
 from landcover.io.run_record import input_digests
 from landcover.operation import GeoTIFF, RasterFile, SceneFile
 from landcover.progress import remark
@@ -31,7 +29,15 @@ from landcover.scenes.composites.agreement import (
 from landcover.scenes.composites.dates import Season
 from landcover.scenes.composites.layers import Layer, Series, open_series, spectral
 from landcover.scenes.composites.middle import median_of, medoid_of
-from landcover.scenes.writing import Layout, SceneBand, floating, tags_of, write_scene
+from landcover.scenes.writing import (
+    Compute,
+    Layout,
+    SceneBand,
+    floating,
+    tags_of,
+    window_shape,
+    write_scene,
+)
 
 VALID_DATES = "valid_dates"
 _BYTES_OF_BLOCK = 24 * 2**20
@@ -158,6 +164,7 @@ def _layout(series: Series, dates: Dates, method: Method) -> Layout:
         (*map(SceneBand.like, first.bands), count),
         floating(dtypes),
         tags_of(first.measured) | _tags(dates, method),
+        _window(series, dates),
     )
 
 
@@ -172,22 +179,25 @@ def _tags(dates: Dates, method: Method) -> dict[str, str]:
     return tags | span | {"DATE": str(middle)}
 
 
-def _computing(
-    dates: Dates, layout: Layout, method: Method
-) -> Callable[[Window], Iterator[np.ndarray]]:
+def _computing(dates: Dates, layout: Layout, method: Method) -> Compute:
     """Return what composes a window."""
-    count = len(layout.bands) - 1
-    largest = max(layer.read_dtype.itemsize for group in dates for layer in group)
-    rows = int(np.clip(_BYTES_OF_BLOCK // (largest * count * len(dates) * TILE), 1, TILE))
 
     def compute(window: Window) -> Iterator[np.ndarray]:
-        composed = np.empty((count + 1, window.height, window.width), layout.pixels.dtype)
-        for part in parts_of(window, rows, TILE):
-            top = part.row_off - window.row_off
-            _compose(dates, part, method, composed[:, top : top + part.height])
+        shape = (len(layout.bands), window.height, window.width)
+        composed = np.empty(shape, layout.pixels.dtype)
+        _compose(dates, window, method, composed)
         yield composed
 
     return compute
+
+
+def _window(series: Series, dates: Dates) -> tuple[int, int]:
+    """Return rows and columns that are composed at a time, so that all dates fit into memory."""
+    layers = [layer for group in dates for layer in group]
+    largest = max(layer.read_dtype.itemsize for layer in layers)
+    pixel = largest * len(layers[0].bands) * len(dates)
+    sources = [layer.scene.dataset for layer in layers]
+    return window_shape(sources, series.grid, _BYTES_OF_BLOCK // pixel)
 
 
 def _compose(dates: Dates, window: Window, method: Method, into: np.ndarray) -> None:

@@ -20,8 +20,17 @@ from landcover.operation import GeoTIFF, SceneFile
 from landcover.progress import remark
 from landcover.scenes.composites.agreement import in_one_unit, remark_on_sensors
 from landcover.scenes.composites.layers import Layer, Series, open_series
-from landcover.scenes.writing import Layout, SceneBand, floating, tags_of, write_scene
+from landcover.scenes.writing import (
+    Layout,
+    SceneBand,
+    floating,
+    tags_of,
+    window_shape,
+    write_scene,
+)
 
+_PIXELS_AT_ONCE = 2**20
+"""Of one band."""
 _HARDLY = 0.25
 """Of the smaller of two undated scenes lies on the other: pieces of one, not two dates."""
 
@@ -166,7 +175,8 @@ def _layout(grid: Grid, columns: Sequence[_Column], layers: Sequence[Layer]) -> 
     tags = tags_of(layers[0].measured)
     dates = {layer.date for layer in layers if layer.date is not None}
     tags |= {"DATE": str(dates.pop())} if len(dates) == 1 else {}
-    return Layout(grid, bands, _pixels(grid, columns), tags)
+    window = window_shape([layer.scene.dataset for layer in layers], grid, _PIXELS_AT_ONCE)
+    return Layout(grid, bands, _pixels(grid, columns), tags, window)
 
 
 def _pixels(grid: Grid, columns: Sequence[_Column]) -> Pixels:

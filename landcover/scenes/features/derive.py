@@ -31,8 +31,17 @@ from landcover.scenes.features.indices import INDICES, Index, bands_for_roles
 from landcover.scenes.features.surroundings import mean_and_deviation
 from landcover.scenes.features.terrain import BANDS as TERRAIN
 from landcover.scenes.features.terrain import metres_per_pixel, terrain_of
-from landcover.scenes.writing import Layout, SceneBand, floating, tags_of, write_scene
+from landcover.scenes.writing import (
+    Layout,
+    SceneBand,
+    floating,
+    tags_of,
+    window_shape,
+    write_scene,
+)
 
+_PIXELS_AT_ONCE = 2**18
+"""Of one band, without what lies around."""
 _SIDES = range(3, 100, 2)
 _LARGE = 21
 _NEEDS = (
@@ -244,7 +253,9 @@ def _layout(source: _Source, features: Sequence[_Feature]) -> Layout:
     if len(written) > MOST_BANDS:
         raise InputError(f"the result would have {len(written)} bands, at most {MOST_BANDS} fit")
     pixels = floating([source.dataset.dtypes[index - 1] for index in source.used.indexes])
-    return Layout(source.grid, written, pixels, tags_of(source.measured, source.dataset))
+    tags = tags_of(source.measured, source.dataset)
+    window = window_shape([source.dataset], source.grid, _PIXELS_AT_ONCE)
+    return Layout(source.grid, written, pixels, tags, window)
 
 
 def _indices(source: _Source, text: str) -> list[_OfIndex]:

@@ -322,3 +322,15 @@ def test_date_in_the_file_name_is_found_and_said(tmp_path):
                              tmp_path / "out")  # fmt: skip
     assert date.fromisoformat(read(path)[2]["DATE"]) == date(2023, 5, 4)
     assert any("from its name: 2023-05-04" in sentence for sentence in remarks)
+
+
+def test_strips_are_read_in_rows_and_give_the_same(tmp_path):
+    values = made(3, 70, 1300)
+    wide = write_all(tmp_path, values)  # rasterio writes strips
+    with rasterio.open(wide[0]) as dataset:
+        assert dataset.block_shapes[0][1] == 1300
+    windows = []
+    with progress_to(lambda share, sentence: windows.append(share)):
+        found, *_ = read(compose_scenes(wide, workdir=tmp_path).scene)
+    np.testing.assert_array_equal(found[:3], nanmedian(values))
+    assert len(windows) <= 3  # begun, one window of all rows, written

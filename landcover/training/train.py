@@ -147,6 +147,7 @@ def train_classifier(
     with progress_between(0.07, 0.85):
         measured = validate(fit, training_set, labelled.legend, seed, partitions)
     measured.report["distance"] = joined.distance
+    measured.report["windows"] = getattr(chosen_options, "windows", UNUSED)
     report_progress(0.85, "training on all samples")
     classifier = fit(training_set)
     _remark_on_places(labelled, joined)

@@ -101,7 +101,7 @@ def test_a_training_pixel_has_the_features_of_the_map_to_the_bit(cut):
     with rasterio.open(scene) as dataset:
         whole = Window(0, 0, dataset.width, dataset.height)
         of_scene = window_features(*read_grown(dataset, whole, [1, 2], REACH))
-    columns, rows = np.floor(labelled.ground.at).astype(int).T
+    columns, rows = np.floor(labelled.ground.regions[0].at).astype(int).T
     on_border = (rows < REACH) | (columns < REACH) | (rows >= 60 - REACH)
     assert on_border.sum() > 50
     expected = of_scene[:, rows, columns].T

@@ -58,8 +58,8 @@ UNFINISHED = (".map.tif.tiles", ".confidence.tif.tiles", ".probabilities.tif.til
 """Names of the files in which an interrupted run leaves what it has classified."""
 _BYTES_AT_ONCE = 128 * 2**20
 """Pixels of the scene that are in memory, unless one block of it is larger."""
-_CACHE_MIB = 8
-"""Windows are whole blocks, so without a halo each is read once."""
+_CACHE_MIB, _CACHE_WITH_HALO_MIB = 8, 64
+"""Windows are whole blocks: each is read once, with a halo its neighbours are too."""
 
 
 @dataclass(frozen=True)
@@ -273,7 +273,7 @@ def _write_maps(task: _Task, folder: Path, spools: Sequence[BinaryIO]) -> int:
     """Classify window by window; return the number of classified pixels."""
     with ExitStack() as opened:
         writers = [opened.enter_context(one) for one in _writers(task, folder, spools)]
-        with _handles(task.scene, task.mask) as handles:
+        with _handles(task) as handles:
             _classify_missing(task, handles, writers)
             classified = writers[0].filled
             if not classified:  # before the files are whole: nothing is left of them
@@ -350,10 +350,13 @@ def _classified(
 
 
 @contextmanager
-def _handles(scene: Path, mask: Path | None) -> Iterator[list[DatasetReader]]:
+def _handles(task: _Task) -> Iterator[list[DatasetReader]]:
     """Open a scene once for every core: a handle serves one thread at a time."""
+    cache = _CACHE_WITH_HALO_MIB if task.blocks.classifier.halo else _CACHE_MIB
     with ExitStack() as opened:
-        yield [opened.enter_context(open_scene(scene, mask, _CACHE_MIB)) for _ in range(cores())]
+        yield [
+            opened.enter_context(open_scene(task.scene, task.mask, cache)) for _ in range(cores())
+        ]
 
 
 def _at_once(task: _Task, dataset: DatasetReader) -> int:

@@ -12,7 +12,7 @@ from traitlets.config import Config
 
 
 def configure(c: Config, wps_url: str) -> None:
-    """Return the host of each user; unused without JupyterHub.subdomain_host.
+    """Register the host of each user; unused without JupyterHub.subdomain_host.
 
     Args:
         c: the hub's configuration, with its services.

@@ -22,7 +22,7 @@ from rasterio.windows import Window
 from landcover.cpus import cores
 from landcover.errors import InputError
 from landcover.inference.area import Area, read_area
-from landcover.inference.averaging import mean_of
+from landcover.inference.averaging import mean_of, reach_of
 from landcover.inference.block import BlockClassifier
 from landcover.inference.fitted import (
     Fitted,
@@ -38,7 +38,7 @@ from landcover.io.checkpoints import resumable
 from landcover.io.cog import CogWriter, writing_cog
 from landcover.io.legend import NODATA, Legend
 from landcover.io.paths import AnyPath
-from landcover.io.raster import Grid, open_scene, windows_of
+from landcover.io.raster import Grid, open_scene, windows_of, windows_with_halo
 from landcover.io.run_record import DISTRIBUTION, input_digest, input_digests, with_recipe
 from landcover.io.scene_pixels import no_valid_pixel
 from landcover.models.classifier import without_halo
@@ -58,8 +58,8 @@ UNFINISHED = (".map.tif.tiles", ".confidence.tif.tiles", ".probabilities.tif.til
 """Names of the files in which an interrupted run leaves what it has classified."""
 _BYTES_AT_ONCE = 128 * 2**20
 """Pixels of the scene that are in memory, unless one block of it is larger."""
-_CACHE_MIB = 8
-"""Windows are whole blocks, so without a halo each is read once."""
+_CACHE_MIB, _CACHE_WITH_HALO_MIB = 8, 64
+"""Windows are whole blocks: each is read once, with a halo its neighbours are too."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ def classify_scene(
     with open_scene(scene, mask, _CACHE_MIB) as dataset:
         grid = Grid.of(dataset)
         part = _area(area, grid, layer)
-        windows = _windows(dataset, part)
+        windows = _windows(dataset, *reach_of([one.classifier for _, one in models]), part)
         chosen = choose_bands(dataset, bands, about_pixels=True)
         fitted = [fit(name, one, dataset, chosen, radiometry, part) for name, one in models]
     for one in fitted:
@@ -201,8 +201,8 @@ class _Part:
     pixels: int
 
 
-def _windows(dataset: DatasetReader, area: Area | None) -> list[_Part]:
-    windows = list(windows_of(dataset))
+def _windows(dataset: DatasetReader, halo: int, step: int, area: Area | None) -> list[_Part]:
+    windows = [*(windows_with_halo(dataset, halo, step) if halo else windows_of(dataset))]
     if area is None:
         return [_Part(window, window.width * window.height) for window in windows]
     counts = area.pixels_in(windows).tolist()
@@ -273,7 +273,7 @@ def _write_maps(task: _Task, folder: Path, spools: Sequence[BinaryIO]) -> int:
     """Classify window by window; return the number of classified pixels."""
     with ExitStack() as opened:
         writers = [opened.enter_context(one) for one in _writers(task, folder, spools)]
-        with _handles(task.scene, task.mask) as handles:
+        with _handles(task) as handles:
             _classify_missing(task, handles, writers)
             classified = writers[0].filled
             if not classified:  # before the files are whole: nothing is left of them
@@ -350,10 +350,13 @@ def _classified(
 
 
 @contextmanager
-def _handles(scene: Path, mask: Path | None) -> Iterator[list[DatasetReader]]:
+def _handles(task: _Task) -> Iterator[list[DatasetReader]]:
     """Open a scene once for every core: a handle serves one thread at a time."""
+    cache = _CACHE_WITH_HALO_MIB if task.blocks.classifier.halo else _CACHE_MIB
     with ExitStack() as opened:
-        yield [opened.enter_context(open_scene(scene, mask, _CACHE_MIB)) for _ in range(cores())]
+        yield [
+            opened.enter_context(open_scene(task.scene, task.mask, cache)) for _ in range(cores())
+        ]
 
 
 def _at_once(task: _Task, dataset: DatasetReader) -> int:

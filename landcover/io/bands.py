@@ -308,7 +308,7 @@ def match_bands(scene: SceneBands, wanted: Sequence[Named]) -> tuple[list[int], 
 
 
 def _remark_on_wavelengths(wanted: Sequence[Named], found: Sequence[Band]) -> None:
-    """Return which bands of one name are not the same band, as B4 of two sensors."""
+    """Remark on bands of one name that are not the same band, as B4 of two sensors."""
     for model, band in zip(wanted, found, strict=True):
         known = model.wavelength and band.wavelength
         if known and not is_near(model.wavelength or 0, band.wavelength or 0):

@@ -102,6 +102,6 @@ def sample_pixels(
 
 
 def no_valid_pixel(dataset: DatasetReader, part: Part | None) -> str:
-    """Raise that there is nothing to work with."""
+    """Return why there is nothing to work with."""
     where = "" if part is None else f" inside {part.name}"
     return f"{Path(dataset.name).name} holds no valid pixel{where}: is its nodata value right?"

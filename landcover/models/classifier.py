@@ -28,22 +28,44 @@ class Classifier(ABC):
     Attributes:
         codes: uint8 (classes,), legend codes in the order of the probabilities.
         bands: number of bands of a pixel.
-        halo: pixels on each side of a block that are looked at but not classified.
+        halo: pixels on each side of a block that are looked at but not classified; a multiple of
+            `step`.
+        step: the row and the column of the scene at which a block begins are multiples of it. Its
+            sides may be any: a block that ends elsewhere ends at the edge of the scene.
     """
 
     codes: np.ndarray
     bands: int
     halo: int = 0
+    step: int = 1
 
     @abstractmethod
     def probabilities(self, block: np.ndarray, valid: np.ndarray) -> np.ndarray:
         """Return the probability of each class, float32 (classes, H - 2 halo, W - 2 halo).
 
         Args:
-            block: (bands, H, W) of any real type, values as in the training.
-            valid: bool (H, W); the values of other pixels are ignored, and they get the
-                probability 0 of every class.
+            block: (bands, H, W) of any real type, values as in the training; beyond the scene 0.
+            valid: bool (H, W), False beyond the scene; the values of other pixels are ignored,
+                and they get the probability 0 of every class.
         """
+
+    def probabilities_at(self, training_set: TrainingSet) -> np.ndarray:
+        """Return the probability of each class of labelled pixels, float32 (classes, M).
+
+        What lies beyond a chip is invalid.
+        """
+        if training_set.chips.shape[2:] == (1, 1) and not self.halo:
+            block = training_set.pixels.T[:, None]  # (bands, 1, M)
+            return self.probabilities(block, np.ones(block.shape[1:], bool))[:, 0]
+        found = np.zeros((len(self.codes), len(training_set)), np.float32)
+        around = (self.halo, self.halo)
+        for chip in np.unique(training_set.at[:, 0]):
+            which = np.flatnonzero(training_set.at[:, 0] == chip)
+            block = np.pad(training_set.chips[chip], ((0, 0), around, around))
+            probability = self.probabilities(block, np.pad(training_set.valid[chip], around))
+            rows, columns = training_set.at[which, 1:].T
+            found[:, which] = probability[:, rows, columns]
+        return found
 
     @abstractmethod
     def to_graph(self) -> "onnx.GraphProto":
@@ -124,6 +146,9 @@ class Method:
             None is slow.
         sees_context: whether `fit` looks at what surrounds a labelled pixel; other methods get
             the pixels alone, which takes less memory.
+        uses_windows: says from options and the pixels that the samples have around each labelled
+            pixel whether these get means and deviations of their windows
+            (`TrainingSet.around`); raises InputError where that cannot be. None is never.
     """
 
     name: str
@@ -132,3 +157,4 @@ class Method:
     needs: Needs = field(default_factory=Needs)
     fit_seconds: Callable[[TrainingSet, Any], float] | None = None
     sees_context: bool = False
+    uses_windows: Callable[[Any, int], bool] | None = None

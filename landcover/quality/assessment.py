@@ -289,7 +289,7 @@ def _names(legend: Legend, codes: set[int]) -> str:
 
 
 def notes_on_left_out(outside: int, left_out: LeftOut) -> tuple[Note, ...]:
-    """Remark on how much of the reference was not compared."""
+    """Return notes on how much of the reference was not compared."""
     notes = []
     if left_out.unlabelled:
         notes.append(

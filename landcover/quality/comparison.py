@@ -312,7 +312,7 @@ def _side(dataset: DatasetReader, name: str) -> Side:
 
 
 def _notes_on_test(verdict: Verdict, block: int, joined: bool) -> tuple[Note, ...]:
-    """Remark on joined places, and on too few of them to decide anything."""
+    """Return notes on joined places, and on too few of them to decide anything."""
     notes = []
     if block and joined:
         notes.append(

@@ -222,7 +222,7 @@ def _known(origins: Sequence[DrawnPoint | None]) -> set[DrawnPoint]:
 
 
 def notes_on_returned(returned: Returned, legend: Legend) -> tuple[Note, ...]:
-    """Remark on points of a drawn sample that do not count, and what that means.
+    """Return notes on points of a drawn sample that do not count, and what that means.
 
     Args:
         returned: what became of the sample.

@@ -423,7 +423,7 @@ def _check_unlabelled(which: Sequence[int], of_all: int, partly: bool, file: str
 
 
 def _remark_on_numbers(by_name: Mapping[str, int], known: Legend | None, file: str) -> None:
-    """Return which whole numbers had to change, as no code can be 0 or above 254."""
+    """Remark on whole numbers that had to change, as no code can be 0 or above 254."""
     moved = [
         f"{value} became {code}"
         for value, code in by_name.items()

@@ -136,7 +136,7 @@ def remark_left_out(
 
 
 def why_no_sample(tally: Tally, file: str) -> str:
-    """Raise that a file's labels gave no sample, and why."""
+    """Return why a file's labels gave no sample."""
     counted = {reason: n for reason, n in tally.left_out.items() if n}
     why = "; ".join(f"{reason}: {n}" for reason, n in counted.items())
     alone = _LEFT_OUT.get(next(iter(counted))) if len(counted) == 1 else None

@@ -29,7 +29,6 @@ _BRANCH, _LEAF = b"BRANCH_LEQ", b"LEAF"
 # of onnx.proto: the fields of a NodeProto but for the attributes, the types of an AttributeProto,
 # and the tags of its values
 _FOREST = {
-    (1, BYTES): [b"pixels"],
     (2, BYTES): [b"code", b"probability"],
     (4, BYTES): [b"TreeEnsembleClassifier"],
     (7, BYTES): [b"ai.onnx.ml"],
@@ -53,19 +52,22 @@ _KINDS = {
 }
 
 
-def from_node(node: memoryview, codes: Sequence[int], bands: int) -> TreeEnsemble:
+def from_node(
+    node: memoryview, codes: Sequence[int], bands: int, source: str = "pixels"
+) -> TreeEnsemble:
     """Read and check a TreeEnsembleClassifier.
 
     Args:
         node: the operator as it stands in a file, from anybody.
         codes: the legend's codes; every class of the node must be one.
-        bands: number of bands of the model's card.
+        bands: number of bands of the model's card, or of their features.
+        source: name of what it takes.
 
     Raises:
         ModelError: anything in it could lead the kernel astray, cost without end, or be read
             otherwise by other systems.
     """
-    runs = _attributes(node)
+    runs = _attributes(node, source)
     _check_counts(runs)
     labels = _labels(runs, codes)
     tree, nodes = _ints(runs, "nodes_treeids"), _ints(runs, "nodes_nodeids")
@@ -95,11 +97,12 @@ def from_node(node: memoryview, codes: Sequence[int], bands: int) -> TreeEnsembl
     )
 
 
-def _attributes(node: memoryview) -> dict[str, memoryview]:
+def _attributes(node: memoryview, source: str) -> dict[str, memoryview]:
     """Return the attributes of a node that has all of ours and no others, still encoded."""
     found = fields(node)
     attributes = found.pop((5, BYTES), [])
-    _need(found == _FOREST, "is not one forest, other models are not run")
+    of_node = _FOREST | {(1, BYTES): [source.encode()]}
+    _need(found == of_node, "is not one forest, other models are not run")
     runs: dict[str, memoryview] = {}
     for attribute in attributes:
         # first its name after its length, then the run of its values, last its type

@@ -338,7 +338,7 @@ def _unless(status: int, ask: Callable[..., object], *arguments: object) -> None
 
 @contextmanager
 def _not_over(path: str) -> Iterator[None]:
-    """Raise that a file is there already."""
+    """Translate the refusal of a file that is there already."""
     try:
         yield
     except NextcloudError as error:

@@ -211,6 +211,7 @@ def test_options_reach_the_model_and_its_card(tmp_path):
     assert len(model.classifier.roots) == 4
     assert model.card.options == {
         "trees": 4, "leaf_pixels": 3, "max_depth": 0, "max_features": 0.0, "class_weight": 0.5,
+        "windows": "none",
     }  # fmt: skip
     assert model.card.seed == 3
     assert model.card.threads >= 1
@@ -344,6 +345,8 @@ def test_a_forest_on_chips_says_that_it_uses_their_centres(tmp_path):
     assert "centre" not in remarks(chip_size=3, masks=True)
     assert "centre" not in remarks(patches=8)
     assert "centre" not in remarks()
+    assert "centre" not in remarks(context=3)
+    assert "the centre pixel of each sample and the windows of 3 and 7" in remarks(chip_size=7)
 
 
 def patches(rng):

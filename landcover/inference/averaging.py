@@ -4,6 +4,7 @@ Models of one legend and the same bands, by their names, can be averaged. Each t
 the scene that it knows, corrected as it needs them.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -44,6 +45,7 @@ class MeanClassifier(Classifier):
     codes: np.ndarray
     bands: int
     halo: int
+    step: int
 
     def probabilities(self, block: np.ndarray, valid: np.ndarray) -> np.ndarray:
         """Return the mean probability of each class, float64 (classes, H - 2 halo, W - 2 halo)."""
@@ -84,9 +86,15 @@ def mean_of(parts: Sequence[BlockClassifier], cards: Sequence[Card]) -> BlockCla
         )
         for part, card in zip(parts, cards, strict=True)
     )
-    halo = max(part.classifier.halo for part in parts)
-    mean = MeanClassifier(members, parts[0].classifier.codes, len(bands), halo)
+    reach = reach_of([part.classifier for part in parts])
+    mean = MeanClassifier(members, parts[0].classifier.codes, len(bands), *reach)
     return BlockClassifier(mean, bands)
+
+
+def reach_of(classifiers: Sequence[Classifier]) -> tuple[int, int]:
+    """Return halo and step of blocks that several classifiers can take."""
+    step = math.lcm(*(classifier.step for classifier in classifiers))
+    return step * math.ceil(max(classifier.halo for classifier in classifiers) / step), step
 
 
 def need_alike(models: Sequence[tuple[str, Model]]) -> None:

@@ -1,6 +1,6 @@
 """Classify blocks of a scene: the part of mapping that only computes, in any thread or process."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,11 +9,13 @@ from rasterio.windows import Window
 
 from landcover.errors import Stopped
 from landcover.io.legend import NODATA
-from landcover.io.raster import read_grown
+from landcover.io.raster import BLOCK, parts_of, read_grown
 from landcover.models.classifier import Classifier
 
 _PIXELS_AT_ONCE = 64 * 512
 """Of a classifier without halo, between two looks whether the work is to stop."""
+_HALOS = 32
+"""Sides of a part in halos: what is looked at and not classified is an eighth of it."""
 
 Correction = tuple[np.ndarray, np.ndarray]
 """Gain and offset, each (bands,), that bring a scene's values to those of the training."""
@@ -62,22 +64,40 @@ class BlockClassifier:
         halo = self.classifier.halo
         height, width = (side - 2 * halo for side in valid.shape)
         found = self._nothing(height, width, with_all)
-        # what a halo adds to a few rows is more than the rows
-        step = height if halo else max(1, _PIXELS_AT_ONCE // width)
         chosen = self.classifier.classify_with_all if with_all else self.classifier.classify
-        for top in range(0, height, step):
+        for part in self._parts(height, width):
             if is_stopped():
                 raise Stopped("the classification was told to stop")
-            grown = slice(top, top + step + 2 * halo)
-            parts = chosen(corrected(values[:, grown], self.correction), valid[grown])
-            for whole, part in zip(found, parts, strict=True):
-                whole[..., top : top + step, :] = part
+            rows, columns = part.toslices()
+            grown = _grown(rows, halo), _grown(columns, halo)
+            parts = chosen(corrected(values[(slice(None), *grown)], self.correction), valid[grown])
+            for whole, classified in zip(found, parts, strict=True):
+                whole[..., rows, columns] = classified
         return found
+
+    def _parts(self, height: int, width: int) -> Iterator[Window]:
+        """Cut a block into what is classified at once, which bounds what a network holds."""
+        whole = Window(0, 0, width, height)
+        halo, step = self.classifier.halo, self.classifier.step
+        if not halo:
+            return parts_of(whole, max(1, _PIXELS_AT_ONCE // width), width)
+        side = aligned(min(_HALOS * halo, BLOCK), step)
+        return parts_of(whole, side, side)
 
     def _nothing(self, height: int, width: int, with_all: bool) -> tuple[np.ndarray, ...]:
         shapes: list[tuple[int, ...]] = [(height, width)] * 2
         shapes += [(len(self.classifier.codes), height, width)] if with_all else []
         return tuple(np.full(shape, NODATA, np.uint8) for shape in shapes)
+
+
+def aligned(side: int, step: int) -> int:
+    """Return the greatest multiple of a step that is no longer than a side, at least one step."""
+    return max(1, side // step) * step
+
+
+def _grown(side: slice, halo: int) -> slice:
+    """Return where a part of a window lies, halo and all, in the grown window."""
+    return slice(side.start, side.stop + 2 * halo)
 
 
 def corrected(values: np.ndarray, correction: Correction | None) -> np.ndarray:

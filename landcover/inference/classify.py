@@ -22,7 +22,7 @@ from rasterio.windows import Window
 from landcover.cpus import cores
 from landcover.errors import InputError
 from landcover.inference.area import Area, read_area
-from landcover.inference.averaging import mean_of
+from landcover.inference.averaging import mean_of, reach_of
 from landcover.inference.block import BlockClassifier
 from landcover.inference.fitted import (
     Fitted,
@@ -38,7 +38,7 @@ from landcover.io.checkpoints import resumable
 from landcover.io.cog import CogWriter, writing_cog
 from landcover.io.legend import NODATA, Legend
 from landcover.io.paths import AnyPath
-from landcover.io.raster import Grid, open_scene, windows_of
+from landcover.io.raster import Grid, open_scene, windows_of, windows_with_halo
 from landcover.io.run_record import DISTRIBUTION, input_digest, input_digests, with_recipe
 from landcover.io.scene_pixels import no_valid_pixel
 from landcover.models.classifier import without_halo
@@ -123,7 +123,7 @@ def classify_scene(
     with open_scene(scene, mask, _CACHE_MIB) as dataset:
         grid = Grid.of(dataset)
         part = _area(area, grid, layer)
-        windows = _windows(dataset, part)
+        windows = _windows(dataset, *reach_of([one.classifier for _, one in models]), part)
         chosen = choose_bands(dataset, bands)
         fitted = [fit(name, one, dataset, chosen, radiometry, part) for name, one in models]
     for one in fitted:
@@ -201,8 +201,8 @@ class _Part:
     pixels: int
 
 
-def _windows(dataset: DatasetReader, area: Area | None) -> list[_Part]:
-    windows = list(windows_of(dataset))
+def _windows(dataset: DatasetReader, halo: int, step: int, area: Area | None) -> list[_Part]:
+    windows = [*(windows_with_halo(dataset, halo, step) if halo else windows_of(dataset))]
     if area is None:
         return [_Part(window, window.width * window.height) for window in windows]
     counts = area.pixels_in(windows).tolist()

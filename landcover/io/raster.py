@@ -379,6 +379,19 @@ def windows_of(dataset: DatasetReader, side: int = BLOCK) -> Iterator[Window]:
     return Grid.of(dataset).windows(*_window_shape(dataset, side))
 
 
+def windows_with_halo(dataset: DatasetReader, halo: int, step: int) -> Iterator[Window]:
+    """Cover a raster with windows that are to be read with a halo, row by row.
+
+    Those of `windows_of`, but high enough that a halo is no more than half of what is read, and
+    beginning at rows and columns that are multiples of `step`.
+    """
+    height, width = _window_shape(dataset)
+    height = min(max(height, 4 * halo), dataset.height)
+    most = min(4 * BLOCK * BLOCK, max(1, _MOST_VALUES // dataset.count))
+    width = min(width, max(1, most // height))
+    return Grid.of(dataset).windows(*(max(1, side // step) * step for side in (height, width)))
+
+
 def _window_shape(dataset: DatasetReader, side: int = BLOCK) -> tuple[int, int]:
     rows, columns = dataset.block_shapes[0]
     width = min(math.ceil(side / columns) * columns, dataset.width)

@@ -28,21 +28,25 @@ class Classifier(ABC):
     Attributes:
         codes: uint8 (classes,), legend codes in the order of the probabilities.
         bands: number of bands of a pixel.
-        halo: pixels on each side of a block that are looked at but not classified.
+        halo: pixels on each side of a block that are looked at but not classified; a multiple of
+            `step`.
+        step: the row and the column of the scene at which a block begins are multiples of it. Its
+            sides may be any: a block that ends elsewhere ends at the edge of the scene.
     """
 
     codes: np.ndarray
     bands: int
     halo: int = 0
+    step: int = 1
 
     @abstractmethod
     def probabilities(self, block: np.ndarray, valid: np.ndarray) -> np.ndarray:
         """Return the probability of each class, float32 (classes, H - 2 halo, W - 2 halo).
 
         Args:
-            block: (bands, H, W) of any real type, values as in the training.
-            valid: bool (H, W); the values of other pixels are ignored, and they get the
-                probability 0 of every class.
+            block: (bands, H, W) of any real type, values as in the training; beyond the scene 0.
+            valid: bool (H, W), False beyond the scene; the values of other pixels are ignored,
+                and they get the probability 0 of every class.
         """
 
     @abstractmethod

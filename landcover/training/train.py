@@ -4,6 +4,7 @@ import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -18,6 +19,7 @@ from landcover.io.paths import AnyPath
 from landcover.io.run_record import DISTRIBUTION, with_recipe
 from landcover.models.classifier import Method
 from landcover.models.file import MOST_BANDS, QUANTILES, Card, CardBand, Model, save_model
+from landcover.models.forest.windowed import UNUSED, USED
 from landcover.models.methods import METHODS
 from landcover.models.options import (
     describe_options,
@@ -120,7 +122,11 @@ def train_classifier(
         raise InputError(_NO_START.format(method), "start")
     folders = samples if isinstance(samples, list) else [samples]
     chosen = None if selection is None else read_selection(selection)
-    labelled = load_samples(folders, chosen, chosen_method.sees_context)
+    uses_windows = partial(chosen_method.uses_windows or _never, chosen_options)
+    labelled = load_samples(folders, chosen, chosen_method.sees_context, uses_windows)
+    if chosen_method.uses_windows is not None:
+        has_windows = labelled.training_set.around is not None
+        chosen_options = replace(chosen_options, windows=USED if has_windows else UNUSED)
     _need_two_classes(labelled)
     _need_few_bands(labelled)
     for name in labelled.without_sample:
@@ -158,6 +164,10 @@ def train_classifier(
         folder / "importance.csv",
         measured.report[f"accuracy_{validation}"],
     )
+
+
+def _never(options: Any, context: int) -> bool:
+    return False
 
 
 def needs_of_training(inputs: Mapping[str, Any]) -> Needs:

@@ -19,6 +19,7 @@ from landcover.models.training_set import TrainingSet
 from landcover.progress import progress_between, report_progress
 from landcover.training.folds import at_random, main_class, partitions_by_place
 from landcover.training.intervals import accuracy_interval
+from landcover.training.reliability import reliability_of
 
 FEATURES = ("band", "importance", "deviation")
 MAX_SHUFFLED, LEAST_SHUFFLED = 5_000, 1_000
@@ -40,11 +41,14 @@ class Validation:
             than two classes lie in two places or more.
         importance: of each band in unseen places; empty where there is no accuracy.
         places: number of places that were tested.
+        right: float (M,), in which share of the partitions a labelled pixel of an unseen place
+            got its class; NaN of classes that were not tested.
     """
 
     report: dict[str, Any]
     importance: Importance
     places: int
+    right: np.ndarray
 
 
 def validate(
@@ -61,7 +65,9 @@ def validate(
             all together trains less than five times on all.
     """
     skipped = _classes_of_one_place(training_set)
-    usable = training_set.take(~np.isin(training_set.codes, list(skipped)))
+    tested = ~np.isin(training_set.codes, list(skipped))
+    usable = training_set.take(tested)
+    right = np.full(len(training_set), math.nan)
     names = {entry.code: entry.name for entry in legend.classes}
     report: dict[str, Any] = {
         "accuracy_spatial": math.nan,
@@ -71,18 +77,20 @@ def validate(
         "gap": math.nan,
         "macro_f1": math.nan,
         "per_class": {},
+        "reliability": None,
         "groups": len(np.unique(training_set.places)),
         "partitions": 0,
         "skipped": {names[c]: "fewer than two places" for c in sorted(skipped)},
     }
     if len(np.unique(usable.codes)) < 2:
-        return Validation(report, [], places=0)
+        return Validation(report, [], places=0, right=right)
     folds = partitions_by_place(usable.codes, usable.places, partitions, seed)
     with progress_between(0, 0.8):
-        spatial, importance = _in_unseen_places(fit, usable, folds, seed)
+        spatial, confidence, importance = _in_unseen_places(fit, usable, folds, seed)
     with progress_between(0.8, 1):
         random = _by_random_split(fit, usable, seed, only_one_fold=partitions == 1)
     report |= _figures(usable, spatial, seed)
+    report["reliability"] = reliability_of(spatial == usable.codes, confidence)
     report["accuracy_random"] = random
     report["gap"] = random - report["accuracy_spatial"]
     report["per_class"] = {
@@ -91,7 +99,8 @@ def validate(
     report["macro_f1"] = float(
         np.mean([figures["f1"] for figures in report["per_class"].values()])
     )
-    return Validation(report, importance, len(np.unique(usable.places)))
+    right[tested] = (spatial == usable.codes).mean(axis=0)
+    return Validation(report, importance, len(np.unique(usable.places)), right)
 
 
 def _figures(training_set: TrainingSet, predicted: np.ndarray, seed: int) -> dict[str, Any]:
@@ -133,12 +142,14 @@ def importance_of(classifier: Classifier, tested: TrainingSet, seed: int) -> Imp
 
 def _in_unseen_places(
     fit: Fit, training_set: TrainingSet, partitions: Sequence[np.ndarray], seed: int
-) -> tuple[np.ndarray, Importance]:
-    """Return classes by models that did not see the place, (partitions, M), and importances.
+) -> tuple[np.ndarray, np.ndarray, Importance]:
+    """Return classes by models that did not see the place, their confidence, and importances.
 
-    The importance of bands is measured in the first partition.
+    Classes are uint8 (partitions, M), confidence is float32 (partitions, M), 0..1. The
+    importance of bands is measured in the first partition.
     """
     predicted = np.zeros((len(partitions), len(training_set)), np.uint8)
+    confidence = np.zeros(predicted.shape, np.float32)
     rng = np.random.default_rng(seed)
     losses = []
     for number, folds in enumerate(partitions):
@@ -146,10 +157,11 @@ def _in_unseen_places(
         with progress_between(*part):
             for test, classifier in _trained_on_folds(fit, training_set, folds):
                 tested = training_set.take(test)
-                predicted[number, test] = _told(classifier, training_set, test)
+                told = _told(classifier, training_set, test)
+                predicted[number, test], confidence[number, test] = told
                 if classifier is not None and not number:
                     losses.append(_losses(classifier, tested, training_set, rng))
-    return predicted, _ranked(training_set, losses)
+    return predicted, confidence, _ranked(training_set, losses)
 
 
 def _by_random_split(fit: Fit, training_set: TrainingSet, seed: int, only_one_fold: bool) -> float:
@@ -158,17 +170,20 @@ def _by_random_split(fit: Fit, training_set: TrainingSet, seed: int, only_one_fo
     right = np.zeros(len(training_set), bool)
     tested = folds == 0 if only_one_fold else np.ones(len(folds), bool)
     for test, classifier in _trained_on_folds(fit, training_set, folds, only_one_fold):
-        right[test] = _told(classifier, training_set, test) == training_set.codes[test]
+        codes, _ = _told(classifier, training_set, test)
+        right[test] = codes == training_set.codes[test]
     return float(right[tested].mean())
 
 
 def _told(
     classifier: Classifier | None, training_set: TrainingSet, test: np.ndarray
-) -> np.ndarray:
-    """Return the classes of the tested pixels; without a classifier, all others are of one."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return class and confidence of the tested pixels; without a classifier all others' class."""
+    count = int(test.sum())
     if classifier is None:
-        return np.full(int(test.sum()), training_set.codes[~test][0])
-    return predict(classifier, training_set.take(test))
+        return np.full(count, training_set.codes[~test][0]), np.ones(count, np.float32)
+    probability = classifier.probabilities_at(training_set.take(test))
+    return classifier.codes[probability.argmax(axis=0)], probability.max(axis=0)
 
 
 def _losses(

@@ -1,4 +1,4 @@
-"""Networks: a scene in blocks with halo against overlapping windows, and against the network alone.
+"""Networks: a scene in blocks with halo against overlapping windows and the network alone.
 
 The network is a U-Net of 10 bands, 8 classes, 16 channels and three halvings, of random weights:
 what it finds is noise, and what it costs is what a trained one costs.

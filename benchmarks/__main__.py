@@ -6,7 +6,16 @@
 import platform
 import sys
 
-from benchmarks import balancing, classification, cog, composites, extraction, importing, quality
+from benchmarks import (
+    balancing,
+    classification,
+    cog,
+    composites,
+    extraction,
+    importing,
+    networks,
+    quality,
+)
 from landcover.cpus import cores
 
 SIDE, FULL_SIDE = 4096, 10980
@@ -20,6 +29,7 @@ def main() -> None:
         quality: FULL_SIDE,
         balancing: 0,
         classification: FULL_SIDE if full else 0,
+        networks: 0,
         cog: FULL_SIDE if full else SIDE,
         composites: SIDE if full else 0,
         importing: FULL_SIDE if full else SIDE // 2,

@@ -1,12 +1,14 @@
 """A model is one ONNX file with its card: what it was trained on, and how well it did.
 
 Nothing in a model is executed on loading, and a model is hostile until checked: its card in
-`landcover.models.card_checks`, its trees in `landcover.models.forest.onnx_reader`. All else must
-be as `save_model` writes it, or other systems could read the file otherwise than we do.
+`landcover.models.card_checks`, its trees in `landcover.models.forest.onnx_reader`, its network in
+`landcover.models.network.reader`. What stands around trees must be as `save_model` writes it, or
+other systems could read the file otherwise than we do; of a network only what was checked is kept.
 """
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,10 +22,11 @@ from landcover.models.card_checks import CARD_VERSION, QUANTILES, checked_card
 from landcover.models.classifier import Classifier
 from landcover.models.footprint import Footprint
 from landcover.models.forest.ensemble import trees_graph
-from landcover.models.forest.onnx_reader import from_node
+from landcover.models.forest.onnx_reader import from_node, is_forest
 from landcover.models.forest.protobuf import BYTES, Field, damaged, fields
 from landcover.models.forest.window_features import KINDS
 from landcover.models.forest.windowed import FEATURES, WindowedForest, windows_graph
+from landcover.models.network.reader import read_network
 from landcover.models.spectra import Cluster
 
 if TYPE_CHECKING:
@@ -34,8 +37,6 @@ __all__ = ["CARD_KEY", "QUANTILES", "Card", "CardBand", "Model", "load_model", "
 CARD_KEY = "landcover.card"
 MAX_BYTES = 1 << 30
 MAX_CARD_BYTES = 8 << 20
-# what TreeEnsembleClassifier 3 needs; readable by every ONNX Runtime since 1.11
-_OPSETS = {"": 13, "ai.onnx.ml": 3}
 _IR_VERSION = 8
 # of onnx.proto
 _PRODUCER, _PRODUCER_VERSION, _GRAPH, _METADATA = (2, BYTES), (3, BYTES), (7, BYTES), (14, BYTES)
@@ -117,7 +118,11 @@ class Card:
         Raises:
             ModelError: it is no card of a version we read.
         """
-        plain = checked_card(text)
+        return cls.from_plain(checked_card(text))
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> "Card":
+        """Return a card that `checked_card` has read."""
         known = {key: plain[key] for key in cls.__dataclass_fields__ if key in plain}
         known["legend"] = Legend.from_list(plain["legend"])
         known["bands"] = tuple(CardBand(**band) for band in plain["bands"])
@@ -138,7 +143,7 @@ def save_model(path: Path, model: Model) -> None:
     """Write one ONNX file, beside and renamed."""
     import onnx
 
-    proto = _wrapped(model.classifier.to_graph())
+    proto = _wrapped(model.classifier.to_graph(), model.classifier.opsets)
     proto.producer_name = "landcover-geoportal"
     proto.producer_version = model.card.code_version
     digest = recipe_digest()
@@ -155,15 +160,25 @@ def load_model(path: AnyPath) -> Model:
         ModelError: it is no model of ours, or not safe to run.
     """
     path = Path(path)
-    model = fields(memoryview(_read(path)))
+    content = _read(path)
+    model = fields(memoryview(content))
     graphs = model.pop(_GRAPH, [])
     if len(graphs) != 1:
         raise damaged()
-    graph = fields(graphs[0])
-    card = Card.from_json(_card_text(model.pop(_METADATA, []), path.name))
-    classifier = _forest(graph.pop(_NODE, []), card)
-    _check_wrapping(model, graph, classifier)
-    return Model(card, classifier)
+    plain = checked_card(_card_text(model.pop(_METADATA, []), path.name))
+    card = Card.from_plain(plain)
+    if is_forest(graphs[0]):
+        graph = fields(graphs[0])
+        forest = _forest(graph.pop(_NODE, []), card)
+        _check_wrapping(model, graph, forest)
+        return Model(card, forest)
+    network = read_network(content, card.legend.codes, [band.mean for band in card.bands])
+    if (plain.get("halo") or network.halo) < network.halo:
+        raise ModelError(
+            f"the model's card says that the network looks {plain['halo']} pixels far, and it "
+            f"looks {network.halo}"
+        )
+    return Model(card, network)
 
 
 def _forest(nodes: list[memoryview], card: Card) -> Classifier:
@@ -180,11 +195,11 @@ def _forest(nodes: list[memoryview], card: Card) -> Classifier:
     return WindowedForest.of(trees)
 
 
-def _wrapped(graph: "onnx.GraphProto") -> "onnx.ModelProto":
+def _wrapped(graph: "onnx.GraphProto", opsets: Mapping[str, int]) -> "onnx.ModelProto":
     from onnx import helper
 
-    opsets = [helper.make_opsetid(name, version) for name, version in _OPSETS.items()]
-    return helper.make_model(graph, opset_imports=opsets, ir_version=_IR_VERSION)
+    imports = [helper.make_opsetid(name, version) for name, version in opsets.items()]
+    return helper.make_model(graph, opset_imports=imports, ir_version=_IR_VERSION)
 
 
 def _read(path: Path) -> bytes:
@@ -229,7 +244,7 @@ def _check_wrapping(
         ours = trees_graph([], classifier.bands, classes)
     if graph != _fields_of(ours):
         raise ModelError("the model takes, returns or holds something else than a forest does")
-    expected = _fields_of(_wrapped(ours))
+    expected = _fields_of(_wrapped(ours, classifier.opsets))
     del expected[_GRAPH]
     if {key: model[key] for key in model.keys() - {_PRODUCER, _PRODUCER_VERSION}} != expected:
         raise ModelError(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from landcover.errors import InputError
-from landcover.models.classifier import Classifier, without_halo
+from landcover.models.classifier import Classifier, Part, without_halo
 from landcover.models.forest.ensemble import AT_ONCE, TreeEnsemble
 from landcover.models.forest.window_features import KINDS, REACH, WINDOWS, window_features
 from landcover.models.training_set import TrainingSet
@@ -74,7 +74,9 @@ class WindowedForest(Classifier):
         """Return trees over features as a classifier of bands."""
         return cls(trees, trees.codes, trees.bands // len(KINDS))
 
-    def probabilities(self, block: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    def probabilities(
+        self, block: np.ndarray, valid: np.ndarray, scene: Part | None = None
+    ) -> np.ndarray:
         """Return the probability of each class, float32; see `Classifier`."""
 
         def of_strip(features: np.ndarray, inside: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -86,13 +88,15 @@ class WindowedForest(Classifier):
         """Return the probability of each class of labelled pixels; see `Classifier`."""
         return self.trees.probabilities_of_rows(training_set.features)
 
-    def classify(self, block: np.ndarray, valid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def classify(
+        self, block: np.ndarray, valid: np.ndarray, scene: Part | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Choose a class for each valid pixel of a block; see `Classifier`."""
         codes, confidence = self._in_strips(block, valid, self.trees.classify)
         return codes, confidence
 
     def classify_with_all(
-        self, block: np.ndarray, valid: np.ndarray
+        self, block: np.ndarray, valid: np.ndarray, scene: Part | None = None
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Choose as `classify` does, and give the percentage of every class."""
         codes, confidence, every = self._in_strips(block, valid, self.trees.classify_with_all)

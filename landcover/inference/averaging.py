@@ -14,7 +14,7 @@ import numpy as np
 from landcover.errors import InputError
 from landcover.inference.block import BlockClassifier, corrected
 from landcover.io.raster import unique_names
-from landcover.models.classifier import Classifier
+from landcover.models.classifier import Classifier, Part, part_of
 from landcover.models.file import Card, Model
 from landcover.progress import remark
 
@@ -47,24 +47,29 @@ class MeanClassifier(Classifier):
     halo: int
     step: int
 
-    def probabilities(self, block: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    def probabilities(
+        self, block: np.ndarray, valid: np.ndarray, scene: Part | None = None
+    ) -> np.ndarray:
         """Return the mean probability of each class, float64 (classes, H - 2 halo, W - 2 halo)."""
         height, width = (side - 2 * self.halo for side in valid.shape)
         total = np.zeros((len(self.codes), height, width))
         for member in self.members:
-            total += self._of(member, block, valid)
+            total += self._of(member, block, valid, scene)
         return np.asarray(total / len(self.members))
 
     def to_graph(self) -> "onnx.GraphProto":
         """Refuse: a mean is computed from its models and never saved."""
         raise NotImplementedError("a mean of models has no graph, save the models")
 
-    def _of(self, member: _Member, block: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    def _of(
+        self, member: _Member, block: np.ndarray, valid: np.ndarray, scene: Part | None
+    ) -> np.ndarray:
         classifier = member.blocks.classifier
         spare = self.halo - classifier.halo
-        around = tuple(slice(spare, side - spare) for side in valid.shape)
-        values = corrected(block[(slice(None), *around)][member.at], member.blocks.correction)
-        return classifier.probabilities(values, valid[around])[member.order]
+        rows, columns = (slice(spare, side - spare) for side in valid.shape)
+        values = corrected(block[:, rows, columns][member.at], member.blocks.correction)
+        within = None if scene is None else part_of(scene, (rows, columns))
+        return classifier.probabilities(values, valid[rows, columns], within)[member.order]
 
 
 def mean_of(parts: Sequence[BlockClassifier], cards: Sequence[Card]) -> BlockClassifier:

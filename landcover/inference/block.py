@@ -10,7 +10,7 @@ from rasterio.windows import Window
 from landcover.errors import Stopped
 from landcover.io.legend import NODATA
 from landcover.io.raster import BLOCK, parts_of, read_grown
-from landcover.models.classifier import Classifier
+from landcover.models.classifier import Classifier, Part, part_of
 
 _PIXELS_AT_ONCE = 64 * 512
 """Of a classifier without halo, between two looks whether the work is to stop."""
@@ -35,14 +35,26 @@ class BlockClassifier:
     bands: list[int]
     correction: Correction | None = None
 
-    def read(self, dataset: DatasetReader, window: Window) -> tuple[np.ndarray, np.ndarray]:
-        """Return values (bands, H, W) and validity (H, W) of a window grown by the halo."""
-        return read_grown(dataset, window, self.bands, self.classifier.halo)
+    def read(self, dataset: DatasetReader, window: Window) -> tuple[np.ndarray, np.ndarray, Part]:
+        """Return a window grown by the halo: values (bands, H, W), validity (H, W), and scene.
+
+        The scene is what of the rows and columns lies in it.
+        """
+        halo = self.classifier.halo
+        rows, columns = (
+            slice(max(halo - first, 0), halo - first + min(first + side + halo, whole))
+            for first, side, whole in (
+                (window.row_off, window.height, dataset.height),
+                (window.col_off, window.width, dataset.width),
+            )
+        )
+        return *read_grown(dataset, window, self.bands, halo), (rows, columns)
 
     def classify(
         self,
         values: np.ndarray,
         valid: np.ndarray,
+        scene: Part | None,
         is_stopped: Callable[[], bool],
         with_all: bool = False,
     ) -> tuple[np.ndarray, ...]:
@@ -51,6 +63,7 @@ class BlockClassifier:
         Args:
             values: (bands, H, W), grown by the halo.
             valid: bool (H, W).
+            scene: what of the rows and columns lies in the scene; None is all.
             is_stopped: asked now and then.
             with_all: whether the percentages of all classes are needed.
 
@@ -70,7 +83,11 @@ class BlockClassifier:
                 raise Stopped("the classification was told to stop")
             rows, columns = part.toslices()
             grown = _grown(rows, halo), _grown(columns, halo)
-            parts = chosen(corrected(values[(slice(None), *grown)], self.correction), valid[grown])
+            parts = chosen(
+                corrected(values[(slice(None), *grown)], self.correction),
+                valid[grown],
+                None if scene is None else part_of(scene, grown),
+            )
             for whole, classified in zip(found, parts, strict=True):
                 whole[..., rows, columns] = classified
         return found

@@ -333,13 +333,13 @@ def _classified(
     halo = task.blocks.classifier.halo
     handle = free.get()
     try:
-        values, grown = task.blocks.read(handle, window)
+        values, grown, scene = task.blocks.read(handle, window)
     finally:
         free.put(handle)
     inside = None if task.area is None else task.area.inside(window)
     if inside is not None and not halo:  # what surrounds it is looked at by no pixel
         grown &= inside
-    found = task.blocks.classify(values, grown, stop.is_set, task.with_all)
+    found = task.blocks.classify(values, grown, scene, stop.is_set, task.with_all)
     valid = without_halo(grown, halo)
     if inside is not None and halo:
         valid = valid & inside

@@ -19,6 +19,8 @@ from landcover.models.methods import METHODS
 from landcover.models.spectra import MOST_CLUSTERS, MOST_DIMENSIONS, MOST_SCENE_CLUSTERS
 
 CARD_VERSION = 1
+ELSEWHERE = "network"
+"""The method of a network that was trained by another program."""
 _NOT_OURS = "the model's card is damaged or not ours: train it with train-classifier"
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 MAX_BANDS = 65_535
@@ -113,7 +115,7 @@ def _text_or_none(value: Any) -> str | None:
 
 
 def _method(value: Any) -> str:
-    if value not in METHODS:
+    if value not in METHODS and value != ELSEWHERE:
         raise ValueError("a method that is not known here")
     return _text(value)
 
@@ -253,6 +255,7 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "clusters": _clusters,
     "scene_clusters": _scene_clusters,
     "places": _places,
+    "halo": _whole_or_none,
 }
 _OPTIONAL = {"options", "threads", "seed", "scale", "offset", "sensor", "level", "clusters",
-             "scene_clusters", "places"}  # fmt: skip
+             "scene_clusters", "places", "halo"}  # fmt: skip

@@ -6,9 +6,9 @@ network are two shapes of it. A new method is one file that defines a `Method`, 
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -18,6 +18,10 @@ from landcover.operation import Needs
 
 if TYPE_CHECKING:
     import onnx
+
+
+Part = tuple[slice, slice]
+"""Rows and columns of an array (..., H, W)."""
 
 
 class Classifier(ABC):
@@ -32,21 +36,28 @@ class Classifier(ABC):
             `step`.
         step: the row and the column of the scene at which a block begins are multiples of it. Its
             sides may be any: a block that ends elsewhere ends at the edge of the scene.
+        opsets: versions of the operators of its graph, by domain.
     """
 
     codes: np.ndarray
     bands: int
     halo: int = 0
     step: int = 1
+    # what TreeEnsembleClassifier 3 needs; readable by every ONNX Runtime since 1.11
+    opsets: ClassVar[Mapping[str, int]] = {"": 13, "ai.onnx.ml": 3}
 
     @abstractmethod
-    def probabilities(self, block: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    def probabilities(
+        self, block: np.ndarray, valid: np.ndarray, scene: Part | None = None
+    ) -> np.ndarray:
         """Return the probability of each class, float32 (classes, H - 2 halo, W - 2 halo).
 
         Args:
             block: (bands, H, W) of any real type, values as in the training; beyond the scene 0.
             valid: bool (H, W), False beyond the scene; the values of other pixels are ignored,
                 and they get the probability 0 of every class.
+            scene: what of the block lies in the scene, all of it by default. To a network, which
+                pads there, the scene's border is something else than invalid pixels.
         """
 
     @abstractmethod
@@ -57,34 +68,38 @@ class Classifier(ABC):
         """Return why mapping is slower on this machine than it need be, else nothing."""
         return ""
 
-    def classify(self, block: np.ndarray, valid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def classify(
+        self, block: np.ndarray, valid: np.ndarray, scene: Part | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Choose a class for each valid pixel of a block.
 
         Args:
             block: (bands, H, W), as for `probabilities`.
             valid: bool (H, W).
+            scene: as for `probabilities`.
 
         Returns:
             Legend codes and the percentage of the chosen class, uint8 (H - 2 halo, W - 2 halo),
             255 where invalid. Of classes equally probable, the first one of `codes` is chosen.
         """
-        codes, confidence, _ = self.classify_with_all(block, valid)
+        codes, confidence, _ = self.classify_with_all(block, valid, scene)
         return codes, confidence
 
     def classify_with_all(
-        self, block: np.ndarray, valid: np.ndarray
+        self, block: np.ndarray, valid: np.ndarray, scene: Part | None = None
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Choose a class for each valid pixel of a block, and say how probable each class is.
 
         Args:
             block: (bands, H, W), as for `probabilities`.
             valid: bool (H, W).
+            scene: as for `probabilities`.
 
         Returns:
             Codes and percentages as `classify` gives them; and the percentage of every class,
             uint8 (classes, H - 2 halo, W - 2 halo), 255 where invalid.
         """
-        probability = self.probabilities(block, valid)
+        probability = self.probabilities(block, valid, scene)
         return choose(probability, self.codes, without_halo(valid, self.halo))
 
 
@@ -106,6 +121,15 @@ def choose(
     percent = np.where(valid, percent, NODATA).astype(np.uint8)
     chosen = np.where(valid, codes[probability.argmax(axis=0)], NODATA).astype(np.uint8)
     return chosen, percent.max(axis=0), percent
+
+
+def part_of(scene: Part, part: Part) -> Part:
+    """Return what of a scene lies in a part of the block, counted from the part's corner."""
+    rows, columns = (
+        slice(max(whole.start - side.start, 0), max(min(whole.stop, side.stop) - side.start, 0))
+        for whole, side in zip(scene, part, strict=True)
+    )
+    return rows, columns
 
 
 def without_halo(block: np.ndarray, halo: int) -> np.ndarray:

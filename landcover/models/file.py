@@ -1,12 +1,14 @@
 """A model is one ONNX file with its card: what it was trained on, and how well it did.
 
 Nothing in a model is executed on loading, and a model is hostile until checked: its card in
-`landcover.models.card_checks`, its trees in `landcover.models.forest.onnx_reader`. All else must
-be as `save_model` writes it, or other systems could read the file otherwise than we do.
+`landcover.models.card_checks`, its trees in `landcover.models.forest.onnx_reader`, its network in
+`landcover.models.network.reader`. What stands around trees must be as `save_model` writes it, or
+other systems could read the file otherwise than we do; of a network only what was checked is kept.
 """
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,8 +22,9 @@ from landcover.models.card_checks import CARD_VERSION, QUANTILES, checked_card
 from landcover.models.classifier import Classifier
 from landcover.models.footprint import Footprint
 from landcover.models.forest.ensemble import TreeEnsemble
-from landcover.models.forest.onnx_reader import from_node
+from landcover.models.forest.onnx_reader import from_node, is_forest
 from landcover.models.forest.protobuf import BYTES, Field, damaged, fields
+from landcover.models.network.reader import read_network
 from landcover.models.spectra import Cluster
 
 if TYPE_CHECKING:
@@ -34,8 +37,6 @@ MAX_BYTES = 1 << 30
 MAX_CARD_BYTES = 8 << 20
 MOST_BANDS = 600
 """Of a model: the correlation of more does not fit into a card that is read."""
-# what TreeEnsembleClassifier 3 needs; readable by every ONNX Runtime since 1.11
-_OPSETS = {"": 13, "ai.onnx.ml": 3}
 _IR_VERSION = 8
 # of onnx.proto
 _PRODUCER, _PRODUCER_VERSION, _GRAPH, _METADATA = (2, BYTES), (3, BYTES), (7, BYTES), (14, BYTES)
@@ -116,7 +117,11 @@ class Card:
         Raises:
             ModelError: it is no card of a version we read.
         """
-        plain = checked_card(text)
+        return cls.from_plain(checked_card(text))
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> "Card":
+        """Return a card that `checked_card` has read."""
         known = {key: plain[key] for key in cls.__dataclass_fields__ if key in plain}
         known["legend"] = Legend.from_list(plain["legend"])
         known["bands"] = tuple(CardBand(**band) for band in plain["bands"])
@@ -137,7 +142,7 @@ def save_model(path: Path, model: Model) -> None:
     """Write one ONNX file, beside and renamed."""
     import onnx
 
-    proto = _wrapped(model.classifier.to_graph())
+    proto = _wrapped(model.classifier.to_graph(), model.classifier.opsets)
     proto.producer_name = "landcover-geoportal"
     proto.producer_version = model.card.code_version
     digest = recipe_digest()
@@ -154,25 +159,39 @@ def load_model(path: AnyPath) -> Model:
         ModelError: it is no model of ours, or not safe to run.
     """
     path = Path(path)
-    model = fields(memoryview(_read(path)))
+    content = _read(path)
+    model = fields(memoryview(content))
     graphs = model.pop(_GRAPH, [])
     if len(graphs) != 1:
         raise damaged()
-    graph = fields(graphs[0])
-    card = Card.from_json(_card_text(model.pop(_METADATA, []), path.name))
-    nodes = graph.pop(_NODE, [])
+    plain = checked_card(_card_text(model.pop(_METADATA, []), path.name))
+    card = Card.from_plain(plain)
+    if is_forest(graphs[0]):
+        return Model(card, _forest(model, graphs[0], card))
+    network = read_network(content, card.legend.codes, [band.mean for band in card.bands])
+    if (plain.get("halo") or network.halo) < network.halo:
+        raise ModelError(
+            f"the model's card says that the network looks {plain['halo']} pixels far, and it "
+            f"looks {network.halo}"
+        )
+    return Model(card, network)
+
+
+def _forest(model: dict[Field, list[Any]], graph: memoryview, card: Card) -> TreeEnsemble:
+    found = fields(graph)
+    nodes = found.pop(_NODE, [])
     if len(nodes) != 1:
-        raise ModelError("the model is not one forest, other models are not run")
+        raise ModelError("the model is not one forest alone, other models with trees are not run")
     trees = from_node(nodes[0], card.legend.codes, len(card.bands))
-    _check_wrapping(model, graph, trees)
-    return Model(card, trees)
+    _check_wrapping(model, found, trees)
+    return trees
 
 
-def _wrapped(graph: "onnx.GraphProto") -> "onnx.ModelProto":
+def _wrapped(graph: "onnx.GraphProto", opsets: Mapping[str, int]) -> "onnx.ModelProto":
     from onnx import helper
 
-    opsets = [helper.make_opsetid(name, version) for name, version in _OPSETS.items()]
-    return helper.make_model(graph, opset_imports=opsets, ir_version=_IR_VERSION)
+    imports = [helper.make_opsetid(name, version) for name, version in opsets.items()]
+    return helper.make_model(graph, opset_imports=imports, ir_version=_IR_VERSION)
 
 
 def _read(path: Path) -> bytes:
@@ -224,7 +243,7 @@ def _check_wrapping(
     )
     if graph != _fields_of(ours):
         raise ModelError("the model takes, returns or holds something else than a forest does")
-    expected = _fields_of(_wrapped(ours))
+    expected = _fields_of(_wrapped(ours, trees.opsets))
     del expected[_GRAPH]
     if {key: model[key] for key in model.keys() - {_PRODUCER, _PRODUCER_VERSION}} != expected:
         raise ModelError(

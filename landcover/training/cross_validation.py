@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from landcover.io.legend import Legend
-from landcover.models.classifier import Classifier
+from landcover.models.classifier import Classifier, Part
 from landcover.models.training_set import TrainingSet
 from landcover.progress import progress_between, report_progress
 from landcover.training.folds import at_random, main_class, partitions_by_place
@@ -129,7 +129,9 @@ def predict(classifier: Classifier, training_set: TrainingSet) -> np.ndarray:
     predicted = np.zeros(len(training_set), np.uint8)
     for chip in np.unique(training_set.at[:, 0]):
         which = np.flatnonzero(training_set.at[:, 0] == chip)
-        codes = _most_probable(classifier, *_grown(training_set, chip, classifier.halo))
+        halo, (height, width) = classifier.halo, training_set.valid.shape[1:]
+        scene = (slice(halo, halo + height), slice(halo, halo + width))  # it ends with the chip
+        codes = _most_probable(classifier, *_grown(training_set, chip, halo), scene)
         predicted[which] = codes[tuple(training_set.at[which, 1:].T)]
     return predicted
 
@@ -210,9 +212,12 @@ def _ranked(training_set: TrainingSet, losses: list[np.ndarray]) -> Importance:
     return [(names[band], float(mean[band]), float(deviation[band])) for band in order]
 
 
-def _most_probable(classifier: Classifier, block: np.ndarray, valid: np.ndarray) -> np.ndarray:
+def _most_probable(
+    classifier: Classifier, block: np.ndarray, valid: np.ndarray, scene: Part | None = None
+) -> np.ndarray:
     """Return uint8 (H - 2 halo, W - 2 halo), the class of every pixel, valid or not."""
-    return np.asarray(classifier.codes[classifier.probabilities(block, valid).argmax(axis=0)])
+    probability = classifier.probabilities(block, valid, scene)
+    return np.asarray(classifier.codes[probability.argmax(axis=0)])
 
 
 def _grown(training_set: TrainingSet, chip: int, halo: int) -> tuple[np.ndarray, np.ndarray]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from landcover.io.legend import NODATA
-from landcover.models.classifier import Classifier, choose
+from landcover.models.classifier import Classifier, Part, choose
 from landcover.models.forest.kernel import Kernel, kernel_of, slowness
 from landcover.models.forest.layout import RankedTrees, rank_trees
 
@@ -94,12 +94,14 @@ class TreeEnsemble(Classifier):
             )
         return np.concatenate(parts)
 
-    def probabilities(self, block: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    def probabilities(
+        self, block: np.ndarray, valid: np.ndarray, scene: Part | None = None
+    ) -> np.ndarray:
         """Return the probability of each class, float32 (classes, H, W); 0 where invalid."""
         return self._exactly(block, valid).astype(np.float32)
 
     def classify_with_all(
-        self, block: np.ndarray, valid: np.ndarray
+        self, block: np.ndarray, valid: np.ndarray, scene: Part | None = None
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Choose as `classify` does, to the last bit, and give the percentage of every class."""
         return choose(self._exactly(block, valid), self.codes, valid)
@@ -117,12 +119,15 @@ class TreeEnsemble(Classifier):
                 probability[:, part][:, here] = self._probability(sums).T
         return probability.reshape(-1, *valid.shape)
 
-    def classify(self, block: np.ndarray, valid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def classify(
+        self, block: np.ndarray, valid: np.ndarray, scene: Part | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Choose a class for each valid pixel of a block; other threads run meanwhile.
 
         Args:
             block: (bands, H, W) of any real type; compared as float32.
             valid: bool (H, W).
+            scene: as for `Classifier.probabilities`; a tree looks at no border.
 
         Returns:
             Legend codes and the percentage of the chosen class, uint8 (H, W), 255 where invalid.

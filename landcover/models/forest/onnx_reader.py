@@ -8,6 +8,7 @@ might read otherwise than we do.
 """
 
 from collections.abc import Sequence
+from itertools import islice
 from typing import get_args
 
 import numpy as np
@@ -15,7 +16,15 @@ import numpy as np
 from landcover.errors import ModelError
 from landcover.io.legend import MAX_CODE
 from landcover.models.forest.ensemble import Transform, TreeEnsemble
-from landcover.models.forest.protobuf import BYTES, count_integers, fields, floats, integers
+from landcover.models.forest.protobuf import (
+    BYTES,
+    MAX_FIELDS,
+    count_integers,
+    fields,
+    floats,
+    integers,
+    walk,
+)
 
 MAX_NODES = 50_000_000
 MAX_VALUES = 4 * MAX_NODES
@@ -26,12 +35,14 @@ MAX_DEPTH = 4_096
 MAX_STEPS = 1_000_000
 """Comparisons that one pixel may cost."""
 _BRANCH, _LEAF = b"BRANCH_LEQ", b"LEAF"
-# of onnx.proto: the fields of a NodeProto but for the attributes, the types of an AttributeProto,
-# and the tags of its values
+_TREES = b"TreeEnsembleClassifier"
+# of onnx.proto: nodes of a graph and the operator of one; the fields of a NodeProto but for the
+# attributes, the types of an AttributeProto, and the tags of its values
+_NODE, _OPERATOR = (1, BYTES), (4, BYTES)
 _FOREST = {
     (1, BYTES): [b"pixels"],
     (2, BYTES): [b"code", b"probability"],
-    (4, BYTES): [b"TreeEnsembleClassifier"],
+    _OPERATOR: [_TREES],
     (7, BYTES): [b"ai.onnx.ml"],
 }
 _STRING, _FLOATS, _INTS, _STRINGS = 3, 6, 7, 8
@@ -51,6 +62,13 @@ _KINDS = {
     "classlabels_int64s": _INTS,
     "post_transform": _STRING,
 }
+
+
+def is_forest(graph: memoryview) -> bool:
+    """Return whether a graph, as it stands in a file, begins with trees."""
+    node = next((value for field, value in islice(walk(graph), MAX_FIELDS) if field == _NODE), b"")
+    begun = islice(walk(memoryview(node)), MAX_FIELDS)
+    return any(field == _OPERATOR and value == _TREES for field, value in begun)
 
 
 def from_node(node: memoryview, codes: Sequence[int], bands: int) -> TreeEnsemble:

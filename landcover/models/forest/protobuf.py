@@ -37,7 +37,7 @@ def fields(message: memoryview) -> dict[Field, list[Any]]:
         ModelError: it is none, or has more than MAX_FIELDS.
     """
     found: dict[Field, list[Any]] = {}
-    for count, (field, value) in enumerate(_walk(message)):
+    for count, (field, value) in enumerate(walk(message)):
         if count >= MAX_FIELDS:
             raise ModelError("the model holds more than one forest and its card")
         found.setdefault(field, []).append(value)
@@ -91,7 +91,8 @@ def damaged() -> ModelError:
     return ModelError("the model is damaged, or the file is no ONNX file")
 
 
-def _walk(message: memoryview) -> Iterator[tuple[Field, Any]]:
+def walk(message: memoryview) -> Iterator[tuple[Field, Any]]:
+    """Yield field by field what `fields` returns."""
     at = 0
     while at < len(message):
         key, at = _number(message, at)

@@ -14,15 +14,12 @@ import numpy as np
 
 from landcover.cpus import cores
 from landcover.errors import InputError, ModelError
-from landcover.models.classifier import Classifier, without_halo
+from landcover.models.classifier import Classifier, Part, without_halo
 from landcover.models.network.graph import INPUT, MEMORY_AT_ONCE, OUTPUT, Plan, check_graph
 
 if TYPE_CHECKING:
     import onnx
     import onnxruntime
-
-Part = tuple[slice, slice]
-"""Rows and columns of an array."""
 
 OPSET = 17
 """Of the graphs that methods write."""
@@ -97,12 +94,17 @@ class NetworkClassifier(Classifier):
         return self.plan.halo
 
     @property
-    def step(self) -> int:
+    def opsets(self) -> dict[str, int]:  # type: ignore[override]
+        """Versions of the operators of its graph, by domain."""
+        return {"": self.plan.opset}
+
+    @property
+    def step(self) -> int:  # type: ignore[override]
         """Blocks begin at rows and columns of the scene that are multiples of it."""
         return self.plan.step
 
     def probabilities(
-        self, block: np.ndarray, valid: np.ndarray, inside: Part | None = None
+        self, block: np.ndarray, valid: np.ndarray, scene: Part | None = None
     ) -> np.ndarray:
         """Return the probability of each class, float32 (classes, H - 2 halo, W - 2 halo).
 
@@ -110,7 +112,7 @@ class NetworkClassifier(Classifier):
             ModelError: the network gives no number for a valid pixel.
         """
         self._check(block, valid)
-        scene = inside or (slice(0, valid.shape[0]), slice(0, valid.shape[1]))
+        scene = scene or (slice(0, valid.shape[0]), slice(0, valid.shape[1]))
         height, width = (side - 2 * self.halo for side in valid.shape)
         found = np.zeros((len(self.codes), height, width), np.float32)
         for tile in self._tiles(height, width):
@@ -122,6 +124,15 @@ class NetworkClassifier(Classifier):
         import onnx
 
         return onnx.load_model_from_string(self.model).graph
+
+    def open(self) -> None:
+        """Open it before it is first used, and so find out whether ONNX Runtime takes it.
+
+        Raises:
+            InputError: onnxruntime is not installed.
+            ModelError: ONNX Runtime does not take it.
+        """
+        assert self._session
 
     def _check(self, block: np.ndarray, valid: np.ndarray) -> None:
         if len(block) != self.bands:

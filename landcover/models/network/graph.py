@@ -5,6 +5,7 @@ Of a graph from anybody only what is known here is kept: nodes of the positive l
 where it would change what is computed, and left behind where it only describes.
 """
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -47,6 +48,7 @@ class Plan:
     """How a network is run, as its graph says.
 
     Attributes:
+        opset: in which its operators are meant.
         bands: channels of its input.
         classes: channels of its output.
         step: blocks begin and end at multiples of it, counted from the scene's corner.
@@ -57,6 +59,7 @@ class Plan:
         pixel_bytes: of all tensors that are needed at one time, for one pixel of the input.
     """
 
+    opset: int
     bands: int
     classes: int
     step: int
@@ -71,6 +74,12 @@ class Plan:
         """Pixels on a side, halo included, that are run at once."""
         side = math.isqrt(int(MEMORY_AT_ONCE / self.pixel_bytes))
         return side // self.step * self.step
+
+    @classmethod
+    def from_json(cls, text: str) -> "Plan":
+        """Read what `dataclasses.asdict` gives as JSON."""
+        plain = json.loads(text)
+        return cls(**plain | {side: tuple(plain[side]) for side in ("before", "after")})
 
 
 @dataclass(frozen=True)
@@ -103,13 +112,13 @@ def check_graph(
         ModelError: it holds what is not on the list, does not fit the card, or costs too much;
             the sentence names the operator or the part.
     """
+    nodes = _nodes(graph)
     _check_frame(graph, bands, classes)
     constants = _constants(graph)
-    nodes = tuple(_node(node) for node in graph.node)
     found = _Tensors(nodes, constants, _extents(nodes, constants, bands))
     reaches = _reaches(found)
-    plan = _plan(found, reaches, bands, classes)
-    return _written(found, reaches, opset, plan), plan
+    plan = _plan(found, reaches, opset, classes)
+    return _written(found, reaches, plan), plan
 
 
 # --- what stands around the nodes ---
@@ -119,8 +128,6 @@ def _check_frame(graph: "onnx.GraphProto", bands: int, classes: int) -> None:
     _need(2 <= classes <= MAX_CODE, f"tells {classes} classes apart, 2 to {MAX_CODE} are run")
     _need(not graph.sparse_initializer, "holds sparse initialisers, which are not read")
     _need(not graph.quantization_annotation, "is annotated for quantisation, which is not run")
-    count = len(graph.node)
-    _need(0 < count <= MAX_NODES, f"has {count} operators, 1 to {MAX_NODES} are run")
     _check_port(graph.input, "input", INPUT, bands)
     _check_port(graph.output, "output", OUTPUT, classes)
 
@@ -173,6 +180,12 @@ def _numbers(tensor: "onnx.TensorProto", left: int) -> np.ndarray:
 
 
 # --- nodes ---
+
+
+def _nodes(graph: "onnx.GraphProto") -> tuple[Node, ...]:
+    count = len(graph.node)
+    _need(0 < count <= MAX_NODES, f"has {count} operators, 1 to {MAX_NODES} are run")
+    return tuple(map(_node, graph.node))
 
 
 def _node(proto: "onnx.NodeProto") -> Node:
@@ -293,7 +306,7 @@ def _check_output(found: _Tensors) -> None:
     _need(fits, f"gives {OUTPUT} for other pixels than those of the scene")
 
 
-def _plan(found: _Tensors, reaches: Mapping[str, Reach], bands: int, classes: int) -> Plan:
+def _plan(found: _Tensors, reaches: Mapping[str, Reach], opset: int, classes: int) -> Plan:
     channels = found.extents[OUTPUT].channels
     _need(channels == classes, f"gives {channels} classes and its card {classes}")
     _need(INPUT in reaches, f"does not look at {INPUT}")
@@ -302,7 +315,8 @@ def _plan(found: _Tensors, reaches: Mapping[str, Reach], bands: int, classes: in
     halo = max(seen.top, seen.left, seen.bottom, seen.right, 0)
     before, after = _lacking(found)
     plan = Plan(
-        bands=bands,
+        opset=opset,
+        bands=found.extents[INPUT].channels,
         classes=classes,
         step=step,
         halo=-(-halo // step) * step,
@@ -351,9 +365,7 @@ def _bytes_of(extent: Extent) -> float:
 # --- the same, written anew ---
 
 
-def _written(
-    found: _Tensors, reaches: Mapping[str, Reach], opset: int, plan: Plan
-) -> "onnx.ModelProto":
+def _written(found: _Tensors, reaches: Mapping[str, Reach], plan: Plan) -> "onnx.ModelProto":
     from onnx import TensorProto, helper, numpy_helper
 
     kept = [node for node in found.nodes if node.output in reaches]
@@ -380,7 +392,7 @@ def _written(
             if name in used
         ],
     )
-    opsets = [helper.make_opsetid("", opset)]
+    opsets = [helper.make_opsetid("", plan.opset)]
     return helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
 
 

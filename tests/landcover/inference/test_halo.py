@@ -36,7 +36,7 @@ class Pyramid(Classifier):
     halo: int = HALO
     step: int = STEP
 
-    def probabilities(self, block, valid):
+    def probabilities(self, block, valid, scene=None):
         for axis, band in ((0, 1), (1, 2)):
             first = block[band][valid] - np.argwhere(valid)[:, axis]
             assert (first == first[0]).all()

@@ -382,7 +382,7 @@ class Around(Classifier):
     codes: np.ndarray = field(default_factory=lambda: np.array([1, 2, 3, 4], np.uint8))
     bands: int = 3
 
-    def probabilities(self, block, valid):
+    def probabilities(self, block, valid, scene=None):
         side = 2 * self.halo + 1
         seen = np.where(valid, block[self.band], 0).astype(np.float64)
         mean = (

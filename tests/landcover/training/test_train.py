@@ -267,7 +267,7 @@ class MeanAround(Classifier):
     bands: int = 1
     halo: int = 1
 
-    def probabilities(self, block, valid):
+    def probabilities(self, block, valid, scene=None):
         values = np.where(valid, block[0], 0).astype(np.float32)
         height, width = values.shape
         shifted = [values[r : height - 2 + r, c : width - 2 + c] for r in range(3)
@@ -287,7 +287,7 @@ def test_windows_grown_by_a_halo_give_the_map_of_the_whole_scene(tmp_path):
     scene = write_raster(tmp_path / "scene.tif", values, nodata=255)
     blocks = BlockClassifier(MeanAround(50.0), [1])
     padded, valid = np.pad(values[0], 1), np.pad(values[0] != 255, 1)
-    expected, sure = blocks.classify(padded[None], valid, lambda: False)
+    expected, sure = blocks.classify(padded[None], valid, None, lambda: False)
     assert expected.shape == (37, 41)
     assert set(np.unique(expected)) == {1, 2, 255}
     found = np.zeros_like(expected)
@@ -320,9 +320,11 @@ def test_blocks_are_classified_by_another_process_as_here(tmp_path):
     blocks = BlockClassifier(model.classifier, [1, 2], (np.ones(2), np.zeros(2)))
     values = np.random.default_rng(0).integers(0, 1000, (2, 9, 11)).astype(np.uint16)
     valid = np.ones((9, 11), bool)
-    here = blocks.classify(values, valid, lambda: False)
+    here = blocks.classify(values, valid, None, lambda: False)
     sent = pickle.loads(pickle.dumps(blocks))  # as a pool of processes sends it
-    for found, expected in zip(sent.classify(values, valid, lambda: False), here, strict=True):
+    for found, expected in zip(
+        sent.classify(values, valid, None, lambda: False), here, strict=True
+    ):
         np.testing.assert_array_equal(found, expected)
 
 
@@ -363,7 +365,7 @@ def test_labelled_pixels_of_patches_are_predicted_with_what_surrounds_them():
     for chip in range(2):
         inside, _ = BlockClassifier(classifier, [1]).classify(
             np.pad(training_set.chips[chip], ((0, 0), (1, 1), (1, 1))),
-            np.pad(np.ones((8, 8), bool), 1), lambda: False,
+            np.pad(np.ones((8, 8), bool), 1), None, lambda: False,
         )  # fmt: skip
         np.testing.assert_array_equal(predicted.reshape(2, 8, 8)[chip], inside)
 

@@ -36,7 +36,7 @@ OTHERS = {
             # of the programs that the hub starts: the culler, users' servers
             "IDLE_SECONDS", "LOOK_SECONDS", "PROXY_URL", "COURSE", "WPS_URL",
             # of the tests
-            "ENGINE", "REQUIRE_BROWSER", "TEST_IMAGES", "TEST_KUBERNETES", "TEST_NEXTCLOUD",
+            "ENGINE", "REQUIRE_BROWSER", "REQUIRE_TORCH", "TEST_IMAGES", "TEST_KUBERNETES", "TEST_NEXTCLOUD",
             "TEST_VALUES",
         )
     ),

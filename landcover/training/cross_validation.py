@@ -31,6 +31,31 @@ Importance = list[tuple[str, float, float]]
 
 
 @dataclass(frozen=True)
+class Unseen:
+    """What a method told of places that it had not seen, in the first partition.
+
+    Attributes:
+        tested: bool (M,), the labelled pixels that were tested.
+        folds: int (N,), the fold of each tested pixel.
+        codes: uint8 (N,), its class.
+        places: int (N,), its place.
+        classes: uint8 (classes,), ascending codes.
+        probability: float32 (N, classes).
+    """
+
+    tested: np.ndarray
+    folds: np.ndarray
+    codes: np.ndarray
+    places: np.ndarray
+    classes: np.ndarray
+    probability: np.ndarray
+
+    def told(self, probability: np.ndarray) -> np.ndarray:
+        """Return the most probable classes, uint8 (N,)."""
+        return np.asarray(self.classes[probability.argmax(axis=1)])
+
+
+@dataclass(frozen=True)
 class Validation:
     """What is known of a method after it was tried on places it had not seen.
 
@@ -39,11 +64,13 @@ class Validation:
             than two classes lie in two places or more.
         importance: of each band in unseen places; empty where there is no accuracy.
         places: number of places that were tested.
+        unseen: what was told of them; None where there is no accuracy.
     """
 
     report: dict[str, Any]
     importance: Importance
     places: int
+    unseen: Unseen | None = None
 
 
 def validate(
@@ -60,7 +87,8 @@ def validate(
             all together trains less than five times on all.
     """
     skipped = _classes_of_one_place(training_set)
-    usable = training_set.take(~np.isin(training_set.codes, list(skipped)))
+    tested = ~np.isin(training_set.codes, list(skipped))
+    usable = training_set.take(tested)
     names = {entry.code: entry.name for entry in legend.classes}
     report: dict[str, Any] = {
         "accuracy_spatial": math.nan,
@@ -78,7 +106,7 @@ def validate(
         return Validation(report, [], places=0)
     folds = partitions_by_place(usable.codes, usable.places, partitions, seed)
     with progress_between(0, 0.8):
-        spatial, importance = _in_unseen_places(fit, usable, folds, seed)
+        spatial, importance, probability = _in_unseen_places(fit, usable, folds, seed)
     with progress_between(0.8, 1):
         random = _by_random_split(fit, usable, seed, only_one_fold=partitions == 1)
     report |= _figures(usable, spatial, seed)
@@ -90,7 +118,9 @@ def validate(
     report["macro_f1"] = float(
         np.mean([figures["f1"] for figures in report["per_class"].values()])
     )
-    return Validation(report, importance, len(np.unique(usable.places)))
+    classes = np.unique(usable.codes)
+    unseen = Unseen(tested, folds[0], usable.codes, usable.places, classes, probability)
+    return Validation(report, importance, len(np.unique(usable.places)), unseen)
 
 
 def _figures(training_set: TrainingSet, predicted: np.ndarray, seed: int) -> dict[str, Any]:
@@ -143,12 +173,15 @@ def importance_of(classifier: Classifier, tested: TrainingSet, seed: int) -> Imp
 
 def _in_unseen_places(
     fit: Fit, training_set: TrainingSet, partitions: Sequence[np.ndarray], seed: int
-) -> tuple[np.ndarray, Importance]:
+) -> tuple[np.ndarray, Importance, np.ndarray]:
     """Return classes by models that did not see the place, (partitions, M), and importances.
 
-    The importance of bands is measured in the first partition.
+    The importance of bands is measured in the first partition, whose probabilities (M, classes)
+    are returned too.
     """
+    classes = np.unique(training_set.codes)
     predicted = np.zeros((len(partitions), len(training_set)), np.uint8)
+    first = np.zeros((len(training_set), len(classes)), np.float32)
     rng = np.random.default_rng(seed)
     losses = []
     for number, folds in enumerate(partitions):
@@ -156,29 +189,45 @@ def _in_unseen_places(
         with progress_between(*part):
             for test, classifier in _trained_on_folds(fit, training_set, folds):
                 tested = training_set.take(test)
-                predicted[number, test] = _told(classifier, training_set, test)
+                told = probabilities_of_classes(classifier, training_set, test, classes)
+                predicted[number, test] = classes[told.argmax(axis=1)]
+                if not number:
+                    first[test] = told
                 if classifier is not None and not number:
                     losses.append(_losses(classifier, tested, training_set, rng))
-    return predicted, _ranked(training_set, losses)
+    return predicted, _ranked(training_set, losses), first
 
 
 def _by_random_split(fit: Fit, training_set: TrainingSet, seed: int, only_one_fold: bool) -> float:
     """Return the accuracy in pixels that were not trained on, neighbours of which were."""
-    folds = at_random(len(training_set), seed)
+    folds, classes = at_random(len(training_set), seed), np.unique(training_set.codes)
     right = np.zeros(len(training_set), bool)
     tested = folds == 0 if only_one_fold else np.ones(len(folds), bool)
     for test, classifier in _trained_on_folds(fit, training_set, folds, only_one_fold):
-        right[test] = _told(classifier, training_set, test) == training_set.codes[test]
+        told = probabilities_of_classes(classifier, training_set, test, classes)
+        right[test] = classes[told.argmax(axis=1)] == training_set.codes[test]
     return float(right[tested].mean())
 
 
-def _told(
-    classifier: Classifier | None, training_set: TrainingSet, test: np.ndarray
+def probabilities_of_classes(
+    classifier: Classifier | None, training_set: TrainingSet, test: np.ndarray, classes: np.ndarray
 ) -> np.ndarray:
-    """Return the classes of the tested pixels; without a classifier, all others are of one."""
+    """Return the probability of each class for the tested pixels, float32 (N, classes).
+
+    Args:
+        classifier: trained on the others; None where those are of one class.
+        training_set: holds both.
+        test: bool (M,), those that are tested.
+        classes: uint8 (classes,), ascending, of all pixels.
+    """
+    found = np.zeros((int(test.sum()), len(classes)), np.float32)
     if classifier is None:
-        return np.full(int(test.sum()), training_set.codes[~test][0])
-    return predict(classifier, training_set.take(test))
+        found[:, classes == training_set.codes[~test][0]] = 1
+    else:
+        found[:, np.isin(classes, classifier.codes)] = classifier.probabilities_at(
+            training_set.take(test)
+        ).T
+    return found
 
 
 def _losses(

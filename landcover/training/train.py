@@ -2,9 +2,10 @@
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,8 +17,16 @@ from landcover.errors import InputError
 from landcover.io.atomic import write_csv, write_json
 from landcover.io.paths import AnyPath
 from landcover.io.run_record import DISTRIBUTION, with_recipe
-from landcover.models.classifier import Method
-from landcover.models.file import MOST_BANDS, QUANTILES, Card, CardBand, Model, save_model
+from landcover.models.classifier import Method, Start
+from landcover.models.file import (
+    MOST_BANDS,
+    QUANTILES,
+    Card,
+    CardBand,
+    Model,
+    load_model,
+    save_model,
+)
 from landcover.models.methods import METHODS
 from landcover.models.options import (
     describe_options,
@@ -40,8 +49,17 @@ from landcover.operation import (
     Seed,
     TableFile,
 )
-from landcover.progress import progress_between, remark, remarks_so_far, report_progress
+from landcover.progress import (
+    Metric,
+    metrics_so_far,
+    progress_between,
+    remark,
+    remarks_so_far,
+    report_progress,
+    without_metrics,
+)
 from landcover.samples.selection import read_selection
+from landcover.training.beside import Rival, compare
 from landcover.training.cross_validation import FEATURES, Validation, importance_of, validate
 from landcover.training.joining import Joined, join_places
 from landcover.training.loading import Labelled, load_samples
@@ -52,6 +70,13 @@ QUICK_FIT = 2.0
 FEW_PLACES = 10
 _DIGITS = 7
 """Of a correlation, so that a card of many bands stays short."""
+_POINTS = 200
+"""Of a curve, at most."""
+_NO_MODULE = (
+    "{} is trained by {}, which is not installed: pip install -c constraints.txt -e .[torch] "
+    "installs it, on Linux the build for GPUs, 2.7 GB to fetch. For processors alone first take "
+    "pip install -c constraints.txt torch --index-url $TORCH_INDEX_URL, an index of such builds"
+)
 _NO_START = "start continues the training of a network, {} starts anew: leave it out"
 
 MethodName = Annotated[str, Choices(METHODS)]
@@ -70,7 +95,9 @@ class Training:
         report: accuracy_spatial with accuracy_spatial_interval (95 %, of places drawn anew) and
             partition_spread (standard deviation over partitions), accuracy_random, gap, macro_f1,
             per_class (ppv, tpr, f1, n pixels, places), groups (places), partitions, distance
-            (pixels within which places count as one), skipped and remarks.
+            (pixels within which places count as one), skipped and remarks; of a network beside
+            it, the random forest on the same folds and the mean of both with their gain, and
+            losses, the curve of its training (step, loss, loss_held_out).
         importance: by how much the accuracy in places not trained on falls if a band's values are
             exchanged for others (band, importance, deviation), the most important one first.
         accuracy: share of samples classified right in places not trained on (in samples not
@@ -107,7 +134,7 @@ def train_classifier(
             gradient-boosting where they are many or maps must be fast.
         options: of the method, a JSON object; what it leaves out has its default.
         validation: which figure becomes the accuracy; the report holds both.
-        start: a model whose training continues; only networks can.
+        start: a model of the same method and bands whose training continues; only networks can.
         seed: of training and folds.
         workdir: folder to write to.
 
@@ -116,8 +143,8 @@ def train_classifier(
     """
     chosen_method = METHODS[method]
     chosen_options = read_options(options, chosen_method.options)
-    if start is not None:
-        raise InputError(_NO_START.format(method), "start")
+    need_module(chosen_method)
+    begun = None if start is None else _model_of(start, method)
     folders = samples if isinstance(samples, list) else [samples]
     chosen = None if selection is None else read_selection(selection)
     labelled = load_samples(folders, chosen, chosen_method.sees_context)
@@ -131,18 +158,28 @@ def train_classifier(
             "surrounds it: extract with masks to use every labelled pixel of a chip"
         )
 
+    further = () if begun is None else (start_of(begun, labelled),)
+
     def fit(training_set: TrainingSet) -> Any:
-        return chosen_method.fit(training_set, chosen_options, seed)
+        return chosen_method.fit(training_set, chosen_options, seed, *further)
 
     report_progress(0.05, "joining places that lie close together")
     joined = places_apart(labelled)
     training_set = replace(labelled.training_set, places=joined.places)
     partitions = _partitions(chosen_method, training_set, chosen_options)
-    with progress_between(0.07, 0.85):
+    with progress_between(0.07, 0.8), without_metrics():
         measured = validate(fit, training_set, labelled.legend, seed, partitions)
     measured.report["distance"] = joined.distance
+    if chosen_method.beside and measured.unseen is not None:
+        with progress_between(0.8, 0.85):
+            rival = _rival(METHODS[chosen_method.beside], training_set, seed)
+            measured.report["beside"] = compare(measured.unseen, method, rival, seed)
     report_progress(0.85, "training on all samples")
-    classifier = fit(training_set)
+    with progress_between(0.85, 0.98):
+        classifier = fit(training_set)
+    losses = _losses(metrics_so_far())
+    if losses:
+        measured.report["losses"] = losses
     _remark_on_places(labelled, joined)
     _remark_on(measured)
     folder = Path(workdir)
@@ -161,8 +198,11 @@ def train_classifier(
 
 
 def needs_of_training(inputs: Mapping[str, Any]) -> Needs:
-    """Return what the chosen method needs."""
-    return METHODS[inputs.get("method", "random-forest")].needs
+    """Return what the chosen method needs; a GPU besides where the options ask for one."""
+    method = METHODS[inputs.get("method") or "random-forest"]
+    options = read_options(inputs.get("options") or "", method.options)
+    wants_gpu = getattr(options, "device", "") == "gpu"
+    return replace(method.needs, gpus=1) if wants_gpu else method.needs
 
 
 def settle_training(inputs: Mapping[str, Any]) -> dict[str, Any]:
@@ -173,7 +213,7 @@ def settle_training(inputs: Mapping[str, Any]) -> dict[str, Any]:
     """
     method = inputs.get("method") or "random-forest"
     options = read_options(inputs.get("options") or "", METHODS[method].options)
-    if inputs.get("start") is not None:
+    if inputs.get("start") is not None and not METHODS[method].continues:
         raise InputError(_NO_START.format(method), "start")
     return {**inputs, "options": options_as_text(options)}
 
@@ -191,6 +231,83 @@ def places_apart(labelled: Labelled) -> Joined:
         labelled.in_blocks,
         max(labelled.chip_size, ground.spacing),
     )
+
+
+def need_module(method: Method) -> None:
+    """Refuse to begin what would end for want of a module.
+
+    Raises:
+        InputError: the extra of the method is not installed; it says how it is.
+    """
+    if method.extra and find_spec(method.extra) is None:
+        raise InputError(_NO_MODULE.format(method.name, method.extra), "method")
+
+
+def _model_of(start: AnyPath, method: str) -> Model:
+    """Read a model to start from.
+
+    Raises:
+        InputError: the method takes none, or it is of another method.
+    """
+    if not METHODS[method].continues:
+        raise InputError(_NO_START.format(method), "start")
+    model = load_model(start)
+    if model.card.method != method:
+        raise InputError(
+            f"the model of start is a {model.card.method}, and the method is {method}: both need "
+            "to be the same",
+            "start",
+        )
+    return model
+
+
+def start_of(model: Model, labelled: Labelled) -> Start:
+    """Return a model as a start for samples of the same bands; its classes are met by name.
+
+    Raises:
+        InputError: the samples have other bands.
+    """
+    own = [band.name for band in model.card.bands]
+    needed = [band.name for band in labelled.training_set.bands]
+    if own != needed:
+        raise InputError(
+            f"the model of start has the bands {', '.join(own)}, the samples {', '.join(needed)}: "
+            "extract with bands, which chooses, orders and renames them",
+            "start",
+        )
+    by_code = {entry.code: entry.name for entry in model.card.legend.classes}
+    codes = [labelled.legend.code_of_name(by_code[int(c)]) or 0 for c in model.classifier.codes]
+    if not any(codes):
+        remark("the model of start knows none of the classes: only its features are kept")
+    return Start(model.classifier.to_graph(), np.array(codes, np.uint8))
+
+
+def _rival(method: Method, training_set: TrainingSet, seed: int) -> Rival:
+    """Return a method with its default options on the pixels alone."""
+    pixels = TrainingSet.of_pixels(
+        training_set.pixels, training_set.codes, training_set.places, training_set.bands
+    )
+    options = method.options()
+    return Rival(method.name, lambda some: method.fit(some, options, seed), pixels)
+
+
+def _losses(metrics: Sequence[Metric]) -> list[dict[str, float | int]]:
+    """Return the curve of a training: step, loss and, where it was measured, loss_held_out.
+
+    Of many steps the mean of a few stands for them.
+    """
+    curve: dict[int, dict[str, float | int]] = {}
+    by_name = {
+        name: [m for m in metrics if m.name == name] for name in ("loss", "loss_held_out")
+    }
+    several = max(1, -(-len(by_name["loss"]) // _POINTS))
+    for start in range(0, len(by_name["loss"]), several):
+        some = by_name["loss"][start : start + several]
+        step = some[-1].step
+        curve[step] = {"step": step, "loss": float(np.mean([m.value for m in some]))}
+    for metric in by_name["loss_held_out"]:
+        curve.setdefault(metric.step, {"step": metric.step})["loss_held_out"] = metric.value
+    return [curve[step] for step in sorted(curve)]
 
 
 def _partitions(method: Method, training_set: TrainingSet, options: Any) -> int:
@@ -286,7 +403,7 @@ def _card(
         code_version=version(DISTRIBUTION),
         validation=_finite(measured.report | {"kind": validation}),
         options=options,
-        threads=cores(),
+        threads=options.get("threads") or cores(),
         seed=seed,
         places=labelled.footprint,
         **asdict(labelled.measured),

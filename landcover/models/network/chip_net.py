@@ -27,9 +27,9 @@ class ChipNet:
         self, bands: int, classes: int, side: int, width: int, texture: int, dropout: float
     ) -> None:
         """Make one of random weights, for chips of `side` pixels."""
-        first = [block(bands, width), block(width, width)]
-        wider = [block(width, width, 3) for _ in range(texture)]
-        self._body = nn.ModuleList([*first, *wider, block(width, 2 * width)])
+        first = [block(bands, width), block(width, 3 * width // 2)]
+        wider = [block(3 * width // 2, 3 * width // 2, 3) for _ in range(texture)]
+        self._body = nn.ModuleList([*first, *wider, block(3 * width // 2, 2 * width)])
         self._head = nn.Conv2d(4 * width, classes, 1)
         self.parts = nn.ModuleList([self._body, self._head])
         self._bands, self._classes, self._side = bands, classes, side

@@ -60,6 +60,27 @@ class Classifier(ABC):
                 pads there, the scene's border is something else than invalid pixels.
         """
 
+    def probabilities_at(self, training_set: TrainingSet) -> np.ndarray:
+        """Return the probability of each class of labelled pixels, float32 (classes, M).
+
+        A chip ends as a scene does; what lies beyond is invalid.
+        """
+        if training_set.chips.shape[2:] == (1, 1) and not self.halo:
+            block = training_set.pixels.T[:, None]  # (bands, 1, M)
+            return self.probabilities(block, np.ones(block.shape[1:], bool))[:, 0]
+        found = np.zeros((len(self.codes), len(training_set)), np.float32)
+        around = (self.halo, self.halo)
+        rows, columns = (
+            slice(self.halo, self.halo + side) for side in training_set.chips.shape[2:]
+        )
+        for chip in np.unique(training_set.at[:, 0]):
+            which = np.flatnonzero(training_set.at[:, 0] == chip)
+            block = np.pad(training_set.chips[chip], ((0, 0), around, around))
+            valid = np.pad(training_set.valid[chip], around)
+            row, column = training_set.at[which, 1:].T
+            found[:, which] = self.probabilities(block, valid, (rows, columns))[:, row, column]
+        return found
+
     @abstractmethod
     def to_graph(self) -> "onnx.GraphProto":
         """Return the ONNX graph that does the same."""
@@ -173,6 +194,9 @@ class Method:
         continues: whether `fit` takes a `Start` as its fourth argument.
         extra: name of the extra that must be installed to train, and of its module; "" is none.
         beside: name of a method that the report measures on the same folds.
+        uses_windows: says from options and the pixels that the samples have around each labelled
+            pixel whether these get means and deviations of their windows
+            (`TrainingSet.around`); raises InputError where that cannot be. None is never.
     """
 
     name: str
@@ -184,3 +208,4 @@ class Method:
     continues: bool = False
     extra: str = ""
     beside: str = ""
+    uses_windows: Callable[[Any, int], bool] | None = None

@@ -21,9 +21,11 @@ from landcover.io.run_record import RECIPE_KEY, recipe_digest
 from landcover.models.card_checks import CARD_VERSION, QUANTILES, checked_card
 from landcover.models.classifier import Classifier
 from landcover.models.footprint import Footprint
-from landcover.models.forest.ensemble import TreeEnsemble
+from landcover.models.forest.ensemble import trees_graph
 from landcover.models.forest.onnx_reader import from_node, is_forest
 from landcover.models.forest.protobuf import BYTES, Field, damaged, fields
+from landcover.models.forest.window_features import KINDS
+from landcover.models.forest.windowed import FEATURES, WindowedForest, windows_graph
 from landcover.models.network.reader import read_network
 from landcover.models.spectra import Cluster
 
@@ -41,6 +43,7 @@ _IR_VERSION = 8
 # of onnx.proto
 _PRODUCER, _PRODUCER_VERSION, _GRAPH, _METADATA = (2, BYTES), (3, BYTES), (7, BYTES), (14, BYTES)
 _NODE = (1, BYTES)
+_NO_FOREST = "the model is not one forest, other models are not run"
 
 
 @dataclass(frozen=True)
@@ -167,7 +170,10 @@ def load_model(path: AnyPath) -> Model:
     plain = checked_card(_card_text(model.pop(_METADATA, []), path.name))
     card = Card.from_plain(plain)
     if is_forest(graphs[0]):
-        return Model(card, _forest(model, graphs[0], card))
+        graph = fields(graphs[0])
+        forest = _forest(graph.pop(_NODE, []), card)
+        _check_wrapping(model, graph, forest)
+        return Model(card, forest)
     network = read_network(content, card.legend.codes, [band.mean for band in card.bands])
     if (plain.get("halo") or network.halo) < network.halo:
         raise ModelError(
@@ -177,14 +183,18 @@ def load_model(path: AnyPath) -> Model:
     return Model(card, network)
 
 
-def _forest(model: dict[Field, list[Any]], graph: memoryview, card: Card) -> TreeEnsemble:
-    found = fields(graph)
-    nodes = found.pop(_NODE, [])
-    if len(nodes) != 1:
-        raise ModelError("the model is not one forest alone, other models with trees are not run")
-    trees = from_node(nodes[0], card.legend.codes, len(card.bands))
-    _check_wrapping(model, found, trees)
-    return trees
+def _forest(nodes: list[memoryview], card: Card) -> Classifier:
+    """Read the trees of a graph; before them there is nothing, or all that finds windows."""
+    bands, codes = len(card.bands), card.legend.codes
+    if not nodes:
+        raise ModelError(_NO_FOREST)
+    if len(nodes) == 1:
+        return from_node(nodes[0], codes, bands)
+    trees = from_node(nodes[-1], codes, len(KINDS) * bands, FEATURES)
+    before = windows_graph(bands, len(trees.codes)).node
+    if nodes[:-1] != [node.SerializeToString() for node in before]:
+        raise ModelError(_NO_FOREST)
+    return WindowedForest.of(trees)
 
 
 def _wrapped(graph: "onnx.GraphProto", opsets: Mapping[str, int]) -> "onnx.ModelProto":
@@ -225,25 +235,18 @@ def _card_text(metadata: list[memoryview], name: str) -> str:
 
 
 def _check_wrapping(
-    model: dict[Field, list[Any]], graph: dict[Field, list[Any]], trees: TreeEnsemble
+    model: dict[Field, list[Any]], graph: dict[Field, list[Any]], classifier: Classifier
 ) -> None:
-    """Refuse everything around the forest but what we write, names and shapes included."""
-    from onnx import TensorProto, helper
-
-    ours = helper.make_graph(
-        [],
-        "landcover",
-        [helper.make_tensor_value_info("pixels", TensorProto.FLOAT, [None, trees.bands])],
-        [
-            helper.make_tensor_value_info("code", TensorProto.INT64, [None]),
-            helper.make_tensor_value_info(
-                "probability", TensorProto.FLOAT, [None, len(trees.codes)]
-            ),
-        ],
-    )
+    """Refuse everything around the nodes but what we write, names and shapes included."""
+    classes = len(classifier.codes)
+    if isinstance(classifier, WindowedForest):
+        ours = windows_graph(classifier.bands, classes)
+        del ours.node[:]
+    else:
+        ours = trees_graph([], classifier.bands, classes)
     if graph != _fields_of(ours):
         raise ModelError("the model takes, returns or holds something else than a forest does")
-    expected = _fields_of(_wrapped(ours, trees.opsets))
+    expected = _fields_of(_wrapped(ours, classifier.opsets))
     del expected[_GRAPH]
     if {key: model[key] for key in model.keys() - {_PRODUCER, _PRODUCER_VERSION}} != expected:
         raise ModelError(

@@ -25,6 +25,9 @@ class TrainingSet:
         codes: uint8 (M,), the class of each.
         places: int64 (M,), the place of each; pixels of one place are never parted.
         bands: of the chips, in their order.
+        around: float32 (N, kinds, bands), of chips that are single pixels the means and
+            deviations in windows around them (`landcover.models.forest.window_features`); None
+            where they were not asked for.
     """
 
     chips: np.ndarray
@@ -33,6 +36,7 @@ class TrainingSet:
     codes: np.ndarray
     places: np.ndarray
     bands: tuple[Band, ...]
+    around: np.ndarray | None = None
 
     @classmethod
     def of_pixels(
@@ -41,6 +45,7 @@ class TrainingSet:
         codes: np.ndarray,
         places: np.ndarray | None = None,
         bands: Sequence[Band] = (),
+        around: np.ndarray | None = None,
     ) -> "TrainingSet":
         """Return single pixels as a training set.
 
@@ -49,6 +54,7 @@ class TrainingSet:
             codes: uint8 (M,).
             places: int64 (M,); each pixel is its own by default.
             bands: b1, b2 ... by default.
+            around: (M, kinds, bands), see the attribute.
         """
         count, width = values.shape
         at = np.zeros((count, 3), np.int64)
@@ -60,6 +66,7 @@ class TrainingSet:
             codes=codes,
             places=np.arange(count) if places is None else places,
             bands=tuple(bands) or tuple(Band(f"b{i}", None) for i in range(1, width + 1)),
+            around=around,
         )
 
     def __len__(self) -> int:
@@ -71,6 +78,23 @@ class TrainingSet:
         """The labelled pixels alone, float32 (M, bands)."""
         chip, row, column = self.at.T
         return self.chips[chip, :, row, column].astype(np.float32, copy=False)
+
+    @property
+    def width(self) -> int:
+        """The number of features."""
+        kinds = 0 if self.around is None else self.around.shape[1]
+        return (1 + kinds) * len(self.bands)
+
+    @cached_property
+    def features(self) -> np.ndarray:
+        """The labelled pixels with what is known of the windows around them, float32 (M, n).
+
+        Bands come first, then the other kinds, each of all bands.
+        """
+        if self.around is None:
+            return self.pixels
+        chip = self.at[:, 0]
+        return np.hstack([self.pixels, self.around[chip].reshape(len(chip), -1)])
 
     @property
     def dates(self) -> tuple[date | None, ...]:
@@ -90,13 +114,38 @@ class TrainingSet:
         if len(used) == len(self.chips):
             return self
         at = np.column_stack([chip, self.at[:, 1:]])
-        return replace(self, chips=self.chips[used], valid=self.valid[used], at=at)
+        around = None if self.around is None else self.around[used]
+        return replace(self, chips=self.chips[used], valid=self.valid[used], at=at, around=around)
 
-    def with_band(self, band: int, values: np.ndarray) -> "TrainingSet":
-        """Return the same chips with other values (N, H, W) in one band."""
+    def with_band(self, band: int, others: "TrainingSet", which: np.ndarray) -> "TrainingSet":
+        """Return the same chips, each with the values of another one in a band.
+
+        Args:
+            band: its index; what is known of windows goes with it.
+            others: where the values come from.
+            which: int (N,), the chip of these for each chip.
+        """
         chips = self.chips.copy()
-        chips[:, band] = values
-        return replace(self, chips=chips)
+        chips[:, band] = others.chips[which, band]
+        if self.around is None or others.around is None:
+            return replace(self, chips=chips)
+        around = self.around.copy()
+        around[:, :, band] = others.around[which][:, :, band]
+        return replace(self, chips=chips, around=around)
+
+    def with_kind(self, kind: int, others: "TrainingSet", which: np.ndarray) -> "TrainingSet":
+        """Return the same chips, each with the features of another one of a kind, in all bands.
+
+        Args:
+            kind: its index in `around`, which there must be.
+            others: where the features come from.
+            which: int (N,), the chip of these for each chip.
+        """
+        assert self.around is not None
+        assert others.around is not None
+        around = self.around.copy()
+        around[:, kind] = others.around[which, kind]
+        return replace(self, around=around)
 
     def take(self, which: np.ndarray) -> "TrainingSet":
         """Return a choice of the labelled pixels, by index or bool (M,); the chips are shared."""

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from landcover.models.classifier import Method
+from landcover.models.forest.window_features import REACH, features_at
 from landcover.models.training_set import TrainingSet
 from landcover.progress import remark, report_progress
 from landcover.training.cross_validation import Fit, Unseen, probabilities_of_classes
@@ -31,6 +33,32 @@ class Rival:
     name: str
     fit: Fit
     training_set: TrainingSet
+
+
+def rival_of(method: Method, training_set: TrainingSet, seed: int) -> Rival:
+    """Return a method of default options on the pixels alone, with windows where chips hold them.
+
+    Args:
+        method: that looks at no chip.
+        training_set: in chips.
+        seed: of its training.
+    """
+    has_windows = method.uses_windows is not None and _has_windows(training_set)
+    around = None
+    if has_windows:
+        around = features_at(training_set.chips, training_set.valid, training_set.at)
+    pixels = TrainingSet.of_pixels(
+        training_set.pixels, training_set.codes, training_set.places, training_set.bands, around
+    )
+    name = f"{method.name} with windows" if has_windows else method.name
+    return Rival(name, lambda some: method.fit(some, method.options(), seed), pixels)
+
+
+def _has_windows(training_set: TrainingSet) -> bool:
+    """Return whether the windows around all labelled pixels lie in their chips."""
+    sides = np.array(training_set.chips.shape[2:])
+    at = training_set.at[:, 1:]
+    return bool(((at >= REACH) & (at < sides - REACH)).all())
 
 
 def compare(unseen: Unseen, name: str, rival: Rival, seed: int) -> dict[str, Any]:

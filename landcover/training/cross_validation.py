@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from landcover.io.legend import Legend
-from landcover.models.classifier import Classifier, Part
+from landcover.models.classifier import Classifier
+from landcover.models.forest.window_features import KINDS
 from landcover.models.training_set import TrainingSet
 from landcover.progress import progress_between, report_progress
 from landcover.training.folds import at_random, main_class, partitions_by_place
@@ -27,7 +28,7 @@ _MOST_LOOKS = 50_000
 
 Fit = Callable[[TrainingSet], Classifier]
 Importance = list[tuple[str, float, float]]
-"""Band, mean loss of accuracy and its standard deviation over folds; the greatest loss first."""
+"""Band or kind of feature, mean loss of accuracy and its deviation over folds; greatest first."""
 
 
 @dataclass(frozen=True)
@@ -152,18 +153,7 @@ def _figures(training_set: TrainingSet, predicted: np.ndarray, seed: int) -> dic
 
 def predict(classifier: Classifier, training_set: TrainingSet) -> np.ndarray:
     """Return the class that a classifier gives each labelled pixel: uint8 (M,), legend codes."""
-    if training_set.chips.shape[2:] == (1, 1) and not classifier.halo:
-        block = training_set.pixels.T[:, None]  # (bands, 1, M)
-        inside = np.ones(block.shape[1:], bool)
-        return np.asarray(_most_probable(classifier, block, inside)[0])
-    predicted = np.zeros(len(training_set), np.uint8)
-    for chip in np.unique(training_set.at[:, 0]):
-        which = np.flatnonzero(training_set.at[:, 0] == chip)
-        halo, (height, width) = classifier.halo, training_set.valid.shape[1:]
-        scene = (slice(halo, halo + height), slice(halo, halo + width))  # it ends with the chip
-        codes = _most_probable(classifier, *_grown(training_set, chip, halo), scene)
-        predicted[which] = codes[tuple(training_set.at[which, 1:].T)]
-    return predicted
+    return np.asarray(classifier.codes[classifier.probabilities_at(training_set).argmax(axis=0)])
 
 
 def importance_of(classifier: Classifier, tested: TrainingSet, seed: int) -> Importance:
@@ -233,7 +223,7 @@ def probabilities_of_classes(
 def _losses(
     classifier: Classifier, tested: TrainingSet, known: TrainingSet, rng: np.random.Generator
 ) -> np.ndarray:
-    """Return the loss of accuracy (bands,) when the values of one band are those of any chips.
+    """Return the loss of accuracy when a band, or a kind of feature, is that of any chips.
 
     They are drawn from all chips: those of a fold may be of one class.
     """
@@ -246,10 +236,18 @@ def _losses(
     return np.array(
         [
             right - (predict(classifier, changed) == tested.codes).mean()
-            for band in range(len(tested.bands))
-            for changed in (tested.with_band(band, known.chips[others, band]),)
+            for changed in _changed(tested, known, others)
         ]
     )
+
+
+def _changed(tested: TrainingSet, known: TrainingSet, others: np.ndarray) -> Iterator[TrainingSet]:
+    """Yield pixels with the values of others, one band after another; then by kind of feature."""
+    for band in range(len(tested.bands)):
+        yield tested.with_band(band, known, others)
+    if tested.around is not None:
+        for kind in range(tested.around.shape[1]):
+            yield tested.with_kind(kind, known, others)
 
 
 def _ranked(training_set: TrainingSet, losses: list[np.ndarray]) -> Importance:
@@ -257,25 +255,10 @@ def _ranked(training_set: TrainingSet, losses: list[np.ndarray]) -> Importance:
         return []
     mean, deviation = np.mean(losses, axis=0), np.std(losses, axis=0)
     names = [band.name for band in training_set.bands]
+    if training_set.around is not None:
+        names += [f"{kind} of all bands" for kind in KINDS[1:]]
     order = np.argsort(-mean, kind="stable")
-    return [(names[band], float(mean[band]), float(deviation[band])) for band in order]
-
-
-def _most_probable(
-    classifier: Classifier, block: np.ndarray, valid: np.ndarray, scene: Part | None = None
-) -> np.ndarray:
-    """Return uint8 (H - 2 halo, W - 2 halo), the class of every pixel, valid or not."""
-    probability = classifier.probabilities(block, valid, scene)
-    return np.asarray(classifier.codes[probability.argmax(axis=0)])
-
-
-def _grown(training_set: TrainingSet, chip: int, halo: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return values and validity of a chip with an invalid margin of `halo` around it."""
-    around = ((halo, halo), (halo, halo))
-    return (
-        np.pad(training_set.chips[chip], ((0, 0), *around)),
-        np.pad(training_set.valid[chip], around),
-    )
+    return [(names[which], float(mean[which]), float(deviation[which])) for which in order]
 
 
 def _classes_of_one_place(training_set: TrainingSet) -> set[int]:

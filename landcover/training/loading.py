@@ -1,6 +1,6 @@
 """Samples folders as one training set: labelled, valid pixels, of one legend and one unit."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,9 +11,11 @@ from landcover.io.paths import AnyPath
 from landcover.io.raster import Band
 from landcover.io.sensors import Measured
 from landcover.models.footprint import Footprint
+from landcover.models.forest.window_features import REACH, features_at
 from landcover.models.training_set import TrainingSet
 from landcover.progress import remark
 from landcover.samples import places
+from landcover.samples.containers import Container, is_raster
 from landcover.samples.folder import Batch, Samples
 from landcover.samples.selection import ChipsDigest, Selection, Selections
 from landcover.samples.several import bands_in_order, measured_by_all, open_folders
@@ -45,6 +47,7 @@ class Labelled:
         centres_only: whether of chips of several pixels only the centre has a class.
         footprint: where on the ground the labelled pixels lie; None if unknown.
         scene_pixels: (N, bands), drawn from all over the scenes; None if unknown.
+        context: pixels that all samples have on each side of a labelled one.
     """
 
     training_set: TrainingSet
@@ -58,6 +61,7 @@ class Labelled:
     centres_only: bool
     footprint: Footprint | None
     scene_pixels: np.ndarray | None
+    context: int = 0
 
     @property
     def without_sample(self) -> list[str]:
@@ -67,7 +71,10 @@ class Labelled:
 
 
 def load_samples(
-    folders: Sequence[AnyPath], chosen: Selections | None, with_context: bool
+    folders: Sequence[AnyPath],
+    chosen: Selections | None,
+    with_context: bool,
+    uses_windows: Callable[[int], bool] = lambda context: False,
 ) -> Labelled:
     """Read the labelled, valid pixels of samples folders.
 
@@ -75,6 +82,8 @@ def load_samples(
         folders: one, or several of the same bands and unit.
         chosen: which samples to use, of all folders; all by default.
         with_context: read whole chips, not the labelled pixels alone.
+        uses_windows: asked with the context of the samples whether labelled pixels alone are
+            read with means and deviations of the windows around them.
 
     Raises:
         InputError: a folder is invalid, the folders do not fit together, the selection is of
@@ -83,6 +92,8 @@ def load_samples(
     opened = open_folders(folders)
     selections = [None] * len(opened) if chosen is None else chosen.of(opened)
     first = opened[0]
+    context = min(map(_context_of, opened))
+    with_windows = uses_windows(context)
     legend = first.legend
     parts: list[TrainingSet] = []
     located: list[Located] = []
@@ -90,7 +101,7 @@ def load_samples(
     for samples, selection in zip(opened, selections, strict=True):
         legend, code_of = legend.united(samples.legend)
         bands = bands_in_order(samples, first)
-        of_folder = list(_parts(samples, selection, with_context, bands, code_of))
+        of_folder = list(_parts(samples, selection, with_context, with_windows, bands, code_of))
         parts += [part for part, _ in of_folder]
         levels.append(_levels_of([part for part, _ in of_folder]))
         located.append(_located(samples, of_folder))
@@ -115,6 +126,7 @@ def load_samples(
         centres_only=any(map(_has_centres_only, opened)),
         footprint=footprint,
         scene_pixels=_scene_pixels(opened),
+        context=context,
     )
 
 
@@ -195,6 +207,7 @@ def _parts(
     samples: Samples,
     chosen: Selection | None,
     with_context: bool,
+    with_windows: bool,
     bands: list[int],
     code_of: np.ndarray,
 ) -> Iterator[tuple[TrainingSet, np.ndarray | None]]:
@@ -212,12 +225,39 @@ def _parts(
         if with_context:
             part = _whole_chips(batch, at, codes, place, bands)
         else:
-            chip, row, column = at.T
-            values = batch.chips[chip, :, row, column][:, bands]
-            part = TrainingSet.of_pixels(values.astype(np.float32), codes, place)
+            part = _pixels_alone(batch, at, codes, place, bands, with_windows)
         yield part, batch.positions(at)
     if chosen is not None:
         chosen.check_digest(digest)
+
+
+def _pixels_alone(
+    batch: Batch,
+    at: np.ndarray,
+    codes: np.ndarray,
+    place: np.ndarray,
+    bands: list[int],
+    with_windows: bool,
+) -> TrainingSet:
+    """Return the labelled pixels of a batch, and what is asked for of those around them."""
+    chip, row, column = at.T
+    values = batch.chips[chip, :, row, column][:, bands].astype(np.float32)
+    around = None
+    if with_windows:
+        _need_inside(batch, at)
+        around = features_at(batch.chips, batch.valid, at)[..., bands]
+    return TrainingSet.of_pixels(values, codes, place, around=around)
+
+
+def _need_inside(batch: Batch, at: np.ndarray) -> None:
+    """Refuse labels so near to the edge of a chip that windows around them are not known whole."""
+    height, width = batch.valid.shape[1:]
+    inside = (at[:, 1:] >= REACH) & (at[:, 1:] < np.array([height, width]) - REACH)
+    if not inside.all():
+        raise InputError(
+            f"{batch.container.file} has labels nearer than {REACH} pixels to the edge of a chip, "
+            "windows reach beyond it: extract with more context, or set the option windows to none"
+        )
 
 
 def _whole_chips(
@@ -246,10 +286,35 @@ def _joined(parts: Sequence[TrainingSet], bands: tuple[Band, ...]) -> TrainingSe
         codes=np.concatenate([part.codes for part in parts]),
         places=np.concatenate([part.places for part in parts]),
         bands=bands,
+        around=_joined_around(parts),
     )
 
 
+def _joined_around(parts: Sequence[TrainingSet]) -> np.ndarray | None:
+    around = [part.around for part in parts if part.around is not None]
+    return np.concatenate(around) if around else None
+
+
 def _has_centres_only(samples: Samples) -> bool:
-    """Return whether samples are larger than the one pixel in them that has a class."""
-    first = next(samples.batches())
-    return first.valid[0].size > 1 and int((first.codes[0] != NODATA).sum()) == 1
+    """Return whether samples without context are larger than the pixel that has a class."""
+    return _room(samples) > samples.context
+
+
+def _context_of(samples: Samples) -> int:
+    """Return how many pixels there are on each side of a labelled one, at least."""
+    return max(samples.context, _room(samples))
+
+
+def _room(samples: Samples) -> int:
+    """Return how many pixels there are on each side of a centre; 0 if other pixels have classes.
+
+    A GeoTIFF has no mask, and all of them need one size.
+    """
+    first = next(container for container in samples.containers if len(container))
+    arrays = [c for c in samples.containers if len(c) and not is_raster(c.file)]
+    return 0 if samples.patches else min(map(_room_in, [first, *arrays]))
+
+
+def _room_in(container: Container) -> int:
+    sides = container.read(0, 1)[1].shape[1:]
+    return 0 if container.mask(0, 1, sides) is not None else (min(sides) - 1) // 2

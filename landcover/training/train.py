@@ -4,6 +4,7 @@ import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -27,6 +28,7 @@ from landcover.models.file import (
     load_model,
     save_model,
 )
+from landcover.models.forest.windowed import UNUSED, USED
 from landcover.models.methods import METHODS
 from landcover.models.options import (
     describe_options,
@@ -59,7 +61,7 @@ from landcover.progress import (
     without_metrics,
 )
 from landcover.samples.selection import read_selection
-from landcover.training.beside import Rival, compare
+from landcover.training.beside import compare, rival_of
 from landcover.training.cross_validation import FEATURES, Validation, importance_of, validate
 from landcover.training.joining import Joined, join_places
 from landcover.training.loading import Labelled, load_samples
@@ -147,7 +149,11 @@ def train_classifier(
     begun = None if start is None else _model_of(start, method)
     folders = samples if isinstance(samples, list) else [samples]
     chosen = None if selection is None else read_selection(selection)
-    labelled = load_samples(folders, chosen, chosen_method.sees_context)
+    uses_windows = partial(chosen_method.uses_windows or _never, chosen_options)
+    labelled = load_samples(folders, chosen, chosen_method.sees_context, uses_windows)
+    if chosen_method.uses_windows is not None:
+        has_windows = labelled.training_set.around is not None
+        chosen_options = replace(chosen_options, windows=USED if has_windows else UNUSED)
     _need_two_classes(labelled)
     _need_few_bands(labelled)
     for name in labelled.without_sample:
@@ -172,7 +178,7 @@ def train_classifier(
     measured.report["distance"] = joined.distance
     if chosen_method.beside and measured.unseen is not None:
         with progress_between(0.8, 0.85):
-            rival = _rival(METHODS[chosen_method.beside], training_set, seed)
+            rival = rival_of(METHODS[chosen_method.beside], training_set, seed)
             measured.report["beside"] = compare(measured.unseen, method, rival, seed)
     report_progress(0.85, "training on all samples")
     with progress_between(0.85, 0.98):
@@ -195,6 +201,10 @@ def train_classifier(
         folder / "importance.csv",
         measured.report[f"accuracy_{validation}"],
     )
+
+
+def _never(options: Any, context: int) -> bool:
+    return False
 
 
 def needs_of_training(inputs: Mapping[str, Any]) -> Needs:
@@ -280,15 +290,6 @@ def start_of(model: Model, labelled: Labelled) -> Start:
     if not any(codes):
         remark("the model of start knows none of the classes: only its features are kept")
     return Start(model.classifier.to_graph(), np.array(codes, np.uint8))
-
-
-def _rival(method: Method, training_set: TrainingSet, seed: int) -> Rival:
-    """Return a method with its default options on the pixels alone."""
-    pixels = TrainingSet.of_pixels(
-        training_set.pixels, training_set.codes, training_set.places, training_set.bands
-    )
-    options = method.options()
-    return Rival(method.name, lambda some: method.fit(some, options, seed), pixels)
 
 
 def _losses(metrics: Sequence[Metric]) -> list[dict[str, float | int]]:

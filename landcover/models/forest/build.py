@@ -1,4 +1,4 @@
-"""Build the C kernel beside its source: `python landcover/models/forest/build.py`.
+"""Build the C kernel beside its sources: `python landcover/models/forest/build.py`.
 
 The build hook runs this file before anything else is installed, so it needs Python alone.
 """
@@ -14,9 +14,12 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-SOURCE = Path(__file__).with_name("tree_walk.c")
-# no contraction: a product and a sum rounded together would differ from numpy's
-FLAGS = ("-O3", "-std=c11", "-fPIC", "-shared", "-fno-strict-aliasing", "-ffp-contract=off")
+FOLDER = Path(__file__).parent
+SOURCES = (FOLDER / "tree_walk.c", FOLDER / "window_features.c")
+# no contraction: a product and a sum rounded together would differ from numpy's; the flags
+# of errors, which nobody reads, would keep comparisons and roots out of vectors
+FLAGS = ("-O3", "-std=c11", "-fPIC", "-shared", "-fno-strict-aliasing", "-ffp-contract=off",
+         "-fno-math-errno", "-fno-trapping-math")  # fmt: skip
 # by itself it compiles for this very processor, checks every sum, and keeps names for a debugger
 ZIG = [sys.executable, "-m", "ziglang", "cc",
        "-mcpu=baseline", "-fno-sanitize=undefined", "-s"]  # fmt: skip
@@ -25,8 +28,9 @@ ZIGLANG = "ziglang>=0.17; platform_machine in 'x86_64 aarch64 arm64'"
 
 
 def library_name() -> str:
-    """Return the name of the library of this source; one of an older source is never loaded."""
-    text = SOURCE.read_bytes() + SOURCE.with_suffix(".h").read_bytes()
+    """Return the name of the library of these sources; one of older ones is never loaded."""
+    headers = sorted(FOLDER.glob("*.h"))
+    text = b"".join(file.read_bytes() for file in (*SOURCES, *headers))
     return f"_tree_walk-{hashlib.sha256(text).hexdigest()[:16]}.so"
 
 
@@ -59,7 +63,7 @@ def requirements() -> list[str]:
     return []
 
 
-def build(folder: Path = SOURCE.parent) -> Path:
+def build(folder: Path = FOLDER) -> Path:
     """Compile the kernel into a folder, with the first compiler that can.
 
     Raises:
@@ -88,7 +92,7 @@ def _compile(command: Sequence[str], target: Path) -> None:
         made = Path(folder) / target.name
         # Zig's caches; nothing is left of them, and no home is needed
         caches = {"ZIG_GLOBAL_CACHE_DIR": folder, "ZIG_LOCAL_CACHE_DIR": folder}
-        subprocess.run([*command, *FLAGS, str(SOURCE), "-o", str(made)],
+        subprocess.run([*command, *FLAGS, *map(str, SOURCES), "-o", str(made)],
                        env=os.environ | caches, check=True, capture_output=True,
                        text=True)  # fmt: skip
         made.replace(target)

@@ -94,6 +94,11 @@ class TreeEnsemble(Classifier):
             )
         return np.concatenate(parts)
 
+    def probabilities_of_rows(self, rows: np.ndarray) -> np.ndarray:
+        """Return the probability of each class, float32 (classes, N), from (N, bands)."""
+        every = np.ones((1, len(rows)), bool)
+        return self.probabilities(rows.T[:, None], every)[:, 0]
+
     def probabilities(
         self, block: np.ndarray, valid: np.ndarray, scene: Part | None = None
     ) -> np.ndarray:
@@ -186,8 +191,12 @@ class TreeEnsemble(Classifier):
         """Return the most probable class: uint8 (N,), legend codes."""
         return np.asarray(self.codes[self.predict_proba(pixels).argmax(axis=1)])
 
-    def to_node(self) -> "onnx.NodeProto":
-        """Return the ONNX operator (ai.onnx.ml) that does the same."""
+    def to_node(self, source: str = "pixels") -> "onnx.NodeProto":
+        """Return the ONNX operator (ai.onnx.ml) that does the same.
+
+        Args:
+            source: name of what it takes, float32 (N, bands).
+        """
         from onnx import helper
 
         leaf = self.left < 0
@@ -197,7 +206,7 @@ class TreeEnsemble(Classifier):
         offset = self.roots[tree]
         return helper.make_node(
             "TreeEnsembleClassifier",
-            ["pixels"],
+            [source],
             ["code", "probability"],
             domain="ai.onnx.ml",
             nodes_treeids=tree.tolist(),
@@ -217,19 +226,7 @@ class TreeEnsemble(Classifier):
 
     def to_graph(self) -> "onnx.GraphProto":
         """Return an ONNX graph: float32 (N, bands) to codes (N,) and probabilities."""
-        from onnx import TensorProto, helper
-
-        return helper.make_graph(
-            [self.to_node()],
-            "landcover",
-            [helper.make_tensor_value_info("pixels", TensorProto.FLOAT, [None, self.bands])],
-            [
-                helper.make_tensor_value_info("code", TensorProto.INT64, [None]),
-                helper.make_tensor_value_info(
-                    "probability", TensorProto.FLOAT, [None, len(self.codes)]
-                ),
-            ],
-        )
+        return trees_graph([self.to_node()], self.bands, len(self.codes))
 
     def _probability(self, sums: np.ndarray) -> np.ndarray:
         """Return probabilities (N, classes) from sums (N, scores)."""
@@ -254,6 +251,21 @@ class TreeEnsemble(Classifier):
     @cached_property
     def _sizes(self) -> np.ndarray:
         return np.diff(np.append(self.roots, len(self.feature)))
+
+
+def trees_graph(nodes: Sequence["onnx.NodeProto"], bands: int, classes: int) -> "onnx.GraphProto":
+    """Return an ONNX graph: float32 (N, bands) to codes (N,) and probabilities (N, classes)."""
+    from onnx import TensorProto, helper
+
+    return helper.make_graph(
+        list(nodes),
+        "landcover",
+        [helper.make_tensor_value_info("pixels", TensorProto.FLOAT, [None, bands])],
+        [
+            helper.make_tensor_value_info("code", TensorProto.INT64, [None]),
+            helper.make_tensor_value_info("probability", TensorProto.FLOAT, [None, classes]),
+        ],
+    )
 
 
 def joined(

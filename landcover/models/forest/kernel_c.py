@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import DTypeLike
 
-from landcover.models.forest.build import SOURCE, library_name
+from landcover.models.forest.build import FOLDER, library_name
 from landcover.models.forest.layout import CHOICE, LEAF, RankedTrees
 
 _TYPES = {"u1": 0, "u2": 1, "f4": 2}
@@ -56,12 +56,14 @@ class _Pixels(ctypes.Structure):
 
 
 @cache
-def library(folder: Path = SOURCE.parent) -> ctypes.CDLL | None:
+def library(folder: Path = FOLDER) -> ctypes.CDLL | None:
     """Return the library of this very source, None if it was not built or does not load here."""
     try:
         loaded = ctypes.CDLL(str(folder / library_name()))
         loaded.pass_pixels.argtypes = (ctypes.c_void_p,) * 5
         loaded.pass_pixels.restype = ctypes.c_int64
+        loaded.window_features.argtypes = (ctypes.c_void_p,)
+        loaded.window_features.restype = ctypes.c_int64
     except (OSError, AttributeError):
         return None
     return loaded

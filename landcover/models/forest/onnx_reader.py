@@ -40,7 +40,6 @@ _TREES = b"TreeEnsembleClassifier"
 # attributes, the types of an AttributeProto, and the tags of its values
 _NODE, _OPERATOR = (1, BYTES), (4, BYTES)
 _FOREST = {
-    (1, BYTES): [b"pixels"],
     (2, BYTES): [b"code", b"probability"],
     _OPERATOR: [_TREES],
     (7, BYTES): [b"ai.onnx.ml"],
@@ -65,25 +64,31 @@ _KINDS = {
 
 
 def is_forest(graph: memoryview) -> bool:
-    """Return whether a graph, as it stands in a file, begins with trees."""
-    node = next((value for field, value in islice(walk(graph), MAX_FIELDS) if field == _NODE), b"")
-    begun = islice(walk(memoryview(node)), MAX_FIELDS)
-    return any(field == _OPERATOR and value == _TREES for field, value in begun)
+    """Return whether a graph, as it stands in a file, holds trees."""
+    nodes = [value for field, value in islice(walk(graph), MAX_FIELDS) if field == _NODE]
+    return any(
+        (field, value) == (_OPERATOR, _TREES)
+        for node in nodes
+        for field, value in islice(walk(node), MAX_FIELDS)
+    )
 
 
-def from_node(node: memoryview, codes: Sequence[int], bands: int) -> TreeEnsemble:
+def from_node(
+    node: memoryview, codes: Sequence[int], bands: int, source: str = "pixels"
+) -> TreeEnsemble:
     """Read and check a TreeEnsembleClassifier.
 
     Args:
         node: the operator as it stands in a file, from anybody.
         codes: the legend's codes; every class of the node must be one.
-        bands: number of bands of the model's card.
+        bands: number of bands of the model's card, or of their features.
+        source: name of what it takes.
 
     Raises:
         ModelError: anything in it could lead the kernel astray, cost without end, or be read
             otherwise by other systems.
     """
-    runs = _attributes(node)
+    runs = _attributes(node, source)
     _check_counts(runs)
     labels = _labels(runs, codes)
     tree, nodes = _ints(runs, "nodes_treeids"), _ints(runs, "nodes_nodeids")
@@ -113,11 +118,12 @@ def from_node(node: memoryview, codes: Sequence[int], bands: int) -> TreeEnsembl
     )
 
 
-def _attributes(node: memoryview) -> dict[str, memoryview]:
+def _attributes(node: memoryview, source: str) -> dict[str, memoryview]:
     """Return the attributes of a node that has all of ours and no others, still encoded."""
     found = fields(node)
     attributes = found.pop((5, BYTES), [])
-    _need(found == _FOREST, "is not one forest, other models are not run")
+    of_node = _FOREST | {(1, BYTES): [source.encode()]}
+    _need(found == of_node, "is not one forest, other models are not run")
     runs: dict[str, memoryview] = {}
     for attribute in attributes:
         # first its name after its length, then the run of its values, last its type

@@ -1,4 +1,4 @@
-"""Gradient-boosted trees over the bands of single pixels (Friedman 2001), by scikit-learn."""
+"""Gradient-boosted trees (Friedman 2001) over bands and their windows, by scikit-learn."""
 
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 
 from landcover.cpus import one_openmp_thread
-from landcover.models.classifier import Method
-from landcover.models.forest.ensemble import Transform, Tree, TreeEnsemble, joined, round_down
+from landcover.models.classifier import Classifier, Method
+from landcover.models.forest.ensemble import Transform, Tree, joined, round_down
+from landcover.models.forest.windowed import Windows, forest_over, uses_windows
 from landcover.models.training_set import TrainingSet
 from landcover.operation import Needs, Range
 
@@ -25,9 +26,12 @@ class Options:
         leaves: of a tree, at most.
         leaf_pixels: pixels that a leaf holds at least.
         l2: penalty of large answers.
-        max_features: share of the bands, drawn anew for each split, that are looked at.
+        max_features: share of the bands, and of what windows add to them, that is looked at for
+            a split, drawn anew for each.
         class_weight: the exponent by which a rare class weighs more; 0 is by its number of
             pixels, 0.5 by the square root of it, 1 the same for all classes.
+        windows: whether trees look at mean and deviation of each band in windows of 3 and 7
+            pixels around a pixel too; auto is yes where samples have a context of 3 pixels.
     """
 
     rounds: Annotated[int, Range(1, 1000)] = 50
@@ -37,17 +41,18 @@ class Options:
     l2: Annotated[float, Range(0, 1000)] = 10.0
     max_features: Annotated[float, Range(0.001, 1)] = 0.3
     class_weight: Annotated[float, Range(0, 1)] = 0.5
+    windows: Windows = "auto"
 
 
-def fit(training_set: TrainingSet, options: Options, seed: int) -> TreeEnsemble:
-    """Train on the labelled pixels alone, by one thread.
+def fit(training_set: TrainingSet, options: Options, seed: int) -> Classifier:
+    """Train on the labelled pixels, and on the windows around them if known, by one thread.
 
     Args:
         training_set: two classes at least.
         options: of the trees.
         seed: of binning and of the choice of bands.
     """
-    pixels = training_set.pixels
+    pixels = training_set.features
     boosted = boost(pixels, training_set.codes, options, seed)
     # of two classes, one tree a round speaks for both
     scores = len(boosted._predictors[0])
@@ -59,7 +64,8 @@ def fit(training_set: TrainingSet, options: Options, seed: int) -> TreeEnsemble:
     base = np.ravel(boosted._baseline_prediction)
     first = [_raised(tree, score, base[score]) for score, tree in enumerate(trees[:scores])]
     transform: Transform = "LOGISTIC" if scores == 1 else "SOFTMAX"
-    return joined([*first, *trees[scores:]], boosted.classes_, transform, pixels.shape[1])
+    every = joined([*first, *trees[scores:]], boosted.classes_, transform, pixels.shape[1])
+    return forest_over(every, training_set)
 
 
 def boost(
@@ -105,7 +111,7 @@ def fit_seconds(training_set: TrainingSet, options: Options) -> float:
     """Return about how long `fit` computes, as measured on 700 to 100,000 pixels."""
     classes = len(np.unique(training_set.codes))
     trees = options.rounds * (1 if classes == 2 else classes)
-    values = len(training_set) * len(training_set.bands)
+    values = len(training_set) * training_set.width
     return trees * (2.5e-3 + 1.5e-8 * values)
 
 
@@ -130,4 +136,5 @@ def _raised(tree: Tree, score: int, base: float) -> Tree:
     return replace(tree, values=values)
 
 
-METHOD = Method("gradient-boosting", Options, fit, Needs(cores=1, memory_mib=4096), fit_seconds)
+METHOD = Method("gradient-boosting", Options, fit, Needs(cores=1, memory_mib=4096), fit_seconds,
+                uses_windows=uses_windows)  # fmt: skip

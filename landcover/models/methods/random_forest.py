@@ -1,4 +1,4 @@
-"""Random forest of extremely randomised trees over the bands of single pixels.
+"""Random forest of extremely randomised trees over the bands of pixels and of their windows.
 
 Breiman (2001) with the splits of Geurts, Ernst and Wehenkel (2006), trained by scikit-learn.
 """
@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 
-from landcover.models.classifier import Method
+from landcover.models.classifier import Classifier, Method
 from landcover.models.forest.ensemble import Tree, TreeEnsemble, joined, round_down
+from landcover.models.forest.windowed import Windows, forest_over, uses_windows
 from landcover.models.training_set import TrainingSet
 from landcover.operation import Needs, Range
 
@@ -31,10 +32,12 @@ class Options:
         trees: number of trees.
         leaf_pixels: pixels that a leaf holds at least, by weight.
         max_depth: of a tree; 0 is no limit.
-        max_features: share of the bands that are looked at for a split; 0 is the square root of
-            their number.
+        max_features: share of the bands, and of what windows add to them, that is looked at for
+            a split; 0 is the square root of their number.
         class_weight: the exponent by which a rare class weighs more; 0 is by its number of
             pixels, 0.5 by the square root of it, 1 the same for all classes.
+        windows: whether trees look at mean and deviation of each band in windows of 3 and 7
+            pixels around a pixel too; auto is yes where samples have a context of 3 pixels.
     """
 
     trees: Annotated[int, Range(1, 2000)] = 150
@@ -42,26 +45,29 @@ class Options:
     max_depth: Annotated[int, Range(0, 64)] = 0
     max_features: Annotated[float, Range(0, 1)] = 0.0
     class_weight: Annotated[float, Range(0, 1)] = 0.5
+    windows: Windows = "auto"
 
 
-def fit(training_set: TrainingSet, options: Options, seed: int) -> TreeEnsemble:
-    """Train a forest on the labelled pixels alone.
+def fit(training_set: TrainingSet, options: Options, seed: int) -> Classifier:
+    """Train a forest on the labelled pixels, and on the windows around them if they are known.
 
     Args:
         training_set: two classes at least.
         options: of the forest.
         seed: of splits.
     """
-    pixels, codes = training_set.pixels, training_set.codes
+    pixels, codes = training_set.features, training_set.codes
     threads = 1 if len(codes) < FEW_PIXELS else -1
     forest = trainer(codes, seed, threads, options).fit(pixels, codes)
-    return forest_of(forest.estimators_, forest.classes_, pixels.shape[1])
+    trees = forest_of(forest.estimators_, forest.classes_, pixels.shape[1])
+    return forest_over(trees, training_set)
 
 
 def fit_seconds(training_set: TrainingSet, options: Options) -> float:
     """Return about how long `fit` computes, as measured on 700 to 100,000 pixels."""
     count = len(training_set)
-    return options.trees * (1e-3 + 4e-8 * count * math.log2(count + 1))
+    wider = math.sqrt(training_set.width / len(training_set.bands))
+    return options.trees * (1e-3 + 4e-8 * wider * count * math.log2(count + 1))
 
 
 def forest_of(
@@ -128,4 +134,5 @@ def _tree(fitted: object, share: float) -> Tree:
     )
 
 
-METHOD = Method("random-forest", Options, fit, Needs(cores=2, memory_mib=4096), fit_seconds)
+METHOD = Method("random-forest", Options, fit, Needs(cores=2, memory_mib=4096), fit_seconds,
+                uses_windows=uses_windows)  # fmt: skip

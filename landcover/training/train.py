@@ -298,9 +298,7 @@ def _losses(metrics: Sequence[Metric]) -> list[dict[str, float | int]]:
     Of many steps the mean of a few stands for them.
     """
     curve: dict[int, dict[str, float | int]] = {}
-    by_name = {
-        name: [m for m in metrics if m.name == name] for name in ("loss", "loss_held_out")
-    }
+    by_name = {name: [m for m in metrics if m.name == name] for name in ("loss", "loss_held_out")}
     several = max(1, -(-len(by_name["loss"]) // _POINTS))
     for start in range(0, len(by_name["loss"]), several):
         some = by_name["loss"][start : start + several]

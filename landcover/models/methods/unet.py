@@ -151,7 +151,10 @@ class _Crops:
         """Return the indexes of the pixels of each place of each class."""
         indexes = np.flatnonzero(which)
         return [
-            [of_class[self._place[of_class] == place] for place in np.unique(self._place[of_class])]
+            [
+                of_class[self._place[of_class] == place]
+                for place in np.unique(self._place[of_class])
+            ]
             for number in np.unique(self._classes[indexes])
             for of_class in (indexes[self._classes[indexes] == number],)
         ]

@@ -166,7 +166,7 @@ def _step(
     loss = total / (weights + _NONE)
     loss.backward()
     optimizer.step()
-    return float(loss)
+    return float(loss.detach())
 
 
 def _loss(network: Network, batch: Batch, plan: Plan, device: torch.device) -> tuple[Any, Any]:

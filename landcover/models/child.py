@@ -22,6 +22,7 @@ MEMORY = 1 << 30
 SECONDS = 60
 _GIVEN, _REFUSED = b"+", b"-"
 _AT_ONCE = 1 << 20
+_LONGEST_REFUSAL = 4096
 
 
 def in_child(work: Callable[[], bytes], what: str, most: int) -> bytes:
@@ -42,7 +43,7 @@ def in_child(work: Callable[[], bytes], what: str, most: int) -> bytes:
         _tell(tells, work)
     os.close(tells)
     try:
-        answer = _heard(said, most + 1)
+        answer = _heard(said, 1 + max(most, _LONGEST_REFUSAL))
     finally:
         os.close(said)
         with suppress(ProcessLookupError):

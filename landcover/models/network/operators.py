@@ -300,13 +300,14 @@ def _reach_of_doubling(node: Node, inputs: Sequence[Values], reach: Reach) -> Re
 
 def _whole(least: int, most: int, count: int) -> Callable[[Any], bool]:
     def check(value: Any) -> bool:
-        return len(value) == count and all(least <= number <= most for number in value)
+        is_list = isinstance(value, list) and len(value) == count
+        return is_list and all(least <= number <= most for number in value)
 
     return check
 
 
 def _one_of(*known: Any) -> Callable[[Any], bool]:
-    return lambda value: value in known
+    return lambda value: any(type(value) is type(one) and value == one for one in known)
 
 
 _LARGEST = 1 << 16  # bounded more closely, and with a better sentence, where shapes are known
@@ -334,7 +335,7 @@ OPERATORS: dict[str, Operator] = {
     "Clip": Operator({}, _clipped),
     "Concat": Operator({"axis": _one_of(1, -3)}, _concatenated),
     "Conv": Operator(
-        _OF_WINDOWS | {"group": lambda value: 1 <= value <= MAX_CHANNELS},
+        _OF_WINDOWS | {"group": lambda value: type(value) is int and 1 <= value <= MAX_CHANNELS},
         _convolved,
         _reach_of_window,
         _work_of_convolution,

@@ -17,7 +17,7 @@ from landcover.training.train import (
 OPERATIONS = (
     Operation.of(extract_samples, "1.4"),
     Operation.of(balance_samples, "1.3"),
-    Operation.of(train_classifier, "1.4", needs_of_training, settle_training),
+    Operation.of(train_classifier, "1.5", needs_of_training, settle_training),
     Operation.of(check_radiometry, "1.2"),
     Operation.of(classify_scene, "1.3", Needs(cores=2, memory_mib=4096)),
     Operation.of(draw_reference_sample, "1.1"),

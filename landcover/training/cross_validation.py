@@ -281,7 +281,9 @@ def _trained_on_folds(
         report_progress(done / len(numbers), f"validating, fold {done + 1} of {len(numbers)}")
         test = folds == number
         train = training_set.take(~test)
-        yield test, fit(train) if len(np.unique(train.codes)) > 1 else None
+        with progress_between(done / len(numbers), (done + 1) / len(numbers)):
+            classifier = fit(train) if len(np.unique(train.codes)) > 1 else None
+        yield test, classifier
 
 
 def _class_figures(

@@ -25,8 +25,6 @@ from landcover.operation import Needs, Range
 from landcover.progress import remark
 
 SIDE_IN_PATCHES = 15
-_AN_EPOCH = 4096
-"""Labelled pixels that an epoch shows at most; of more, each shows others."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +37,7 @@ class Options:
         width: channels of the first convolutions.
         texture: convolutions of 3 x 3 pixels, for classes that differ in fine patterns; they make
             maps some ten times slower.
-        epochs: times that every sample is shown.
+        steps: batches that it learns from.
         batch: samples of a step.
         learning_rate: at the top of its cycle.
         weight_decay: of the weights, by AdamW.
@@ -56,7 +54,7 @@ class Options:
     side: Annotated[int, Range(0, 31)] = 0
     width: Annotated[int, Range(4, 256)] = 32
     texture: Annotated[int, Range(0, 3)] = 0
-    epochs: Annotated[int, Range(1, 1000)] = 30
+    steps: Annotated[int, Range(1, 100_000)] = 450
     batch: Annotated[int, Range(2, 1024)] = 32
     learning_rate: Annotated[float, Range(1e-6, 1)] = 0.002
     weight_decay: Annotated[float, Range(0, 1)] = 0.01
@@ -91,7 +89,7 @@ def fit(
     out = held_out(training_set.codes, training_set.places, options.held_out, seed)
     taught = _Shown(training_set, ~out, side, options, seed)
     plan = fitting.Plan(
-        steps=options.epochs * taught.batches,
+        steps=options.steps,
         learning_rate=options.learning_rate,
         weight_decay=options.weight_decay,
         smoothing=options.smoothing,
@@ -127,11 +125,6 @@ class _Shown:
         self._weights = weights[self._classes]
         self._weights /= self._weights[self._which].mean()
         self.scaling = scaling_of(training_set, seed)
-
-    @property
-    def batches(self) -> int:
-        """The number of batches of an epoch."""
-        return max(1, min(len(self._which), _AN_EPOCH) // self._options.batch)
 
     def draw(self) -> Batch:
         """Return the next batch, turned and mirrored at random where that shows."""

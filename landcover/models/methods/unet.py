@@ -43,8 +43,8 @@ class Options:
         learning_rate: at the top of its cycle.
         weight_decay: of the weights, by AdamW.
         smoothing: share of each label that is given to all classes alike.
-        noise: deviation of the gain and of the offset that each band of a crop is given, as a
-            share of the band's own spread.
+        noise: deviation of the gain and of the offset that each crop is given, as light differs,
+            as a share of the spread of its values.
         held_out: share of the places of each class that is kept aside in training; the weights
             that did best there are taken. 0 takes the last ones.
         threads: that train; another number gives slightly other weights.
@@ -182,8 +182,8 @@ class _Crops:
         )
 
     def _disturbed(self, batch: Batch) -> Batch:
-        """Give each band of each crop another gain and offset."""
-        shape = (*batch.pixels.shape[:2], 1, 1)
+        """Give each crop another gain and offset."""
+        shape = (len(batch.pixels), 1, 1, 1)
         gain = 1 + self._options.noise * self._rng.standard_normal(shape, np.float32)
         offset = self._options.noise / 2 * self._rng.standard_normal(shape, np.float32)
         pixels = np.where(batch.pixels == 0, 0, batch.pixels * gain + offset)

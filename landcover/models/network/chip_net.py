@@ -16,7 +16,7 @@ from landcover.models.network.writer import GraphWriter, Scaling
 if TYPE_CHECKING:
     import onnx
 
-_LEAST_VARIANCE = 1e-5
+_LEAST_VARIANCE = 1e-3
 """Mean of squares less square of mean loses digits; both ways of computing must agree."""
 
 

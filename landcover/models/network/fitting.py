@@ -138,7 +138,8 @@ class _Best:
 
     def __init__(self, parts: Any, held_out: Sequence[Batch]) -> None:
         self._parts, self._held_out = parts, held_out
-        self._loss, self._state = np.inf, None
+        self._loss = np.inf
+        self._state: dict[str, Any] = {}
 
     def look(self, network: Network, plan: Plan, device: torch.device, step: int) -> None:
         """Measure the loss, and keep the weights if it is the smallest so far."""
@@ -154,7 +155,7 @@ class _Best:
 
     def restore(self) -> None:
         """Go back to these weights."""
-        if self._state is not None:
+        if self._state:
             self._parts.load_state_dict(self._state)
 
 

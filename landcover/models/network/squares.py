@@ -17,7 +17,8 @@ _LEAST_PLACES = 4
 
 def means_of(training_set: TrainingSet) -> np.ndarray:
     """Return the mean of each band over the labelled pixels, float32 (bands,), as on the card."""
-    return training_set.pixels.astype(np.float64).mean(axis=0).astype(np.float32)
+    means = training_set.pixels.astype(np.float64).mean(axis=0)
+    return np.asarray(means, np.float32)
 
 
 def scaling_of(training_set: TrainingSet, seed: int) -> Scaling:

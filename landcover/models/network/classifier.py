@@ -15,7 +15,15 @@ import numpy as np
 from landcover.cpus import cores
 from landcover.errors import InputError, ModelError
 from landcover.models.classifier import Classifier, Part, without_halo
-from landcover.models.network.graph import INPUT, MEMORY_AT_ONCE, OUTPUT, Plan, check_graph
+from landcover.models.network.graph import (
+    INPUT,
+    MEMORY_AT_ONCE,
+    OUTPUT,
+    Checked,
+    Plan,
+    check_graph,
+)
+from landcover.models.network.trimming import Sides
 
 if TYPE_CHECKING:
     import onnx
@@ -23,8 +31,10 @@ if TYPE_CHECKING:
 
 OPSET = 17
 """Of the graphs that methods write."""
-_MEMORY = 2 * MEMORY_AT_ONCE
+_MEMORY = MEMORY_AT_ONCE
 """Bytes of tensors that all threads may need together."""
+_END = np.iinfo(np.int64).max
+"""Where a slice ends that cuts nothing off."""
 _NO_NUMBER = (
     "the network gives no number for a valid pixel, its weights or the scene's values are too "
     "large: train it on scenes of such values, or use another model"
@@ -49,14 +59,12 @@ class NetworkClassifier(Classifier):
     mean of their band in the training, and get no probability themselves.
 
     Attributes:
-        model: the network alone as a serialised ModelProto, of checked parts.
-        plan: how it is run.
+        network: that passed the checks.
         codes: uint8 (classes,), legend codes, ascending.
         means: float32 (bands,), of the training pixels.
     """
 
-    model: bytes
-    plan: Plan
+    network: Checked
     codes: np.ndarray
     means: np.ndarray
 
@@ -75,9 +83,13 @@ class NetworkClassifier(Classifier):
         Raises:
             ModelError: it would not be read from a file.
         """
-        model, plan = check_graph(graph, opset, len(means), len(codes))
-        return cls(model.SerializeToString(), plan, np.asarray(codes, np.uint8),
-                   np.asarray(means, np.float32))  # fmt: skip
+        network = check_graph(graph, opset, len(means), len(codes))
+        return cls(network, np.asarray(codes, np.uint8), np.asarray(means, np.float32))
+
+    @property
+    def plan(self) -> Plan:
+        """How it is run."""
+        return self.network.plan
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the network without the session, which another process opens anew."""
@@ -123,7 +135,7 @@ class NetworkClassifier(Classifier):
         """Return the checked graph."""
         import onnx
 
-        return onnx.load_model_from_string(self.model).graph
+        return onnx.load_model_from_string(self.network.model).graph
 
     def open(self) -> None:
         """Open it before it is first used, and so find out whether ONNX Runtime takes it.
@@ -142,10 +154,15 @@ class NetworkClassifier(Classifier):
 
     def _tiles(self, height: int, width: int) -> Iterator[Part]:
         """Cut a block into parts of which each can be run at once."""
-        side = self.plan.block - 2 * self.halo
-        for top in range(0, height, side):
-            for left in range(0, width, side):
-                yield slice(top, min(top + side, height)), slice(left, min(left + side, width))
+        for rows in self._cut(height):
+            for columns in self._cut(width):
+                yield rows, columns
+
+    def _cut(self, length: int) -> list[slice]:
+        """Cut a side into parts of about the same length."""
+        parts = -(-length // (self.plan.block - 2 * self.halo))
+        side = -(-length // (parts * self.step)) * self.step
+        return [slice(start, min(start + side, length)) for start in range(0, length, side)]
 
     def _run(
         self, found: np.ndarray, block: np.ndarray, valid: np.ndarray, tile: Part, scene: Part
@@ -153,8 +170,10 @@ class NetworkClassifier(Classifier):
         """Run the network for one part of what is to be found, and write there what it gives."""
         lost = zip(self.plan.before, self.plan.after, strict=True)
         rows, columns = (
-            _side(part, within, *of_side, self.halo, self.step)
-            for part, within, of_side in zip(tile, scene, lost, strict=True)
+            _side(part, within, *of_side, trimmed, self.halo, self.step)
+            for part, within, of_side, trimmed in zip(
+                tile, scene, lost, self.plan.margins[:2], strict=True
+            )
         )
         at = (rows.puts, columns.puts)
         inside = without_halo(valid, self.halo)[at]
@@ -162,7 +181,8 @@ class NetworkClassifier(Classifier):
             return
         part = (slice(None), rows.reads, columns.reads)
         pixels = self._pixels(block[part], valid[part[1:]], (rows.length, columns.length))
-        given = self._probability(pixels)[:, rows.takes, columns.takes]
+        margins = (rows.before, columns.before, rows.after, columns.after)
+        given = self._probability(pixels, margins)[:, rows.takes, columns.takes]
         if not np.isfinite(given[:, inside]).all():
             raise ModelError(_NO_NUMBER)
         np.copyto(found[(slice(None), *at)], given, where=inside)
@@ -176,10 +196,21 @@ class NetworkClassifier(Classifier):
             np.copyto(pixels[0, :, :height, :width], block, where=valid, casting="unsafe")
         return pixels
 
-    def _probability(self, pixels: np.ndarray) -> np.ndarray:
-        """Return what the network gives, float32 (classes, rows, columns)."""
+    def _probability(self, pixels: np.ndarray, margins: Sides) -> np.ndarray:
+        """Return what the network gives, float32 (classes, rows, columns).
+
+        Args:
+            pixels: float32 (1, bands, height, width).
+            margins: pixels around the block.
+        """
+        feeds = {INPUT: pixels}
+        for trim in self.plan.trims:
+            _, first, last = trim.names
+            top, left, bottom, right = trim.cuts(margins)
+            feeds[first] = np.array([top, left])
+            feeds[last] = np.array([-bottom or _END, -right or _END])
         with self._room:
-            (given,) = self._session.run([OUTPUT], {INPUT: pixels})
+            (given,) = self._session.run([OUTPUT], feeds)
         return np.asarray(given[0])
 
     @cached_property
@@ -190,7 +221,7 @@ class NetworkClassifier(Classifier):
 
     @cached_property
     def _session(self) -> "onnxruntime.InferenceSession":
-        return open_session(self.model)
+        return open_session(self.network.runs)
 
 
 def open_session(model: bytes) -> "onnxruntime.InferenceSession":
@@ -222,17 +253,23 @@ class _Side:
     Attributes:
         reads: of the block.
         length: of what the network is given: those, and invalid ones after them.
+        before: of these, what lies before the part.
+        after: what lies after it.
         takes: of what the network gives.
         puts: of what is found, where the network's are written.
     """
 
     reads: slice
     length: int
+    before: int
+    after: int
     takes: slice
     puts: slice
 
 
-def _side(part: slice, scene: slice, before: int, after: int, halo: int, step: int) -> _Side:
+def _side(
+    part: slice, scene: slice, before: int, after: int, trimmed: int, halo: int, step: int
+) -> _Side:
     """Lay out one side of a part; it ends where the scene does and what the network loses there.
 
     Args:
@@ -240,6 +277,7 @@ def _side(part: slice, scene: slice, before: int, after: int, halo: int, step: i
         scene: what of the block lies in the scene.
         before: rows that the network loses at the beginning.
         after: rows that it loses at the end.
+        trimmed: rows that its output has before a part whose halo is whole.
         halo: of the network.
         step: of the network.
     """
@@ -247,9 +285,15 @@ def _side(part: slice, scene: slice, before: int, after: int, halo: int, step: i
     stop = min(part.stop + 2 * halo, scene.stop + after)
     first = max(part.start + halo, scene.start)
     last = max(first, min(part.stop + halo, scene.stop))
+    length = -(-(stop - start) // step) * step
+    margin = part.start + halo - start
+    own = -(-(last - margin - start) // step) * step
+    at = min(margin, trimmed) - margin - start - before
     return _Side(
         slice(start, stop),
-        -(-(stop - start) // step) * step,
-        slice(first - start - before, last - start - before),
+        length,
+        margin,
+        length - margin - own,
+        slice(first + at, last + at),
         slice(first - halo, last - halo),
     )

@@ -5,7 +5,6 @@ Of a graph from anybody only what is known here is kept: nodes of the positive l
 where it would change what is computed, and left behind where it only describes.
 """
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -24,6 +23,7 @@ from landcover.models.network.operators import (
     Values,
     refuse,
 )
+from landcover.models.network.trimming import AXES, Sides, Trim, find_trims, trimmed
 
 if TYPE_CHECKING:
     import onnx
@@ -39,6 +39,8 @@ MAX_WORK = 2_000_000
 """Multiplications and additions for one pixel; a U-Net of 400,000 weights needs some 45,000."""
 MEMORY_AT_ONCE = 160 << 20
 """Bytes of the tensors that one block may need together."""
+_MEMORY_WANTED = 48 << 20
+"""Bytes that it needs where its halo leaves the choice: larger ones are not faster."""
 LEAST_BLOCK = 64
 """Pixels on a side that a block must have besides its halo, or a map would take for ever."""
 
@@ -57,6 +59,8 @@ class Plan:
         after: those that it lacks at the bottom and right.
         work: multiplications and additions for one pixel.
         pixel_bytes: of all tensors that are needed at one time, for one pixel of the input.
+        trims: where it leaves parts of the halo behind.
+        margins: what its output has around a block whose halo is whole.
     """
 
     opset: int
@@ -68,18 +72,42 @@ class Plan:
     after: tuple[int, int]
     work: int
     pixel_bytes: float
+    trims: tuple[Trim, ...]
+    margins: Sides
 
     @property
     def block(self) -> int:
         """Pixels on a side, halo included, that are run at once."""
-        side = math.isqrt(int(MEMORY_AT_ONCE / self.pixel_bytes))
-        return side // self.step * self.step
+        least = min(4 * self.halo + LEAST_BLOCK, self._side(MEMORY_AT_ONCE))
+        return max(least, self._side(_MEMORY_WANTED)) // self.step * self.step
+
+    def _side(self, memory: int) -> int:
+        return math.isqrt(int(memory / self.pixel_bytes))
 
     @classmethod
-    def from_json(cls, text: str) -> "Plan":
-        """Read what `dataclasses.asdict` gives as JSON."""
-        plain = json.loads(text)
-        return cls(**plain | {side: tuple(plain[side]) for side in ("before", "after")})
+    def of_dict(cls, plain: Mapping[str, Any]) -> "Plan":
+        """Read what `dataclasses.asdict` gives, after it was JSON."""
+        of_sides = {name: tuple(plain[name]) for name in ("before", "after", "margins")}
+        trims = tuple(
+            Trim(**trim | {name: tuple(trim[name]) for name in ("has", "keeps")})
+            for trim in plain["trims"]
+        )
+        return cls(**dict(plain) | of_sides | {"trims": trims})
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A network that passed.
+
+    Attributes:
+        model: written anew of checked parts only, serialised.
+        runs: the same with the plan's trims.
+        plan: how it is run.
+    """
+
+    model: bytes
+    runs: bytes
+    plan: Plan
 
 
 @dataclass(frozen=True)
@@ -93,10 +121,12 @@ class _Tensors:
     def inputs(self, node: Node) -> list[Values]:
         return [_value(name, self.constants, self.extents) for name in node.inputs]
 
+    def kept(self, reaches: Mapping[str, Reach]) -> tuple[Node, ...]:
+        """Return the nodes that the output follows from."""
+        return tuple(node for node in self.nodes if node.output in reaches)
 
-def check_graph(
-    graph: "onnx.GraphProto", opset: int, bands: int, classes: int
-) -> tuple["onnx.ModelProto", Plan]:
+
+def check_graph(graph: "onnx.GraphProto", opset: int, bands: int, classes: int) -> Checked:
     """Check a graph and return it with what follows from it.
 
     Args:
@@ -104,9 +134,6 @@ def check_graph(
         opset: in which its operators are meant.
         bands: of the model's card.
         classes: of the card's legend.
-
-    Returns:
-        The same network, written anew of checked parts only, and how it is run.
 
     Raises:
         ModelError: it holds what is not on the list, does not fit the card, or costs too much;
@@ -118,7 +145,11 @@ def check_graph(
     found = _Tensors(nodes, constants, _extents(nodes, constants, bands))
     reaches = _reaches(found)
     plan = _plan(found, reaches, opset, classes)
-    return _written(found, reaches, plan), plan
+    kept = found.kept(reaches)
+    model = _written(kept, found.constants, plan)
+    runs = _written(tuple(trimmed(kept, plan.trims)), found.constants, plan)
+    _take_cuts(runs, plan)
+    return Checked(model.SerializeToString(), runs.SerializeToString(), plan)
 
 
 # --- what stands around the nodes ---
@@ -307,16 +338,20 @@ def _plan(found: _Tensors, reaches: Mapping[str, Reach], opset: int, classes: in
     step = max(found.extents[name].scale for name in reaches)
     halo = max(seen.top, seen.left, seen.bottom, seen.right, 0)
     before, after = _lacking(found)
+    halo = -(-halo // step) * step
+    trims, margins = find_trims(found.kept(reaches), found.extents, reaches, halo, OUTPUT)
     plan = Plan(
         opset=opset,
         bands=found.extents[INPUT].channels,
         classes=classes,
         step=step,
-        halo=-(-halo // step) * step,
+        halo=halo,
         before=before,
         after=after,
         work=_work(found, reaches),
         pixel_bytes=_pixel_bytes(found, reaches),
+        trims=trims,
+        margins=margins,
     )
     _need(plan.work <= MAX_WORK, f"computes {plan.work} times a pixel, at most {MAX_WORK} is run")
     _need(
@@ -358,35 +393,43 @@ def _bytes_of(extent: Extent) -> float:
 # --- the same, written anew ---
 
 
-def _written(found: _Tensors, reaches: Mapping[str, Reach], plan: Plan) -> "onnx.ModelProto":
+def _written(
+    nodes: Sequence[Node], constants: Mapping[str, np.ndarray], plan: Plan
+) -> "onnx.ModelProto":
     from onnx import TensorProto, helper, numpy_helper
 
-    kept = [node for node in found.nodes if node.output in reaches]
-    used = {name for node in kept for name in node.inputs}
+    used = {name for node in nodes for name in node.inputs}
+    gives: list[int | str] = [1, plan.classes, "rows", "columns"]
+    takes: list[int | str] = [1, plan.bands, "height", "width"]
     graph = helper.make_graph(
         [
             helper.make_node(node.operator, node.inputs, [node.output], **node.attributes)
-            for node in kept
+            for node in nodes
         ],
         "landcover",
-        [
-            helper.make_tensor_value_info(
-                INPUT, TensorProto.FLOAT, [1, plan.bands, "height", "width"]
-            )
-        ],
-        [
-            helper.make_tensor_value_info(
-                OUTPUT, TensorProto.FLOAT, [1, plan.classes, "rows", "columns"]
-            )
-        ],
+        [helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, takes)],
+        [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, gives)],
         [
             numpy_helper.from_array(numbers, name)
-            for name, numbers in found.constants.items()
+            for name, numbers in constants.items()
             if name in used
         ],
     )
     opsets = [helper.make_opsetid("", plan.opset)]
     return helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
+
+
+def _take_cuts(model: "onnx.ModelProto", plan: Plan) -> None:
+    """Let a graph with trims take their cuts as inputs."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    for trim in plan.trims:
+        for name in trim.names[1:]:
+            cut = helper.make_tensor_value_info(name, TensorProto.INT64, [2])
+            model.graph.input.append(cut)
+    if plan.trims:
+        rows_and_columns = numpy_helper.from_array(np.array([2, 3]), AXES)
+        model.graph.initializer.append(rows_and_columns)
 
 
 def _need(holds: Any, fault: str) -> None:

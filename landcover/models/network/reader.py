@@ -10,7 +10,7 @@ import numpy as np
 from landcover.errors import ModelError
 from landcover.models.child import in_child
 from landcover.models.network.classifier import NetworkClassifier
-from landcover.models.network.graph import MAX_WEIGHTS, OPSETS, Plan, check_graph
+from landcover.models.network.graph import MAX_WEIGHTS, OPSETS, Checked, Plan, check_graph
 
 if TYPE_CHECKING:
     import onnx
@@ -40,12 +40,12 @@ def read_network(
             f"the network has {len(content) >> 20} MiB, at most {MAX_BYTES >> 20} are read"
         )
     answer = in_child(
-        lambda: _checked(content, len(means), len(codes)), "the network", 8 * MAX_WEIGHTS
+        lambda: _checked(content, len(means), len(codes)), "the network", 10 * MAX_WEIGHTS
     )
-    said, _, model = answer.partition(b"\n")
+    line, _, models = answer.partition(b"\n")
+    said = json.loads(line)
     classifier = NetworkClassifier(
-        model,
-        Plan.from_json(said.decode()),
+        Checked(models[: said["model"]], models[said["model"] :], Plan.of_dict(said["plan"])),
         np.array(sorted(codes), np.uint8),
         np.array(means, np.float32),
     )
@@ -54,23 +54,25 @@ def read_network(
 
 
 def _checked(content: bytes, bands: int, classes: int) -> bytes:
-    """Return the plan as a line of JSON, and then the network written anew."""
+    """Return the plan as a line of JSON, and then the network written anew, twice."""
     import onnx
     from google.protobuf.message import DecodeError
 
     try:
         proto = onnx.load_model_from_string(content)
         _check_additions(proto)
-        model, plan = check_graph(proto.graph, _opset(proto), bands, classes)
+        checked = check_graph(proto.graph, _opset(proto), bands, classes)
         _check_versions(proto)
-        onnx.checker.check_model(model, full_check=True)
+        for model in (checked.model, checked.runs):
+            onnx.checker.check_model(model, full_check=True)
     except MemoryError as error:
         raise ModelError("the network needs too much memory to be read") from error
     except (DecodeError, UnicodeDecodeError) as error:
         raise ModelError("the model is damaged, or the file is no ONNX file") from error
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise ModelError(f"the network is no valid ONNX: {str(error).splitlines()[0]}") from error
-    return b"\n".join((json.dumps(asdict(plan)).encode(), model.SerializeToString()))
+    said = {"plan": asdict(checked.plan), "model": len(checked.model)}
+    return b"\n".join((json.dumps(said).encode(), checked.model + checked.runs))
 
 
 def _check_additions(proto: "onnx.ModelProto") -> None:

@@ -34,6 +34,7 @@ PAGES = [
     "04_check_radiometry.ipynb",
     "05_classify.ipynb",
     "06_assess.ipynb",
+    "07_networks.ipynb",
 ]
 
 

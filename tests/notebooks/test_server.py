@@ -51,6 +51,7 @@ def test_course_that_the_environment_names_is_installed(app, home, monkeypatch):
         "04_check_radiometry.ipynb",
         "05_classify.ipynb",
         "06_assess.ipynb",
+        "07_networks.ipynb",
     ]
 
 

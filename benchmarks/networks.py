@@ -12,6 +12,7 @@ import csv
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -50,9 +51,8 @@ def main() -> None:
     _print_speed()
     if len(sys.argv) > 1:
         chips, *rest = map(Path, sys.argv[1:])
-        print(
-            "\n| samples | method | accuracy, interval | macro-F1 | CPU s a fit |\n|---|---|---|---|---|"
-        )
+        print("\n| samples | method | accuracy, interval | macro-F1 | CPU s a fit |")
+        print("|---|---|---|---|---|")
         _print_accuracy("chips", _chips(chips), METHODS["chip-cnn"])
         for scene, labels in zip(rest[::2], rest[1::2], strict=True):
             _print_accuracy(scene.parent.name, _patches(scene, labels), METHODS["unet"])
@@ -72,10 +72,10 @@ def _print_speed() -> None:
         valid = np.ones((SIDE, SIDE), bool)
         found.probabilities(scene[:, :256, :256], valid[:256, :256])
         inner = (SIDE - 2 * found.halo) ** 2
-        ours = _pace(lambda found=found: found.probabilities(scene, valid), inner)
+        ours = _pace(partial(found.probabilities, scene, valid), inner)
         print(f"| {name} | ours, every pixel | {ours:.2f} | |")
         for way, (compute, pixels) in ways.items():
-            theirs = _pace(lambda compute=compute, n=network: compute(n, scene), pixels)
+            theirs = _pace(partial(compute, network, scene), pixels)
             print(f"| {name} | {way} | {theirs:.3f} | {theirs / ours:.2f} |", flush=True)
 
 

@@ -61,7 +61,7 @@ class Options:
     smoothing: Annotated[float, Range(0, 0.5)] = 0.05
     dropout: Annotated[float, Range(0, 0.9)] = 0.3
     class_weight: Annotated[float, Range(0, 1)] = 0.5
-    held_out: Annotated[float, Range(0, 0.5)] = 0.0
+    held_out: Annotated[float, Range(0, 0.5)] = 0.1
     threads: Annotated[int, Range(1, 64)] = 1
     device: Literal["auto", "cpu", "gpu"] = "auto"
 

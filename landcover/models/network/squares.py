@@ -7,12 +7,17 @@ import numpy as np
 
 from landcover.models.network.writer import Scaling
 from landcover.models.training_set import TrainingSet
+from landcover.progress import remark
 
 _LOW, _HIGH, LIMIT = 0.01, 0.99, 3.0
 """Quantiles of a band that are 2 apart after scaling, and where outliers are cut then."""
 _LOOKED_AT = 100_000
 _LEAST_PLACES = 4
 """Of a class that can spare one."""
+_NONE_HELD_OUT = (
+    "a training held out no place to find the best weights by, as fewer than two classes have "
+    f"{_LEAST_PLACES} places: the last weights were taken"
+)
 
 
 def means_of(training_set: TrainingSet) -> np.ndarray:
@@ -139,4 +144,8 @@ def held_out(codes: np.ndarray, places: np.ndarray, share: float, seed: int) -> 
             sparing += 1
     out: np.ndarray = np.isin(places, chosen)
     still_taught = len(np.unique(codes[~out])) == len(np.unique(codes))
-    return out if sparing > 1 and still_taught else np.zeros(len(codes), bool)
+    if sparing > 1 and still_taught:
+        return out
+    if share:
+        remark(_NONE_HELD_OUT)
+    return np.zeros(len(codes), bool)

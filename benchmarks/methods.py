@@ -202,9 +202,11 @@ def _pines(folder: Path) -> tuple[Path, Path] | None:
     return scene, labels
 
 
-def _folds(labelled: TrainingSet, partition: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def folds_of(
+    labelled: TrainingSet, partition: int, count: int = FOLDS
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield the indexes of training and tested pixels; a place is in one of them."""
-    folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=partition)
+    folds = StratifiedGroupKFold(count, shuffle=True, random_state=partition)
     with warnings.catch_warnings():
         # a class of fewer pixels than folds is missing in some
         warnings.filterwarnings("ignore", "The least populated class")
@@ -216,7 +218,7 @@ def _try(fit: Fit, labelled: TrainingSet) -> Trial:
     right, macro, spent, fits = np.zeros(len(labelled)), [], 0.0, 0
     for partition in range(PARTITIONS):
         told = np.zeros_like(labelled.codes)
-        for train, test in _folds(labelled, partition):
+        for train, test in folds_of(labelled, partition):
             began = time.process_time()
             model = fit(labelled.pixels[train], labelled.codes[train], partition)
             spent, fits = spent + time.process_time() - began, fits + 1
@@ -246,7 +248,7 @@ def _search(sets: dict[str, TrainingSet]) -> None:
 def _staged(options: gradient_boosting.Options, labelled: TrainingSet) -> list[float]:
     """Return the score after so many rounds each; one partition."""
     told = np.zeros((max(ROUNDS), len(labelled)), np.uint8)
-    for train, test in _folds(labelled, 0):
+    for train, test in folds_of(labelled, 0):
         model = gradient_boosting.boost(labelled.pixels[train], labelled.codes[train], options, 0)
         for stage, codes in enumerate(model.staged_predict(labelled.pixels[test])):
             told[stage, test] = codes
@@ -267,8 +269,8 @@ def _compare(sets: dict[str, TrainingSet]) -> None:
     seconds = dict.fromkeys(names, 0.0)
     for name, labelled in sets.items():
         trials = {method: _try(fit, labelled) for method, fit in METHODS.items()}
-        drawn = _drawn(labelled.places)
-        gains[name] = {m: _shares(trials[m].right, *drawn) for m in names}
+        drawn = drawn_places(labelled.places)
+        gains[name] = {m: accuracies_of(trials[m].right, *drawn) for m in names}
         seconds = {m: seconds[m] + trials[m].seconds for m in names}
         cells = [_cell(trials[m], gains[name][m] - gains[name][BASELINE], m) for m in names]
         what = (len(labelled), len(np.unique(labelled.places)), len(np.unique(labelled.codes)))
@@ -291,7 +293,7 @@ def _compare(sets: dict[str, TrainingSet]) -> None:
         f"{seconds[m] / len(sets):.2f}" for m in names) + " |")  # fmt: skip
 
 
-def _drawn(places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def drawn_places(places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the place of each pixel, and how often each draw holds each place.
 
     The first of the draws (DRAWS + 1, places) holds every place once.
@@ -302,7 +304,7 @@ def _drawn(places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return place, np.vstack([np.ones(len(found), int), draws])
 
 
-def _shares(right: np.ndarray, place: np.ndarray, draws: np.ndarray) -> np.ndarray:
+def accuracies_of(right: np.ndarray, place: np.ndarray, draws: np.ndarray) -> np.ndarray:
     """Return the accuracy (DRAWS + 1,) of each draw of places."""
     hits, sizes = np.bincount(place, right), np.bincount(place)
     return np.asarray((draws @ hits) / (draws @ sizes))

@@ -150,8 +150,9 @@ def chance_row(kind: str, labelled: Labelled, corners: np.ndarray, draws: int) -
 
 def chance_report(labelled: Labelled, corners: np.ndarray, draw: int) -> dict:
     """Return the figures of one draw: half of the sites are of one class."""
-    assert labelled.ground.at is not None
-    from_corners = labelled.ground.at[:, None, ::-1] - corners
+    (region,) = labelled.ground.regions
+    assert region.at is not None
+    from_corners = region.at[:, None, ::-1] - corners
     site = np.abs(from_corners - SIDE / 2).max(axis=2).argmin(axis=1)
     of_site = np.random.default_rng(draw).permutation(np.arange(SITES) % 2 + 1)
     drawn = replace(labelled.training_set, codes=of_site[site].astype(np.uint8))

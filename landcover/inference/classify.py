@@ -4,6 +4,7 @@ Windows are whole blocks of the scene. Threads read, classify and encode them, a
 memory does not grow with the scene. What is finished survives an interruption.
 """
 
+import math
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,7 +12,7 @@ from contextlib import AbstractContextManager, ExitStack, closing, contextmanage
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from queue import SimpleQueue
+from queue import LifoQueue
 from threading import Event
 from typing import Any, BinaryIO
 
@@ -60,6 +61,7 @@ _BYTES_AT_ONCE = 128 * 2**20
 """Pixels of the scene that are in memory, unless one block of it is larger."""
 _CACHE_MIB = 8
 """Windows are whole blocks, so without a halo each is read once."""
+_MOST_CACHE_MIB = 96
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,9 @@ def classify_scene(
     with open_scene(scene, mask, _CACHE_MIB) as dataset:
         grid = Grid.of(dataset)
         part = _area(area, grid, layer)
-        windows = _windows(dataset, *reach_of([one.classifier for _, one in models]), part)
+        halo, step = reach_of([one.classifier for _, one in models])
+        windows = _windows(dataset, halo, step, part)
+        cache_mib = _cache_mib(dataset, halo, windows)
         chosen = choose_bands(dataset, bands)
         fitted = [fit(name, one, dataset, chosen, radiometry, part) for name, one in models]
     for one in fitted:
@@ -135,7 +139,7 @@ def classify_scene(
     task = _Task(
         Path(scene), mean_of([one.blocks for one in fitted], cards), cards[0].legend, tags,
         tags | places_tag([card.places for card in cards]), grid, windows,
-        None if mask is None else Path(mask), part, probabilities,
+        cache_mib, None if mask is None else Path(mask), part, probabilities,
     )  # fmt: skip
     if any((folder / name).exists() for name in UNFINISHED):
         report_progress(0, "comparing scene and model with an unfinished run")
@@ -220,6 +224,7 @@ class _Task:
     tags_of_map: dict[str, str]
     grid: Grid
     parts: list[_Part]
+    cache_mib: int
     mask: Path | None = None
     area: Area | None = None
     with_all: bool = False
@@ -273,7 +278,7 @@ def _write_maps(task: _Task, folder: Path, spools: Sequence[BinaryIO]) -> int:
     """Classify window by window; return the number of classified pixels."""
     with ExitStack() as opened:
         writers = [opened.enter_context(one) for one in _writers(task, folder, spools)]
-        with _handles(task.scene, task.mask) as handles:
+        with _handles(task) as handles:
             _classify_missing(task, handles, writers)
             classified = writers[0].filled
             if not classified:  # before the files are whole: nothing is left of them
@@ -305,7 +310,8 @@ def _classify_missing(
 ) -> None:
     """Classify the windows that the maps lack, on all cores."""
     missing = [p for p in task.parts if any(writer.lacks(p.window) for writer in writers)]
-    free: SimpleQueue[DatasetReader] = SimpleQueue()
+    # the one that was used last holds the blocks around what follows
+    free: LifoQueue[DatasetReader] = LifoQueue()
     for handle in handles:
         free.put(handle)
     stop = Event()
@@ -327,7 +333,7 @@ def _classify_missing(
 
 
 def _classified(
-    task: _Task, free: SimpleQueue[DatasetReader], window: Window, stop: Event
+    task: _Task, free: LifoQueue[DatasetReader], window: Window, stop: Event
 ) -> tuple[np.ndarray, ...]:
     """Read and classify a window with one of the handles that are free."""
     halo = task.blocks.classifier.halo
@@ -350,10 +356,24 @@ def _classified(
 
 
 @contextmanager
-def _handles(scene: Path, mask: Path | None) -> Iterator[list[DatasetReader]]:
+def _handles(task: _Task) -> Iterator[list[DatasetReader]]:
     """Open a scene once for every core: a handle serves one thread at a time."""
     with ExitStack() as opened:
-        yield [opened.enter_context(open_scene(scene, mask, _CACHE_MIB)) for _ in range(cores())]
+        yield [
+            opened.enter_context(open_scene(task.scene, task.mask, task.cache_mib))
+            for _ in range(cores())
+        ]
+
+
+def _cache_mib(dataset: DatasetReader, halo: int, parts: Sequence[_Part]) -> int:
+    """Return what GDAL should keep: with a halo, blocks that the next window looks at again."""
+    if not halo or not parts:
+        return _CACHE_MIB
+    (rows, columns), window = dataset.block_shapes[0], parts[0].window
+    high = min(math.ceil((window.height + 2 * halo) / rows) + 1, math.ceil(dataset.height / rows))
+    wide = min(math.ceil((window.width + 2 * halo) / columns) + 1, dataset.width // columns + 1)
+    pixel = sum(np.dtype(dtype).itemsize for dtype in dataset.dtypes)
+    return int(np.clip(high * rows * wide * columns * pixel >> 20, _CACHE_MIB, _MOST_CACHE_MIB))
 
 
 def _at_once(task: _Task, dataset: DatasetReader) -> int:
@@ -363,7 +383,8 @@ def _at_once(task: _Task, dataset: DatasetReader) -> int:
     halo, first = task.blocks.classifier.halo, task.parts[0].window
     pixel = sum(np.dtype(dtype).itemsize for dtype in dataset.dtypes)
     pixel += len(task.blocks.classifier.codes) if task.with_all else 0
-    window = (first.width + 2 * halo) * (first.height + 2 * halo) * pixel
+    copies = 2 if halo else 1  # at the scene's border: as read, and grown beyond it
+    window = (first.width + 2 * halo) * (first.height + 2 * halo) * pixel * copies
     return int(np.clip(_BYTES_AT_ONCE // window, 1, cores() + 1))
 
 

@@ -362,6 +362,8 @@ def read_grown(
     last, end = min(bottom, dataset.height), min(right, dataset.width)
     values, valid = read_valid(dataset, Window(start, first, end - start, last - first), indexes)
     around = ((first - top, bottom - last), (start - left, right - end))
+    if around == ((0, 0), (0, 0)):
+        return values, valid
     return np.pad(values, ((0, 0), *around)), np.pad(valid, around)
 
 
@@ -382,11 +384,12 @@ def windows_of(dataset: DatasetReader, side: int = BLOCK) -> Iterator[Window]:
 def windows_with_halo(dataset: DatasetReader, halo: int, step: int) -> Iterator[Window]:
     """Cover a raster with windows that are to be read with a halo, row by row.
 
-    Those of `windows_of`, but high enough that a halo is no more than half of what is read, and
-    beginning at rows and columns that are multiples of `step`.
+    Those of `windows_of`, but twice as high, so that fewer blocks are decoded again for what lies
+    above and below, and high enough that a halo is no more than half of what is read; beginning at
+    rows and columns that are multiples of `step`.
     """
     height, width = _window_shape(dataset)
-    height = min(max(height, 4 * halo), dataset.height)
+    height = min(max(2 * height, 4 * halo), dataset.height)
     most = min(4 * BLOCK * BLOCK, max(1, _MOST_VALUES // dataset.count))
     width = min(width, max(1, most // height))
     return Grid.of(dataset).windows(*(max(1, side // step) * step for side in (height, width)))

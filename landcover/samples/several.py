@@ -8,7 +8,8 @@ from landcover.errors import InputError
 from landcover.io.bands import match_named
 from landcover.io.digests import sha256_of_path
 from landcover.io.paths import AnyPath
-from landcover.io.sensors import Measured
+from landcover.io.raster import Band
+from landcover.io.sensors import Measured, is_near
 from landcover.progress import remark
 from landcover.samples.folder import Samples, read_samples
 
@@ -40,7 +41,7 @@ def _need_different(folders: Sequence[AnyPath]) -> None:
 
 def bands_in_order(samples: Samples, first: Samples) -> list[int]:
     """Return where the bands of the first folder are in another one's chips."""
-    match = match_named(first.bands, samples.bands)
+    match = match_named(first.bands, _of_this_sensor(samples.bands, first.bands))
     found = [i for i in match.at if i is not None]
     if not len(found) == len(first.bands) == len(samples.bands):
         names, wanted = ([band.name for band in one.bands] for one in (samples, first))
@@ -51,6 +52,24 @@ def bands_in_order(samples: Samples, first: Samples) -> list[int]:
     if match.renamed:
         remark(f"the samples folders name their bands differently, matched were {match.summary}")
     return found
+
+
+def _of_this_sensor(bands: Sequence[Band], wanted: Sequence[Band]) -> list[Band]:
+    """Return bands that have no name in common with those of another sensor that see other light.
+
+    B4 is red on one sensor and near infrared on another: by wavelength alone it can be found.
+    """
+    known = {band.name: band.wavelength for band in wanted}
+    return [
+        Band(f"{band.name} of another sensor", band.wavelength)
+        if band.wavelength and known.get(band.name) and not _is_near(band, known[band.name])
+        else band
+        for band in bands
+    ]
+
+
+def _is_near(band: Band, wavelength: float | None) -> bool:
+    return is_near(band.wavelength or 0, wavelength or 0)
 
 
 def measured_by_all(opened: Sequence[Samples]) -> Measured:

@@ -19,6 +19,7 @@ from landcover.models.training_set import TrainingSet
 from landcover.progress import progress_between, report_progress
 from landcover.training.folds import at_random, main_class, partitions_by_place
 from landcover.training.intervals import accuracy_interval
+from landcover.training.reliability import reliability_of
 
 FEATURES = ("band", "importance", "deviation")
 MAX_SHUFFLED, LEAST_SHUFFLED = 5_000, 1_000
@@ -65,12 +66,15 @@ class Validation:
             than two classes lie in two places or more.
         importance: of each band in unseen places; empty where there is no accuracy.
         places: number of places that were tested.
+        right: float (M,), in which share of the partitions a labelled pixel of an unseen place
+            got its class; NaN of classes that were not tested.
         unseen: what was told of them; None where there is no accuracy.
     """
 
     report: dict[str, Any]
     importance: Importance
     places: int
+    right: np.ndarray
     unseen: Unseen | None = None
 
 
@@ -90,6 +94,7 @@ def validate(
     skipped = _classes_of_one_place(training_set)
     tested = ~np.isin(training_set.codes, list(skipped))
     usable = training_set.take(tested)
+    right = np.full(len(training_set), math.nan)
     names = {entry.code: entry.name for entry in legend.classes}
     report: dict[str, Any] = {
         "accuracy_spatial": math.nan,
@@ -99,18 +104,20 @@ def validate(
         "gap": math.nan,
         "macro_f1": math.nan,
         "per_class": {},
+        "reliability": None,
         "groups": len(np.unique(training_set.places)),
         "partitions": 0,
         "skipped": {names[c]: "fewer than two places" for c in sorted(skipped)},
     }
     if len(np.unique(usable.codes)) < 2:
-        return Validation(report, [], places=0)
+        return Validation(report, [], places=0, right=right)
     folds = partitions_by_place(usable.codes, usable.places, partitions, seed)
     with progress_between(0, 0.8):
-        spatial, importance, probability = _in_unseen_places(fit, usable, folds, seed)
+        spatial, confidence, importance, told = _in_unseen_places(fit, usable, folds, seed)
     with progress_between(0.8, 1):
         random = _by_random_split(fit, usable, seed, only_one_fold=partitions == 1)
     report |= _figures(usable, spatial, seed)
+    report["reliability"] = reliability_of(spatial == usable.codes, confidence)
     report["accuracy_random"] = random
     report["gap"] = random - report["accuracy_spatial"]
     report["per_class"] = {
@@ -119,9 +126,10 @@ def validate(
     report["macro_f1"] = float(
         np.mean([figures["f1"] for figures in report["per_class"].values()])
     )
+    right[tested] = (spatial == usable.codes).mean(axis=0)
     classes = np.unique(usable.codes)
-    unseen = Unseen(tested, folds[0], usable.codes, usable.places, classes, probability)
-    return Validation(report, importance, len(np.unique(usable.places)), unseen)
+    unseen = Unseen(tested, folds[0], usable.codes, usable.places, classes, told)
+    return Validation(report, importance, len(np.unique(usable.places)), right, unseen)
 
 
 def _figures(training_set: TrainingSet, predicted: np.ndarray, seed: int) -> dict[str, Any]:
@@ -163,14 +171,17 @@ def importance_of(classifier: Classifier, tested: TrainingSet, seed: int) -> Imp
 
 def _in_unseen_places(
     fit: Fit, training_set: TrainingSet, partitions: Sequence[np.ndarray], seed: int
-) -> tuple[np.ndarray, Importance, np.ndarray]:
-    """Return classes by models that did not see the place, (partitions, M), and importances.
+) -> tuple[np.ndarray, np.ndarray, Importance, np.ndarray]:
+    """Return what models tell that did not see the place.
 
-    The importance of bands is measured in the first partition, whose probabilities (M, classes)
-    are returned too.
+    Returns:
+        Classes, uint8 (partitions, M), and their confidence, float32 (partitions, M), 0..1; the
+        importance of bands and the probability of every class, float32 (M, classes), in the
+        first partition.
     """
     classes = np.unique(training_set.codes)
     predicted = np.zeros((len(partitions), len(training_set)), np.uint8)
+    confidence = np.zeros(predicted.shape, np.float32)
     first = np.zeros((len(training_set), len(classes)), np.float32)
     rng = np.random.default_rng(seed)
     losses = []
@@ -181,11 +192,12 @@ def _in_unseen_places(
                 tested = training_set.take(test)
                 told = probabilities_of_classes(classifier, training_set, test, classes)
                 predicted[number, test] = classes[told.argmax(axis=1)]
+                confidence[number, test] = told.max(axis=1)
                 if not number:
                     first[test] = told
                 if classifier is not None and not number:
                     losses.append(_losses(classifier, tested, training_set, rng))
-    return predicted, _ranked(training_set, losses), first
+    return predicted, confidence, _ranked(training_set, losses), first
 
 
 def _by_random_split(fit: Fit, training_set: TrainingSet, seed: int, only_one_fold: bool) -> float:

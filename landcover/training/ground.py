@@ -41,14 +41,29 @@ class Ground:
 
     Attributes:
         places: int64 (M,), numbered from 0.
-        at: float (M, 2), column and row of their centres in the scene of the first folder; None
-            unless it is known of all.
-        spacing: the largest distance between neighbouring pixels there, 1 for a single folder.
+        folder: int64 (M,), the folder of each.
+        regions: of folders, whose ground has nothing to do with that of other regions.
     """
 
     places: np.ndarray
+    folder: np.ndarray
+    regions: "tuple[Region, ...]"
+
+
+@dataclass(frozen=True)
+class Region:
+    """Samples folders of scenes that lie together.
+
+    Attributes:
+        folders: their numbers.
+        at: float (M, 2), column and row of the centres of their pixels in the scene of the first
+            of them, folder by folder; None if unknown.
+        spacing: the largest distance between neighbouring pixels there, 1 for a single folder.
+    """
+
+    folders: tuple[int, ...]
     at: np.ndarray | None
-    spacing: float
+    spacing: float = 1.0
 
 
 def join_folders(folders: Sequence[Located]) -> Ground:
@@ -57,29 +72,73 @@ def join_folders(folders: Sequence[Located]) -> Ground:
     Of a folder of which it is not known where it lies, every place is taken to be another than
     those of the others.
     """
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
     sizes = [len(folder.places) for folder in folders]
     owner = np.repeat(np.arange(len(folders)), sizes)
     pairs = np.stack([owner, np.concatenate([folder.places for folder in folders])], axis=1)
     _, place = np.unique(pairs, axis=0, return_inverse=True)
-    if len(folders) == 1:
-        return Ground(place, _centres(folders[0]), 1.0)
-    on_ground = [_in_pixels_of(folders[0], folder) for folder in folders]
-    known = [part for part in on_ground if part is not None]
-    if len(known) < 2:
-        return Ground(place, None, 1.0)
-    side = max(1, int(np.ceil(max(spacing for _, spacing in known) - 1e-6)))
-    at = np.concatenate([at for at, _ in known])
-    which = np.flatnonzero(np.repeat([part is not None for part in on_ground], sizes))
+    regions = _regions(folders)
+    for region in regions:
+        if len(region.folders) > 1 and region.at is not None:
+            which = np.flatnonzero(np.isin(owner, region.folders))
+            place[which] = _sharing_ground(place[which], region.at, int(region.spacing))
+    _, place = np.unique(place, return_inverse=True)
+    return Ground(place, owner, regions)
+
+
+def _sharing_ground(place: np.ndarray, at: np.ndarray, side: int) -> np.ndarray:
+    """Return places, those that hold pixels of one cell of this side by the number of one."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     cells = np.floor(at / side).astype(np.int64)
     _, cell = np.unique(cells, axis=0, return_inverse=True)
-    nodes = int(place.max()) + 1
-    count = nodes + int(cell.max()) + 1
-    edges = coo_array((np.ones(len(which)), (place[which], nodes + cell)), shape=(count, count))
+    known, node = np.unique(place, return_inverse=True)
+    count = len(known) + int(cell.max()) + 1
+    edges = coo_array((np.ones(len(at)), (node, len(known) + cell)), shape=(count, count))
     _, component = connected_components(edges, directed=False)
-    return Ground(component[place], at if len(known) == len(folders) else None, float(side))
+    _, first = np.unique(component[: len(known)], return_index=True)
+    return np.asarray(known[first][component[node]])
+
+
+def _regions(folders: Sequence[Located]) -> tuple[Region, ...]:
+    """Return the folders by region; one of which nothing is known is a region of its own."""
+    left = list(range(len(folders)))
+    regions = []
+    while left:
+        together = _together(folders, left)
+        left = [number for number in left if number not in together]
+        regions.append(_region(folders, together))
+    return tuple(regions)
+
+
+def _together(folders: Sequence[Located], left: Sequence[int]) -> tuple[int, ...]:
+    """Return the first of some folders and those that lie near it, or near those, and so on."""
+    first = folders[left[0]]
+    boxes = {}
+    for number in left:
+        found = _in_pixels_of(first, folders[number])
+        if found is not None:
+            boxes[number] = found[0].min(axis=0), found[0].max(axis=0)
+    together = [left[0]]
+    for one in together:  # which grows
+        together += [n for n in boxes if n not in together and _are_near(boxes[one], boxes[n])]
+    return tuple(sorted(together))
+
+
+def _are_near(one: tuple[np.ndarray, np.ndarray], other: tuple[np.ndarray, np.ndarray]) -> bool:
+    """Return whether two boxes are nearer than the larger of them is long."""
+    gap = np.maximum(one[0] - other[1], other[0] - one[1]).max()
+    return bool(gap <= max((one[1] - one[0]).max(), (other[1] - other[0]).max()))
+
+
+def _region(folders: Sequence[Located], numbers: tuple[int, ...]) -> Region:
+    first = folders[numbers[0]]
+    if len(numbers) == 1:
+        return Region(numbers, _centres(first))
+    found = [_in_pixels_of(first, folders[number]) for number in numbers]
+    known = [part for part in found if part is not None]
+    side = max(1, int(np.ceil(max(spacing for _, spacing in known) - 1e-6)))
+    return Region(numbers, np.concatenate([at for at, _ in known]), float(side))
 
 
 def _centres(folder: Located) -> np.ndarray | None:

@@ -41,6 +41,7 @@ def join_places(
     codes: np.ndarray,
     in_blocks: np.ndarray,
     spacing: float,
+    scenes: np.ndarray | None = None,
 ) -> Joined:
     """Join places that lie closer than the range of the variogram.
 
@@ -55,12 +56,13 @@ def join_places(
         codes: uint8 (M,), its class.
         in_blocks: bool (M,), whether a label raster told it: its place is no polygon's.
         spacing: side of a sample in pixels.
+        scenes: int (M,), only pixels of one tell how far apart they are alike; all by default.
     """
     extent = float(np.ptp(at, axis=0).max()) + spacing
     limits = float(spacing), max(float(spacing), extent / _SHARE_OF_SCENE)
     owner = np.where(in_blocks, codes, places + 256)  # regions of a raster are of one class
     parts = _touching(owner, at, spacing)
-    distance = range_between_places(first_component(pixels), at, parts, limits)
+    distance = range_between_places(first_component(pixels), at, parts, limits, scenes)
     block = max(distance, BLOCK_GROUP) if in_blocks.any() else distance
     parts = _cut(parts, at, in_blocks & _is_wide(parts, at, block), block)
     near = _Neighbours.of(parts, at, max(spacing, distance / 8))

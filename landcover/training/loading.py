@@ -47,7 +47,7 @@ class Labelled:
         centres_only: whether of chips of several pixels only the centre has a class.
         footprint: where on the ground the labelled pixels lie; None if unknown.
         scene_pixels: (N, bands), drawn from all over the scenes; None if unknown.
-        context: pixels that all samples have on each side of a labelled one.
+        scenes: names of the scenes of all folders, by number of folder.
     """
 
     training_set: TrainingSet
@@ -61,7 +61,7 @@ class Labelled:
     centres_only: bool
     footprint: Footprint | None
     scene_pixels: np.ndarray | None
-    context: int = 0
+    scenes: tuple[str, ...]
 
     @property
     def without_sample(self) -> list[str]:
@@ -92,8 +92,7 @@ def load_samples(
     opened = open_folders(folders)
     selections = [None] * len(opened) if chosen is None else chosen.of(opened)
     first = opened[0]
-    context = min(map(_context_of, opened))
-    with_windows = uses_windows(context)
+    with_windows = uses_windows(min(map(_context_of, opened)))
     legend = first.legend
     parts: list[TrainingSet] = []
     located: list[Located] = []
@@ -126,7 +125,7 @@ def load_samples(
         centres_only=any(map(_has_centres_only, opened)),
         footprint=footprint,
         scene_pixels=_scene_pixels(opened),
-        context=context,
+        scenes=tuple(samples.scene for samples in opened),
     )
 
 

@@ -63,6 +63,7 @@ from landcover.progress import (
 from landcover.samples.selection import read_selection
 from landcover.training.beside import compare, rival_of
 from landcover.training.cross_validation import FEATURES, Validation, importance_of, validate
+from landcover.training.ground import Region
 from landcover.training.joining import Joined, join_places
 from landcover.training.loading import Labelled, load_samples
 
@@ -70,6 +71,8 @@ PARTITIONS = 5
 QUICK_FIT = 2.0
 """CPU seconds; a method that takes longer is validated in one partition."""
 FEW_PLACES = 10
+_UNRELIABLE = 0.1
+"""Between mean confidence and accuracy: more is told."""
 _DIGITS = 7
 """Of a correlation, so that a card of many bands stays short."""
 _POINTS = 200
@@ -97,11 +100,15 @@ class Training:
         report: accuracy_spatial with accuracy_spatial_interval (95 %, of places drawn anew) and
             partition_spread (standard deviation over partitions), accuracy_random, gap, macro_f1,
             per_class (ppv, tpr, f1, n pixels, places), groups (places), partitions, distance
-            (pixels within which places count as one), skipped and remarks; of a network beside
-            it, the random forest on the same folds and the mean of both with their gain, and
-            losses, the curve of its training (step, loss, loss_held_out).
-        importance: by how much the accuracy in places not trained on falls if a band's values are
-            exchanged for others (band, importance, deviation), the most important one first.
+            (pixels within which places count as one), windows (3,7 or none), reliability (how
+            often pixels are right that have a confidence, in places not trained on), importance,
+            scenes (accuracy_spatial, n pixels and places of each samples folder), skipped and
+            remarks; of a network beside it, the random forest on the same folds and the mean of
+            both with their gain, and losses, the curve of its training (step, loss,
+            loss_held_out).
+        importance: by how much the accuracy in places not trained on falls if a band's values,
+            windows and all, or the features of one kind in all bands are exchanged for others
+            (band, importance, deviation), the most important one first.
         accuracy: share of samples classified right in places not trained on (in samples not
             trained on, if validation is random); NaN if it cannot be told.
     """
@@ -125,9 +132,12 @@ def train_classifier(
     """Train a classifier and measure it on places it has not seen.
 
     A forest learns from the centre pixel of each sample, or from every labelled pixel where the
-    samples have masks. The saved model is trained on all of them; the measured accuracy comes
-    from models that each left out a fifth of the places, and chooses nothing. Places that lie
-    closer than the range of the variogram of the first principal band are one.
+    samples have masks; and from the windows around it where they have a context of 3 pixels.
+    Samples of several scenes are matched by their bands' names and wavelengths, and labels that
+    lie on the same ground are one place in all of them. The saved model is trained on all
+    samples; the measured accuracy comes from models that each left out a fifth of the places, and
+    chooses nothing. Places that lie closer than the range of the variogram of the first principal
+    band are one.
 
     Args:
         samples: a samples folder, or several of the same bands and units.
@@ -176,6 +186,7 @@ def train_classifier(
     with progress_between(0.07, 0.8), without_metrics():
         measured = validate(fit, training_set, labelled.legend, seed, partitions)
     measured.report["distance"] = joined.distance
+    measured.report["windows"] = getattr(chosen_options, "windows", UNUSED)
     if chosen_method.beside and measured.unseen is not None:
         with progress_between(0.8, 0.85):
             rival = rival_of(METHODS[chosen_method.beside], training_set, seed)
@@ -188,13 +199,18 @@ def train_classifier(
         measured.report["losses"] = losses
     _remark_on_places(labelled, joined)
     _remark_on(measured)
+    _remark_on_reliability(measured.report["reliability"])
     folder = Path(workdir)
     card = _card(labelled, method, options_as_dict(chosen_options), measured, validation, seed)
     save_model(folder / "model.onnx", Model(card, classifier))
-    report = measured.report | {"remarks": remarks_so_far()}
-    write_json(folder / "report.json", with_recipe(report))
     importance = measured.importance or importance_of(classifier, training_set, seed)
     write_csv(folder / "importance.csv", FEATURES, importance)
+    report = measured.report | {
+        "importance": [dict(zip(FEATURES, row, strict=True)) for row in importance],
+        "scenes": _by_scene(labelled, training_set.places, measured.right),
+        "remarks": remarks_so_far(),
+    }
+    write_json(folder / "report.json", with_recipe(report))
     return Training(
         folder / "model.onnx",
         folder / "report.json",
@@ -228,18 +244,56 @@ def settle_training(inputs: Mapping[str, Any]) -> dict[str, Any]:
     return {**inputs, "options": options_as_text(options)}
 
 
+def _by_scene(labelled: Labelled, places: np.ndarray, right: np.ndarray) -> list[dict[str, Any]]:
+    """Return how well places of each samples folder were told by models that had not seen them."""
+    found = []
+    for number, scene in enumerate(labelled.scenes):
+        of_scene = labelled.ground.folder == number
+        tested = of_scene & ~np.isnan(right)
+        found.append(
+            {
+                "scene": scene,
+                "n": int(of_scene.sum()),
+                "places": len(np.unique(places[of_scene])),
+                "accuracy_spatial": float(right[tested].mean()) if tested.any() else math.nan,
+            }
+        )
+    return found
+
+
 def places_apart(labelled: Labelled) -> Joined:
     """Return the places of the pixels, those that lie close together joined."""
+    found = [_of_region(labelled, region) for region in labelled.ground.regions]
+    if len(found) == 1:
+        return found[0][1]
+    places = np.zeros(len(labelled.training_set), np.int64)
+    first = 0
+    for which, joined in found:
+        _, number = np.unique(joined.places, return_inverse=True)
+        places[which] = first + number
+        first += int(number.max()) + 1
+    known = [joined.distance for _, joined in found if joined.distance is not None]
+    return Joined(
+        places,
+        max(known) if len(known) == len(found) else None,
+        any(joined.is_cut for _, joined in found),
+    )
+
+
+def _of_region(labelled: Labelled, region: Region) -> tuple[np.ndarray, Joined]:
+    """Return the indexes of the pixels of a region, and their places."""
     training_set, ground = labelled.training_set, labelled.ground
-    if ground.at is None:
-        return Joined(ground.places, None, is_cut=False)
-    return join_places(
-        ground.places,
-        ground.at,
-        training_set.pixels,
-        training_set.codes,
-        labelled.in_blocks,
-        max(labelled.chip_size, ground.spacing),
+    which = np.flatnonzero(np.isin(ground.folder, region.folders))
+    if region.at is None:
+        return which, Joined(ground.places[which], None, is_cut=False)
+    return which, join_places(
+        ground.places[which],
+        region.at,
+        training_set.pixels[which],
+        training_set.codes[which],
+        labelled.in_blocks[which],
+        max(labelled.chip_size, region.spacing),
+        ground.folder[which],
     )
 
 
@@ -376,6 +430,18 @@ def _remark_on(measured: Validation) -> None:
             "no accuracy can be told: fewer than two classes lie in two places or more; the "
             "importance of bands is that for the training pixels themselves"
         )
+
+
+def _remark_on_reliability(reliability: dict[str, Any] | None) -> None:
+    """Say how far the confidence of a map is from the share of right pixels."""
+    if reliability is None or abs(reliability["excess"]) < _UNRELIABLE:
+        return
+    excess = reliability["excess"]
+    kind = "greater" if excess > 0 else "less"
+    remark(
+        f"in unseen places the confidence is on average {100 * abs(excess):.0f} points {kind} "
+        "than the share of pixels that are right: read that of the map accordingly"
+    )
 
 
 def _card(

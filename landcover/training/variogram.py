@@ -25,7 +25,11 @@ def first_component(pixels: np.ndarray) -> np.ndarray:
 
 
 def range_between_places(
-    values: np.ndarray, at: np.ndarray, places: np.ndarray, limits: tuple[float, float]
+    values: np.ndarray,
+    at: np.ndarray,
+    places: np.ndarray,
+    limits: tuple[float, float],
+    scenes: np.ndarray | None = None,
 ) -> float:
     """Return the distance from which on pixels of different places are as unlike as any.
 
@@ -35,13 +39,15 @@ def range_between_places(
         places: int (N,); pairs within one place say nothing.
         limits: the least and the greatest answer, in pixels; the least one where there are too
             few pairs to tell, or no range explains them better.
+        scenes: int (M,), of which pairs are looked at; all are of one by default.
     """
     least, greatest = limits
     if greatest <= least:
         return least
     chosen = _spread(places)
     reach = least / 2, 2 * greatest
-    lag, difference = _pairs(values[chosen], at[chosen], places[chosen], reach)
+    scene = np.zeros(len(chosen), int) if scenes is None else scenes[chosen]
+    lag, difference = _pairs(values[chosen], at[chosen], places[chosen], scene, reach)
     edges = np.geomspace(*reach, _LAGS + 1)
     bins = np.digitize(lag, edges)
     counts = np.bincount(bins, minlength=_LAGS + 2)
@@ -63,14 +69,18 @@ def _spread(places: np.ndarray) -> np.ndarray:
 
 
 def _pairs(
-    values: np.ndarray, at: np.ndarray, places: np.ndarray, reach: tuple[float, float]
+    values: np.ndarray,
+    at: np.ndarray,
+    places: np.ndarray,
+    scenes: np.ndarray,
+    reach: tuple[float, float],
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return distance and difference of all pairs of pixels of different places within reach.
+    """Return distance and difference of pairs of pixels of one scene and two places within reach.
 
     Nearer ones are the same pixel, labelled twice: they tell no distance.
     """
     one, other = np.triu_indices(len(values), 1)
-    apart = places[one] != places[other]
+    apart = (places[one] != places[other]) & (scenes[one] == scenes[other])
     one, other = one[apart], other[apart]
     lag = np.hypot(*(at[one] - at[other]).T)
     near = (reach[0] <= lag) & (lag <= reach[1])

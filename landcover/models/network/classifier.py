@@ -239,6 +239,7 @@ def open_session(model: bytes) -> "onnxruntime.InferenceSession":
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.use_deterministic_compute = True
+    options.enable_mem_pattern = False  # it keeps memory for each shape of block there was
     options.log_severity_level = 3  # errors
     try:
         return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])

@@ -211,6 +211,7 @@ def test_options_reach_the_model_and_its_card(tmp_path):
     assert len(model.classifier.roots) == 4
     assert model.card.options == {
         "trees": 4, "leaf_pixels": 3, "max_depth": 0, "max_features": 0.0, "class_weight": 0.5,
+        "windows": "none",
     }  # fmt: skip
     assert model.card.seed == 3
     assert model.card.threads >= 1

@@ -1,5 +1,6 @@
 """chip-cnn and unet from samples to map, through train-classifier."""
 
+import hashlib
 import json
 
 import numpy as np
@@ -73,7 +74,7 @@ def test_from_samples_to_map(method, tmp_path):
     assert compared[1].startswith("random-forest")
     assert beside["methods"][method]["accuracy"] == pytest.approx(report["accuracy_spatial"])
     assert any(said.startswith("on the same folds: ") for said in report["remarks"])
-    metrics = json.loads((tmp_path / "run.json").read_text())["metrics"]
+    metrics = json.loads((tmp_path / "run.json").read_text())["run"]["metrics"]
     assert len([m for m in metrics if m["name"] == "loss"]) == len(steps)  # of one fit alone
     model = load_model(result.model)
     assert model.card.method == method
@@ -109,7 +110,7 @@ def test_training_goes_on_from_another_scene(tmp_path):
     model = load_model(result.model)
     assert model.card.legend.names == ("green", "water")
     run = json.loads((tmp_path / "b/run.json").read_text())
-    assert "start" in json.dumps(run["recipe"])
+    assert hashlib.sha256(first.read_bytes()).hexdigest() in json.dumps(run["recipe"])
     wider = options("chip-cnn", width=9)
     with pytest.raises(InputError, match="start is of another size than the options say"):
         trained(others, "chip-cnn", tmp_path / "c", start=first, options=wider)

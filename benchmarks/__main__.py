@@ -6,7 +6,7 @@
 import platform
 import sys
 
-from benchmarks import balancing, classification, cog, extraction, quality
+from benchmarks import balancing, classification, cog, extraction, networks, quality
 from landcover.cpus import cores
 
 SIDE, FULL_SIDE = 4096, 10980
@@ -20,6 +20,7 @@ def main() -> None:
         quality: FULL_SIDE,
         balancing: 0,
         classification: FULL_SIDE if full else 0,
+        networks: 0,
         cog: FULL_SIDE if full else SIDE,
     }
     print(f"{platform.machine()}, {cores()} cores, Python {platform.python_version()}; one thread")

@@ -119,6 +119,39 @@ def decode_and_encode(scene: str, classes: str, target: str) -> None:
     _write_bands(target, profile, codes, codes)
 
 
+def classify_overlapping(scene: str, model: str, target: str) -> None:
+    """Average a network over windows of 256 that overlap by half, as tutorials do."""
+    _by_network(scene, model, target, side=256, stride=128)
+
+
+def classify_in_tiles(scene: str, model: str, target: str) -> None:
+    """Run a network on tiles that know nothing of their neighbours: the floor of a map."""
+    _by_network(scene, model, target, side=512, stride=512)
+
+
+def _by_network(scene: str, model: str, target: str, side: int, stride: int) -> None:
+    """Read the whole scene, run window by window, add up, write codes and confidence."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(model, options)
+    with rasterio.open(scene) as dataset:
+        values, profile = dataset.read(), dataset.profile
+    _, height, width = values.shape
+    total: Any = 0
+    for top in range(0, max(1, height - side + stride), stride):
+        for left in range(0, max(1, width - side + stride), stride):
+            rows, columns = slice(top, top + side), slice(left, left + side)
+            part = values[None, :, rows, columns].astype(np.float32)
+            (probability,) = session.run(None, {"pixels": part})
+            if isinstance(total, int):
+                total = np.zeros((probability.shape[1], height, width), np.float32)
+            total[:, rows, columns] += probability[0]
+    share = total.max(axis=0) / total.sum(axis=0)
+    _write_bands(target, profile, total.argmax(axis=0) + 1, np.rint(100 * share))
+
+
 def _write_bands(target: str, profile: dict[str, Any], *bands: np.ndarray) -> None:
     how = {**profile, "count": len(bands), "dtype": "uint8", "predictor": 1, "nodata": 255,
            "interleave": "band"}  # fmt: skip
@@ -138,6 +171,8 @@ PEERS = {
         classify_whole,
         decode_and_encode,
         fit_forest,
+        classify_overlapping,
+        classify_in_tiles,
     )
 }
 

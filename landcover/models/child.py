@@ -10,6 +10,7 @@ import resource
 import selectors
 import signal
 import time
+import traceback
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
@@ -37,10 +38,11 @@ def in_child(work: Callable[[], bytes], what: str, most: int) -> bytes:
         ModelError: `work` refused it, broke down on it, or needed more than it may.
     """
     said, tells = os.pipe2(os.O_CLOEXEC) if hasattr(os, "pipe2") else os.pipe()
+    used = _address_space()
     pid = _fork()
     if not pid:
         os.close(said)
-        _tell(tells, work)
+        _tell(tells, work, used)
     os.close(tells)
     try:
         answer = _heard(said, 1 + max(most, _LONGEST_REFUSAL))
@@ -65,24 +67,32 @@ def _fork() -> int:
         return os.fork()
 
 
-def _tell(tells: int, work: Callable[[], bytes]) -> None:
+def _address_space() -> int:
+    """Return how many bytes this process has reserved; a confined child could not look."""
+    own = Path("/proc/self/statm")
+    return int(own.read_text().split()[0]) * resource.getpagesize() if own.exists() else 0
+
+
+def _tell(tells: int, work: Callable[[], bytes], used: int) -> None:
     """Work within bounds, tell what comes of it and end this process."""
     try:
-        _bound()
+        _bound(used)
         with open(tells, "wb") as told:
             try:
                 answer = _GIVEN + work()
             except LandcoverError as error:
                 answer = _REFUSED + str(error).encode()
             told.write(answer)
+    except MemoryError:
+        pass  # what it may take is told by the parent
+    except BaseException:
+        traceback.print_exc()  # into the log
     finally:
         os._exit(0)
 
 
-def _bound() -> None:
+def _bound(used: int) -> None:
     """Bound what this process may use; its parent's address space counts as its own."""
-    own = Path("/proc/self/statm")
-    used = int(own.read_text().split()[0]) * resource.getpagesize() if own.exists() else 0
     for limit, value in (
         (resource.RLIMIT_AS, used + MEMORY),
         (resource.RLIMIT_CPU, SECONDS),

@@ -41,6 +41,7 @@ _IMPORTED_IN_ADVANCE = (
     "landcover.operations",
     "matplotlib.figure",
     "onnx",
+    "onnxruntime",
     "pycm",
     "sklearn.cluster",
     "sklearn.decomposition",

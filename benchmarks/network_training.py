@@ -1,9 +1,9 @@
 """Networks: how fast they map, and whether they gain on a forest in places not trained on.
 
-    python -m benchmarks.network_training                  speed alone, on made data
-    python -m benchmarks.network_training CHIPS SCENE LABELS ...   accuracy besides: a folder of chips by
-                                                   class (row and column in index.csv), then
-                                                   scenes with their labels
+    python -m benchmarks.network_training [CHIPS [SCENE LABELS]...]
+
+Without arguments speed alone, on made data. CHIPS is a folder of chips by class, with row and
+column in index.csv; scenes come with their labels.
 
 One thread; CPU seconds of this process. Random weights compute as long as trained ones.
 """

@@ -50,7 +50,7 @@ def spread(network, torch, chips):
     with torch.no_grad():
         head = network.parts[-1]
         scores = network.scores(torch.from_numpy(chips))
-        spread_of_one = (scores - scores.mean(dim=0)).std().clamp_min(0.05)
+        spread_of_one = (scores - scores.mean(dim=0)).std().clamp_min(0.2)
         head.weight.div_(spread_of_one)
         head.bias.sub_(scores.mean(dim=0)).div_(spread_of_one)
 

@@ -1,7 +1,9 @@
 """Maps by networks: blocks, borders, invalid pixels, lists of models, interruptions."""
 
 import pickle
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import onnxruntime
@@ -12,16 +14,18 @@ from onnx import numpy_helper
 from landcover import classify_scene
 from landcover.errors import InputError, ModelError, Stopped
 from landcover.inference.classify import UNFINISHED
-from landcover.models.file import load_model
+from landcover.models.file import Model, load_model, save_model
+from landcover.models.forest.ensemble import Tree, joined
 from landcover.models.network import graph as network_graph
 from landcover.models.network.classifier import NetworkClassifier
+from landcover.models.training_set import TrainingSet
 from landcover.progress import progress_to
 from tests.networks import card_for, chip_net, model_of, unet, write_network
 from tests.scenes import CRS, TRANSFORM, write_raster
 
 CODES = np.array([1, 2, 3, 4])
 MEAN = 500.0
-GRAPHS = {"unet": unet(), "chips": chip_net()}
+GRAPHS = {"unet": unet(), "chips": chip_net(seed=2)}
 
 
 def run(graph, values):
@@ -80,7 +84,7 @@ BLOCKS = {
 def test_a_map_in_blocks_is_that_of_the_whole_scene(name, how, tmp_path, monkeypatch):
     monkeypatch.setattr(network_graph, "_MEMORY_WANTED", 1 << 20)  # several parts of a window
     monkeypatch.setattr(network_graph, "LEAST_BLOCK", 16)
-    values, valid = scene_of(611, 833)
+    values, valid = scene_of(1043, 541)
     scene = write_scene(tmp_path / "scene.tif", values, **how)
     model = write_network(tmp_path / "m.onnx", GRAPHS[name])
     made = classify_scene(
@@ -143,7 +147,7 @@ def test_threads_and_processes_share_a_network(tmp_path):
 
 
 def test_an_interrupted_map_goes_on(tmp_path):
-    values, valid = scene_of(620, 830)
+    values, valid = scene_of(1043, 541)
     scene = write_scene(tmp_path / "scene.tif", values, **BLOCKS["tiles"])
     model = write_network(tmp_path / "m.onnx", GRAPHS["unet"])
     folder = tmp_path / "out"
@@ -169,6 +173,67 @@ def test_a_mean_of_networks_of_different_halos(tmp_path):
     np.testing.assert_array_equal(read(made.map), np.where(valid, CODES[mean.argmax(axis=0)], 255))
 
 
+def forest():
+    """Two trees of random leaves over the first two bands."""
+    rng = np.random.default_rng(3)
+
+    def tree(band):
+        leaves = rng.dirichlet(np.ones(4), 3).astype(np.float32) / 2
+        values = np.zeros((5, 4), np.float32)
+        values[[1, 3, 4]] = leaves
+        return Tree(
+            feature=np.array([band, 0, band, 0, 0]),
+            threshold=np.array([300, 0, 700, 0, 0], np.float32),
+            left=np.array([1, -1, 3, -1, -1]), right=np.array([2, -1, 4, -1, -1]), values=values,
+        )  # fmt: skip
+
+    return joined([tree(0), tree(1)], CODES, "NONE", 3)
+
+
+def test_a_mean_of_a_forest_and_a_network(tmp_path):
+    values, valid = scene_of(200, 210)
+    scene = write_scene(tmp_path / "scene.tif", values, **BLOCKS["tiles"])
+    trees = forest()
+    save_model(tmp_path / "f.onnx", Model(replace(card_for(), method="random-forest"), trees))
+    models = [tmp_path / "f.onnx", write_network(tmp_path / "n.onnx", GRAPHS["unet"])]
+    made = classify_scene(scene, models, radiometry="ignore", workdir=tmp_path / "out")
+    by_trees = trees.predict_proba(values.reshape(3, -1).T.astype(np.float32)).T.reshape(
+        4, 200, 210
+    )
+    mean = (by_trees + whole("unet", values, valid)) / 2
+    np.testing.assert_array_equal(read(made.map), np.where(valid, CODES[mean.argmax(axis=0)], 255))
+    turned = classify_scene(scene, models[::-1], radiometry="ignore", workdir=tmp_path / "turned")
+    np.testing.assert_array_equal(read(turned.map), read(made.map))
+
+
+def test_models_of_other_classes_are_not_averaged(tmp_path):
+    scene = write_scene(tmp_path / "scene.tif", scene_of(40, 40)[0])
+    models = [
+        write_network(tmp_path / "a.onnx", unet()),
+        write_network(tmp_path / "b.onnx", unet(classes=3)),
+    ]
+    with pytest.raises(InputError, match=r"other classes than model 1 .* lacks c3"):
+        classify_scene(scene, models, radiometry="ignore", workdir=tmp_path / "out")
+
+
+def test_a_chip_ends_as_a_scene_does():
+    """What a network says of labelled pixels is what it learned: it pads at a chip's border."""
+    values, valid = scene_of(48, 16)
+    chips = values.reshape(3, 3, 16, 16).swapaxes(0, 1)
+    inside = valid.reshape(3, 16, 16)
+    at = np.argwhere(inside)[::7]
+    training_set = TrainingSet(
+        chips, inside, at, np.ones(len(at), np.uint8), np.zeros(len(at), int), ()
+    )
+    network = NetworkClassifier.of_graph(GRAPHS["unet"], CODES, np.full(3, MEAN))
+    found = network.probabilities_at(training_set)
+    expected = np.stack(
+        [run(GRAPHS["unet"], np.where(v, c, MEAN)) for c, v in zip(chips, inside, strict=True)]
+    )
+    chip, row, column = at.T
+    np.testing.assert_allclose(found, expected[chip, :, row, column].T, atol=1e-6)
+
+
 def test_values_that_overflow_are_refused_with_a_reason(tmp_path):
     graph = unet()
     for weight in graph.initializer:
@@ -186,7 +251,7 @@ def test_values_that_overflow_are_refused_with_a_reason(tmp_path):
 
 def test_without_its_runtime_a_network_says_what_to_install(tmp_path, monkeypatch):
     path = write_network(tmp_path / "m.onnx", GRAPHS["unet"])
-    monkeypatch.setitem(__import__("sys").modules, "onnxruntime", None)
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(InputError, match="pip install 'onnxruntime"):
         load_model(path)
 

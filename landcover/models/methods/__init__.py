@@ -8,6 +8,8 @@ from landcover.models.classifier import Method
 _MODULES = (
     "random_forest",
     "gradient_boosting",
+    "chip_cnn",
+    "unet",
 )
 
 _defined: list[Method] = [import_module(f"{__name__}.{name}").METHOD for name in _MODULES]

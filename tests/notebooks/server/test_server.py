@@ -53,6 +53,7 @@ def test_course_that_the_environment_names_is_installed(app, home, monkeypatch):
         "06_assess.ipynb",
         "07_seasons.ipynb",
         "08_bring_your_own_scene.ipynb",
+        "09_networks.ipynb",
     ]
 
 

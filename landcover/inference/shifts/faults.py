@@ -106,9 +106,10 @@ def is_cut(pixels: np.ndarray, all_pixels: np.ndarray) -> np.ndarray:
         all_pixels: of the scene, by which its ends are told.
     """
     ends = [_piled_ends(values) for values in all_pixels.T]
-    return np.any(
+    cut = np.any(
         [np.isin(values, of_band) for values, of_band in zip(pixels.T, ends, strict=True)], axis=0
     )
+    return np.asarray(cut)
 
 
 def ends_of(pixels: np.ndarray, card: Card) -> str:

@@ -60,7 +60,7 @@ class Resemblance:
 
     @cached_property
     def _log_shares(self) -> np.ndarray:
-        return np.log(self.shares).astype(np.float32)
+        return np.asarray(np.log(self.shares), np.float32)
 
 
 def write_resemblance(

@@ -167,8 +167,9 @@ print(", ".join(named))
 # %% [markdown]
 # ## What seasons change
 #
-# The same labels, learned from one composite, from all three, and with indices besides. The figures only show *how* to
-# compare: **these dates were made from the map**, so the stack must win here. Bands called
+# The same labels, learned from one composite, from all three, and with indices besides. The
+# figures only show *how* to compare: **these dates were made from the map**, so the stack must
+# win here. Bands called
 # `valid_dates` are left out by themselves, for a model that learned them would learn clouds.
 
 

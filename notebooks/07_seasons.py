@@ -63,13 +63,13 @@ def made(number, day):
     for entry in legend.classes:
         peak, width, most = GREEN.get(entry.name, (180, 60, 0.1))
         green[classes == entry.code] = most * np.exp(-(((day - peak) / width) ** 2))
-    change = {"B04": -0.5, "B08": 1.3, "B11": -0.25, "B12": -0.4}
+    change = {"B02": -0.25, "B03": -0.15, "B04": -0.5, "B08": 1.3, "B11": -0.25, "B12": -0.4}
     values = [
         band * (1 + change.get(name, 0) * green) for name, band in zip(BANDS, winter, strict=True)
     ]
     values = np.array(values) * rng.normal(1, 0.03, winter.shape)
     drift = gaussian_filter(rng.random(classes.shape), 40)
-    cloud = drift > np.quantile(drift, 0.7)
+    cloud = drift > np.quantile(drift, 0.8)
     shadow = np.roll(cloud, (25, -40), axis=(0, 1)) & ~cloud
     return np.where(cloud, 4500, np.where(shadow, 0.4 * values, values))
 
@@ -167,8 +167,9 @@ print(", ".join(named))
 # %% [markdown]
 # ## What seasons change
 #
-# The same labels, learned from one composite and from all three. The figures only show *how* to
-# compare: **these dates were made from the map**, so the stack must win here. Bands called
+# The same labels, learned from one composite, from all three, and with indices besides. The
+# figures only show *how* to compare: **these dates were made from the map**, so the stack must
+# win here. Bands called
 # `valid_dates` are left out by themselves, for a model that learned them would learn clouds.
 
 
@@ -177,19 +178,34 @@ def accuracy(name, scene):
     """Return the accuracy by place of a forest that learned from a scene."""
     folder = year / f"accuracy-{name}"
     samples = extract_samples(
-        scene, demo / "labels.gpkg", max_per_class=400, workdir=folder
+        scene, demo / "labels.gpkg", max_per_class=300, workdir=folder
     ).samples
-    trained = train_classifier(samples, options='{"trees": 50}', workdir=folder)
+    trained = train_classifier(samples, options='{"trees": 30}', workdir=folder)
     return json.loads(trained.report.read_text())["accuracy_spatial"]
 
 
-for name, scene in {**composites, "all-seasons": stack, "with-indices": seasons}.items():
+compared = {"summer": composites["summer"], "all-seasons": stack, "with-indices": seasons}
+for name, scene in compared.items():
     print(f"{name:<13} {accuracy(name, scene):.1%}  (made dates)")
 
 # %% [markdown]
 # ## What was measured on real dates
 #
-# @REAL@
+# Two dates of Landsat 7 over Chiapas, Mexico, a clear one (November) and one at the end of the dry
+# season with gaps, 30 polygons of 5 classes, forests of 50 trees, by polygon:
+#
+# | learned from | accuracy | macro F1 |
+# |---|---|---|
+# | November alone | 91.1 % | 0.82 |
+# | April alone | 72.4 % | 0.50 |
+# | the median of both | 85.8 % | 0.75 |
+# | both as a stack | 87.8 % | 0.81 |
+# | both, with NDVI, NDMI and NBR | 82.3 % | 0.72 |
+# | both, with means and deviations in windows of 3 and 5 pixels | 85.0 % | 0.73 |
+#
+# Here the second date gained nothing: the clear one told the classes apart already, and thirty
+# polygons are few. Seasons pay where classes differ in *when* they are green; whether that is so
+# on your land only such a table tells. A longer real series was not at hand.
 #
 # **Try it**: `method="medoid"`, or a composite of the whole year (leave `start` and `end` out).
 # With your own scenes, `python -m benchmarks.seasons LABELS SCENE SCENE ...` prints this table.

@@ -40,6 +40,9 @@ from landcover.scenes.writing import (
     write_scene,
 )
 
+_DARKEST = 1e-4
+"""Reflectance that less counts as: over water the atmosphere is often taken off too far, and the
+index of two values below 0 would be anything."""
 _PIXELS_AT_ONCE = 2**18
 """Of one band, without what lies around."""
 _SIDES = range(3, 100, 2)
@@ -72,7 +75,8 @@ def derive_bands(
     """Add bands that are computed from a scene's own, or from a height model.
 
     Indices are computed on reflectance, by the scale and offset that the scene declares, with
-    values below 0 taken as 0. Of a stack of dates each date has its own, as in 2023-04-01:NDVI.
+    values below 0.0001 taken as 0.0001. Of a stack of dates each date has its own, as in
+    2023-04-01:NDVI.
 
     Args:
         scene: GeoTIFF or COG.
@@ -191,7 +195,7 @@ class _OfIndex:
         for role in self.index.roles:
             values, valid = self.source.read(self.at[role], window)
             reflectance = self.scale * values.astype(np.float64) + self.offset
-            of[role] = np.where(valid, np.maximum(reflectance, 0), 0)
+            of[role] = np.where(valid, np.maximum(reflectance, _DARKEST), _DARKEST)
             known &= valid
         yield np.where(known, self.index.formula(of), np.nan)[None]
 

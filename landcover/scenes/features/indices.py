@@ -78,9 +78,8 @@ def _difference(first: str, second: str) -> tuple[tuple[str, str], str, Formula]
 
 
 def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
-    """Return a quotient; NaN where nothing is below."""
-    nothing = np.full(above.shape, np.nan)
-    return np.asarray(np.divide(above, below, out=nothing, where=below != 0))
+    """Return a quotient; reflectances are positive, and so is what stands below."""
+    return np.asarray(above / below)
 
 
 def _evi2(of: Mapping[str, np.ndarray]) -> np.ndarray:

@@ -442,6 +442,7 @@ def test_panel_shows_spectra_scenes_and_samples_in_two_languages(desk_for) -> No
     expect(desk.message()).to_contain_text("there is no home/nowhere.tif")
     expect(desk.state).to_contain_text("Saved in")  # the hands of the clock were moved
     desk.shot("12-looking")
+    desk.tab("classes")
     desk.page.get_by_role("button", name="Русский").click()
     expect(desk.state).to_contain_text("Сохранено")
     expect(desk.page.locator(".sample-map-tool-polygon")).to_have_text("Полигон")

@@ -24,6 +24,8 @@ SECONDS = 60
 _GIVEN, _REFUSED = b"+", b"-"
 _AT_ONCE = 1 << 20
 _LONGEST_REFUSAL = 4096
+_HEAD = 9
+"""Bytes before an answer: its kind, and how long it is."""
 
 
 def in_child(work: Callable[[], bytes], what: str, most: int) -> bytes:
@@ -45,19 +47,19 @@ def in_child(work: Callable[[], bytes], what: str, most: int) -> bytes:
         _tell(tells, work, used)
     os.close(tells)
     try:
-        answer = _heard(said, 1 + max(most, _LONGEST_REFUSAL))
+        kind, answer = _whole(_heard(said, _HEAD + max(most, _LONGEST_REFUSAL)))
     finally:
         os.close(said)
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)  # it has said all, or never will
         os.waitpid(pid, 0)
-    if answer[:1] == _REFUSED:
-        raise ModelError(answer[1:].decode(errors="replace"))
-    if answer[:1] != _GIVEN:
+    if kind == _REFUSED:
+        raise ModelError(answer.decode(errors="replace"))
+    if kind != _GIVEN:
         raise ModelError(
             f"{what} cannot be read with {MEMORY >> 20} MiB of memory and in {SECONDS} seconds"
         )
-    return answer[1:]
+    return answer
 
 
 def _fork() -> int:
@@ -79,10 +81,10 @@ def _tell(tells: int, work: Callable[[], bytes], used: int) -> None:
         _bound(used)
         with open(tells, "wb") as told:
             try:
-                answer = _GIVEN + work()
+                kind, answer = _GIVEN, work()
             except LandcoverError as error:
-                answer = _REFUSED + str(error).encode()
-            told.write(answer)
+                kind, answer = _REFUSED, str(error).encode()
+            told.write(kind + len(answer).to_bytes(_HEAD - 1) + answer)
     except MemoryError:
         pass  # what it may take is told by the parent
     except BaseException:
@@ -102,6 +104,12 @@ def _bound(used: int) -> None:
         _, hard = resource.getrlimit(limit)
         lowest = value if hard == resource.RLIM_INFINITY else min(value, hard)
         resource.setrlimit(limit, (lowest, lowest))
+
+
+def _whole(said: bytes) -> tuple[bytes, bytes]:
+    """Return the kind of an answer and the answer; of one that breaks off, nothing."""
+    kind, size, answer = said[:1], int.from_bytes(said[1:_HEAD]), said[_HEAD:]
+    return (kind, answer) if len(answer) == size else (b"", b"")
 
 
 def _heard(said: int, most: int) -> bytes:

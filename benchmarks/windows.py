@@ -1,12 +1,15 @@
 """Are windows around pixels worth it? Forest and boosting with and without, in unseen places.
 
-    python -m benchmarks.windows [--folds 5] [--partitions 2] [--only NAME] [DATA]
+    python -m benchmarks.windows [--folds 5] [--partitions 1] [--only NAME] [--method METHOD]
+                                 [--speed] [DATA]
 
 Settled before the first run: the sets and their halves are those of benchmarks.methods; chips of
 16 pixels are with the half that decides nothing. At most 50 pixels of a place count, drawn at
 random; folds never share a place. The default of the option `windows` is what has the higher mean
 of accuracy and macro-F1 over the sets DECIDED_ON; the others are only reported. Intervals are of
 the difference, a bootstrap over places (percentiles, 2,000 draws).
+
+With `--speed` the sets are not tried; what windows cost a map is measured, on pixels of each set.
 
 DATA is a folder with the scenes named in benchmarks.methods; without it the two scenes of the
 demonstration are used.
@@ -15,16 +18,18 @@ demonstration are used.
 import argparse
 import sys
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+from scipy.ndimage import uniform_filter
 from threadpoolctl import threadpool_limits
 
 from benchmarks.methods import DATA, DEMO, TUNED_ON, drawn_places, folds_of
 from landcover import extract_samples
-from landcover.models.forest.window_features import REACH
+from landcover.models.forest.window_features import REACH, WINDOWS, window_features
 from landcover.models.methods import METHODS
 from landcover.models.training_set import TrainingSet
 from landcover.progress import collecting_notes
@@ -32,6 +37,7 @@ from landcover.training.cross_validation import predict
 from landcover.training.loading import load_samples
 
 MOST_PER_PLACE = 50
+SIDE = 512
 DECIDED_ON = TUNED_ON
 CHIPS = {"Brandenburg, chips of 16": "patches_s2_brandenburg_16px"}
 
@@ -53,29 +59,91 @@ def main() -> None:
     """Print a row for each set and method, and the means by which the default was decided."""
     parser = argparse.ArgumentParser(prog="benchmarks.windows")
     parser.add_argument("--folds", type=int, default=5)
-    parser.add_argument("--partitions", type=int, default=2)
+    parser.add_argument("--partitions", type=int, default=1)
     parser.add_argument("--only", default="")
     parser.add_argument("--method", default="", choices=["", *METHODS])
+    parser.add_argument("--speed", action="store_true")
     parser.add_argument("data", nargs="?", type=Path)
     asked = parser.parse_args()
+    with TemporaryDirectory() as folder, threadpool_limits(1):
+        sets = _sets(asked.data, Path(folder), asked.only)
+        if asked.speed:
+            _print_speed(sets)
+        else:
+            _compare(sets, asked)
+
+
+def _print_speed(sets: Iterator[tuple[str, TrainingSet]]) -> None:
+    """Print CPU seconds per megapixel, medians of three."""
+    print("| set, bands | features, ours | features, scipy's uniform_filter | method "
+          "| map without | map with | ratio |")  # fmt: skip
+    print("|---" * 7 + "|")
+    for name, labelled in sets:
+        block = _image_of(labelled)
+        valid = np.ones(block.shape[1:], bool)
+        grown = np.pad(block, ((0, 0), (REACH, REACH), (REACH, REACH)), mode="reflect")
+        around = np.ones(grown.shape[1:], bool)
+        ours = _per_megapixel(_in_strips, grown, around)
+        peer = _per_megapixel(_by_scipy, grown)
+        for method in METHODS:
+            without, with_windows = (
+                METHODS[method].fit(one, METHODS[method].options(), 0)
+                for one in (_alone(labelled), labelled)
+            )
+            plain = _per_megapixel(without.classify, block, valid)
+            windowed = _per_megapixel(with_windows.classify, grown, around)
+            print(f"| {name}, {len(block)} | {ours:.3f} | {peer:.2f} | {method} | {plain:.2f} | "
+                  f"{windowed:.2f} | {windowed / plain:.2f} |", flush=True)  # fmt: skip
+
+
+def _image_of(labelled: TrainingSet) -> np.ndarray:
+    """Return pixels of a set as an image of SIDE x SIDE, in runs as they were read."""
+    which = np.arange(SIDE * SIDE) // 4 % len(labelled)
+    values = labelled.pixels[which].T.reshape(-1, SIDE, SIDE)
+    return np.ascontiguousarray(values.astype(np.uint16))
+
+
+def _in_strips(grown: np.ndarray, valid: np.ndarray) -> None:
+    for top in range(0, SIDE, 32):
+        rows = slice(top, top + 32 + 2 * REACH)
+        window_features(grown[:, rows], valid[rows])
+
+
+def _by_scipy(grown: np.ndarray) -> None:
+    exact = grown.astype(np.float64)
+    for side in WINDOWS:
+        size = (0, side, side)
+        mean, square = uniform_filter(exact, size), uniform_filter(exact * exact, size)
+        np.sqrt(np.maximum(square - mean * mean, 0))
+
+
+def _per_megapixel(work: Callable[..., object], *arguments: np.ndarray) -> float:
+    taken = []
+    for _ in range(3):
+        began = time.process_time()
+        work(*arguments)
+        taken.append(time.process_time() - began)
+    return float(np.median(taken)) / (SIDE * SIDE / 1e6)
+
+
+def _compare(sets: Iterator[tuple[str, TrainingSet]], asked: argparse.Namespace) -> None:
     print(
         "| set | pixels, places, classes | method | without | with | accuracy | macro-F1 | fit |"
     )
     print("|---" * 8 + "|")
     gains: dict[tuple[str, str], np.ndarray] = {}
-    with TemporaryDirectory() as folder, threadpool_limits(1):
-        for name, labelled in _sets(asked.data, Path(folder), asked.only):
-            for method in (asked.method,) if asked.method else METHODS:
-                gains[name, method] = _row(name, labelled, method, asked)
-                sys.stdout.flush()
+    for name, labelled in sets:
+        for method in (asked.method,) if asked.method else METHODS:
+            gains[name, method] = _row(name, labelled, method, asked)
+            sys.stdout.flush()
     for method in sorted({method for _, method in gains}):
         _print_means(method, {name: gain for (name, m), gain in gains.items() if m == method})
 
 
 def _row(name: str, labelled: TrainingSet, method: str, asked: argparse.Namespace) -> np.ndarray:
     """Print a row; return what windows gain in accuracy and macro-F1, (2, draws)."""
-    alone = TrainingSet.of_pixels(labelled.pixels, labelled.codes, labelled.places, labelled.bands)
-    trials = [_try(method, one, asked.folds, asked.partitions) for one in (alone, labelled)]
+    both = _alone(labelled), labelled
+    trials = [_try(method, one, asked.folds, asked.partitions) for one in both]
     figures = [_figures(labelled, trial.told) for trial in trials]
     gain = figures[1] - figures[0]
     what = (len(labelled), len(np.unique(labelled.places)), len(np.unique(labelled.codes)))
@@ -89,6 +157,11 @@ def _row(name: str, labelled: TrainingSet, method: str, asked: argparse.Namespac
     return gain
 
 
+def _alone(labelled: TrainingSet) -> TrainingSet:
+    """Return the pixels without what is known of windows."""
+    return TrainingSet.of_pixels(labelled.pixels, labelled.codes, labelled.places, labelled.bands)
+
+
 def _print_means(method: str, gains: dict[str, np.ndarray]) -> None:
     for words, names in (
         ("decided on", [name for name in gains if name in DECIDED_ON]),
@@ -100,7 +173,7 @@ def _print_means(method: str, gains: dict[str, np.ndarray]) -> None:
                   f"{_interval(macro)} | |")  # fmt: skip
 
 
-def _sets(data: Path | None, folder: Path, only: str):  # noqa: ANN202
+def _sets(data: Path | None, folder: Path, only: str) -> Iterator[tuple[str, TrainingSet]]:
     """Yield names and training sets, with what is known of windows."""
     sources = DATA if data else DEMO
     if data is None:

@@ -122,7 +122,7 @@ def load_samples(
         nodata=first.nodata,
         chip_size=first.chip_size,
         measured=measured_by_all(opened),
-        centres_only=any(map(_has_centres_only, opened)),
+        centres_only=any(map(_room, opened)),
         footprint=footprint,
         scene_pixels=_scene_pixels(opened),
         scenes=tuple(samples.scene for samples in opened),
@@ -292,11 +292,6 @@ def _joined(parts: Sequence[TrainingSet], bands: tuple[Band, ...]) -> TrainingSe
 def _joined_around(parts: Sequence[TrainingSet]) -> np.ndarray | None:
     around = [part.around for part in parts if part.around is not None]
     return np.concatenate(around) if around else None
-
-
-def _has_centres_only(samples: Samples) -> bool:
-    """Return whether samples without context are larger than the pixel that has a class."""
-    return _room(samples) > samples.context
 
 
 def _context_of(samples: Samples) -> int:

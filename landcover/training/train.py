@@ -28,6 +28,7 @@ from landcover.models.file import (
     load_model,
     save_model,
 )
+from landcover.models.forest.window_features import WINDOWS
 from landcover.models.forest.windowed import UNUSED, USED
 from landcover.models.methods import METHODS
 from landcover.models.options import (
@@ -168,11 +169,8 @@ def train_classifier(
     _need_few_bands(labelled)
     for name in labelled.without_sample:
         remark(f"no sample of {name} was used, the model does not know that class")
-    if labelled.centres_only and not chosen_method.sees_context:
-        remark(
-            f"{method} learns from the centre pixel of each sample alone and not from what "
-            "surrounds it: extract with masks to use every labelled pixel of a chip"
-        )
+    if not chosen_method.sees_context:
+        _remark_on_centres(labelled, method)
 
     further = () if begun is None else (start_of(begun, labelled),)
 
@@ -383,6 +381,22 @@ def _need_few_bands(labelled: Labelled) -> None:
         raise InputError(
             f"the samples have {bands} bands, a model takes at most {MOST_BANDS}: extract with "
             "bands, which chooses some"
+        )
+
+
+def _remark_on_centres(labelled: Labelled, method: str) -> None:
+    """Say what of a chip is not learned from."""
+    if not labelled.centres_only:
+        return
+    if labelled.training_set.around is None:
+        remark(
+            f"{method} learns from the centre pixel of each sample alone and not from what "
+            "surrounds it: extract with masks to use every labelled pixel of a chip"
+        )
+    elif labelled.chip_size > 1:
+        remark(
+            f"{method} learns from the centre pixel of each sample and the windows of "
+            f"{' and '.join(map(str, WINDOWS))} pixels around it, and from nothing else of a chip"
         )
 
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 FEATURES = "features"
 """What the trees of the graph take."""
+_MOST_FEATURES = 1 << 21
+"""Of all pixels together that pass through the trees at once, 8 MiB."""
 _END = np.iinfo(np.int64).max
 _Pass = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, ...]]
 
@@ -122,7 +124,8 @@ class WindowedForest(Classifier):
             raise ValueError(f"pixels have {len(block)} bands, the model needs {self.bands}")
         inside = without_halo(valid, REACH)
         rows, width = inside.shape
-        step = max(1, AT_ONCE // max(width, 1))
+        pixels = min(AT_ONCE, _MOST_FEATURES // self.trees.bands)
+        step = max(1, pixels // max(width, 1))
         parts = []
         for top in range(0, rows, step):
             grown = slice(top, top + step + 2 * REACH)

@@ -33,8 +33,8 @@ OPSETS = (13, 22)
 """The oldest and the newest in which the operators mean what we take them for."""
 IR_VERSION = 8
 MAX_NODES = 2_000
-MAX_WEIGHTS = 50_000_000
-"""Numbers of all initialisers: 200 MB."""
+MAX_WEIGHTS = 20_000_000
+"""Numbers of all initialisers: 80 MB, which a child reads within its bounds."""
 MAX_WORK = 2_000_000
 """Multiplications and additions for one pixel; a U-Net of 400,000 weights needs some 45,000."""
 MEMORY_AT_ONCE = 160 << 20

@@ -15,7 +15,7 @@ from landcover.models.network.graph import MAX_WEIGHTS, OPSETS, Checked, Plan, c
 if TYPE_CHECKING:
     import onnx
 
-MAX_BYTES = 256 << 20
+MAX_BYTES = 128 << 20
 """Of a file: all weights that may be, and a card."""
 _IR_VERSIONS = (4, 13)
 """Of the first, weights need not be inputs; of the last, nothing we read has changed."""

@@ -346,6 +346,8 @@ def test_a_forest_on_chips_says_that_it_uses_their_centres(tmp_path):
     assert "centre" not in remarks(chip_size=3, masks=True)
     assert "centre" not in remarks(patches=8)
     assert "centre" not in remarks()
+    assert "centre" not in remarks(context=3)
+    assert "the centre pixel of each sample and the windows of 3 and 7" in remarks(chip_size=7)
 
 
 def patches(rng):

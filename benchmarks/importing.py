@@ -96,8 +96,9 @@ def plain(safe: Path, target: Path) -> None:
     ) as out:  # fmt: skip
         for number, source in enumerate(sources, 1):
             k = first.width // source.width
-            for top in range(0, first.height, 2 * BLOCK):
-                height = min(2 * BLOCK, first.height - top)
+            step = 6 * BLOCK if k == 6 else 2 * BLOCK  # whole blocks of its own
+            for top in range(0, first.height, step):
+                height = min(step, first.height - top)
                 own = Window(0, top // k, source.width, height // k)
                 shape = (height, first.width)
                 values = source.read(1, window=own, out_shape=shape, resampling=Resampling.nearest)

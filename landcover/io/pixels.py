@@ -54,9 +54,13 @@ class Pixels:
 
     def pack(self, tile: np.ndarray) -> bytes:
         """Compress a tile, or a part of one."""
+        stored = self._differences(tile)
         # runs only: no larger than full deflate, and five times as fast, on codes and differences
-        packer = zlib.compressobj(6, strategy=zlib.Z_RLE)
-        return packer.compress(self._differences(tile).data) + packer.flush()
+        strategy = zlib.Z_RLE
+        if self.predictor != 1 and _rows_repeat(stored):
+            strategy = zlib.Z_DEFAULT_STRATEGY
+        packer = zlib.compressobj(6 if strategy == zlib.Z_RLE else 1, strategy=strategy)
+        return packer.compress(stored.data) + packer.flush()
 
     def unpack(self, packed: bytes, shape: tuple[int, ...]) -> np.ndarray | None:
         """Return the pixels; None if the bytes are not exactly these, checksum and all."""
@@ -97,6 +101,12 @@ class Pixels:
         octets = np.cumsum(rows, axis=1, dtype=np.uint8).reshape(shape[0], -1, shape[1])
         turned = np.ascontiguousarray(octets.swapaxes(1, 2)[..., ::-1])
         return turned.view(self.dtype).reshape(shape)
+
+
+def _rows_repeat(stored: np.ndarray) -> bool:
+    """Return whether a third of the rows is that above, as where larger pixels were repeated."""
+    same = (stored[1:] == stored[:-1]).all(axis=1)
+    return bool(3 * np.count_nonzero(same) > len(stored))
 
 
 CODES = Pixels(np.dtype("uint8"), NODATA)

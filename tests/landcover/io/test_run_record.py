@@ -33,6 +33,16 @@ def inputs(tmp_path_factory):
         run[identifier] = given
         return by_identifier(identifier).run(given, folder / identifier).outputs
 
+    made("import-scene", source=[scene], date="2023-04-01")
+    dated = [
+        write_raster(folder / f"{day}.tif", np.stack([*values, values[2] + 500]).astype(np.uint16),
+                     names=("B02", "B03", "B04", "B08"), DATE=day, SCALE="0.0001")
+        for day in ("2023-04-01", "2023-07-01")
+    ]  # fmt: skip
+    made("mask-clouds", scene=dated[0])
+    made("stack-scenes", scenes=dated)
+    made("compose-scenes", scenes=dated)
+    made("derive-bands", scene=dated[0], indices="NDVI")
     samples = made("extract-samples", scene=scene, labels=labels)["samples"]
     selection = made("balance-samples", samples=samples, threshold=40)["selection"]
     model = made("train-classifier", samples=samples, selection=selection)["model"]

@@ -63,7 +63,7 @@ except LandcoverError as error:
 if report:
     methods = report["beside"]["methods"]
     fig, ax = plt.subplots(figsize=(6, 3.4))
-    bars = ax.bar(methods, [one["accuracy"] for one in methods.values()], color="#117733")
+    bars = ax.bar(list(methods), [one["accuracy"] for one in methods.values()], color="#117733")
     ax.bar_label(bars, fmt=lambda share: f"{share:.0%}", label_type="center")
     ax.set(ylim=(0, 1), ylabel="accuracy in unseen places")
     plt.show()

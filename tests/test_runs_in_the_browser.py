@@ -1,0 +1,111 @@
+"""People run operations from the panel: draw, extract, train, classify, and again elsewhere.
+
+The screenshots are kept in test-artifacts/: look at them.
+"""
+
+import shutil
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Locator, expect
+
+from tests.browser import PATIENCE, chromium
+from tests.conftest import Geoportal
+from tests.desk import Desk, desks, write_lakes
+
+pytestmark = [pytest.mark.e2e, pytest.mark.browser, pytest.mark.timeout(600)]
+
+SMALL = (1280, 720)
+DRAWN = {
+    "water": [(0.40, 0.40, 0.43, 0.43), (0.55, 0.55, 0.58, 0.58)],
+    "farm": [(0.20, 0.20, 0.23, 0.23), (0.70, 0.70, 0.73, 0.73)],
+}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as started:
+        yield started
+
+
+@pytest.fixture(scope="module", autouse=True)
+def scenes(geoportal: Geoportal) -> None:
+    write_lakes(geoportal)
+    shared = geoportal.storage / "shared"
+    shutil.copy(shared / "lakes.tif", shared / "other.tif")
+
+
+@pytest.fixture
+def desk_for(browser: Browser, geoportal: Geoportal) -> Iterator:
+    with desks(browser, geoportal) as sit_down:
+        yield sit_down
+
+
+def job(desk: Desk, operation: str) -> Locator:
+    return desk.page.locator(f'.sample-map-job[data-operation="{operation}"]')
+
+
+def run(desk: Desk, operation: str, **filled: str) -> None:
+    """Run an operation as it is filled in, and wait until it is done."""
+    desk.page.select_option(".sample-map-operation", operation)
+    for name, value in filled.items():
+        expect(desk.page.locator(f'.sample-map-field input[name="{name}"]')).to_have_value(value)
+    desk.page.click(".sample-map-start")
+    done = job(desk, operation)
+    expect(done).to_have_attribute("data-state", "successful", timeout=PATIENCE)
+
+
+def folder_of(desk: Desk, operation: str) -> str:
+    return f"home/jobs/{job(desk, operation).get_attribute('data-job')}"
+
+
+def test_map_is_made_in_the_panel_and_again_of_another_scene(desk_for) -> None:
+    desk = desk_for("runs", more=' language="en",', size=SMALL)
+    page = desk.page
+    for name, places in DRAWN.items():
+        desk.legend(name).click()
+        for left, top, right, bottom in places:
+            desk.rectangle((left, top), (right, bottom))
+    desk.tab("run")
+    run(desk, "extract-samples", scene="shared/lakes.tif", labels="home/samples/runs.geojson")
+    expect(job(desk, "extract-samples")).to_contain_text("total")
+    samples = f"{folder_of(desk, 'extract-samples')}/samples"
+    desk.shot("30-run-1280")
+    run(desk, "train-classifier", samples=samples)
+    model = f"{folder_of(desk, 'train-classifier')}/model.onnx"
+    run(desk, "classify-scene", scene="shared/lakes.tif", model=model)
+
+    # the map is a layer, with its legend
+    expect(desk.layer("map")).to_have_count(1)
+    desk.shot("31-ran-1280")
+    href = job(desk, "classify-scene").get_by_role("link", name="Log").get_attribute("href")
+    said = page.request.get(href.replace("/hub/../", "/"))
+    assert said.ok
+    assert "classify-scene" in said.text()
+
+    # the steps that led to it, on another scene
+    job(desk, "classify-scene").get_by_role("button", name="Repeat on ...").click()
+    page.get_by_label("Train anew on each scene").check()
+    expect(page.locator(".sample-map-steps summary")).to_have_text(
+        "extract-samples → train-classifier → classify-scene"
+    )
+    page.get_by_label("Scenes, with commas").fill("shared/other.tif")
+    desk.shot("32-repeat-1280")
+    page.get_by_role("button", name="Repeat", exact=True).click()
+    chain = page.locator(".sample-map-chain")
+    expect(chain).to_have_attribute("data-state", "successful", timeout=PATIENCE)
+    expect(job(desk, "classify-scene")).to_have_count(2)
+    desk.tab("layers")
+    expect(desk.layer("map")).to_have_count(2)
+    expect(desk.layer("map").first).to_contain_text("other.tif")
+    water = desk.layer("map").first.locator('.sample-map-map-class[data-class-name="water"]')
+    expect(water).to_contain_text("ha")
+    desk.shot("33-repeated-1280")
+
+    # what fails says why, and stays
+    desk.tab("run")
+    page.select_option(".sample-map-operation", "assess-quality")
+    page.locator('.sample-map-field input[name="reference"]').fill("home/nowhere.gpkg")
+    page.click(".sample-map-start")
+    expect(page.locator(".sample-map-run-said")).to_contain_text("nowhere.gpkg")
+    desk.shot("34-refused-1280")

@@ -123,7 +123,12 @@ export class RunForm extends Part {
       placeholder: input.default ?? "",
     });
     field.value = given;
-    if (isPath) this.offer(input, field);
+    if (isPath) {
+      this.offer(input, field);
+      requestAnimationFrame(() => {
+        field.scrollLeft = field.scrollWidth; // names of results differ at their ends
+      });
+    }
     return [field, () => (isPath ? field.value.trim() : field.value)];
   }
 

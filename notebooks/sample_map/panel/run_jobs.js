@@ -94,7 +94,9 @@ export class RunJobs extends Part {
     if (!remarks.length) return [];
     const summary = make("summary", {}, [this.t("Remarks: {count}", { count: remarks.length })]);
     const items = remarks.map((remark) => make("li", {}, [remark]));
-    return [make("details", { class: "sample-map-remarks" }, [summary, make("ul", {}, items)])];
+    return [
+      make("details", { class: "sample-map-remarks", open: "" }, [summary, make("ul", {}, items)]),
+    ];
   }
 
   acts(job) {

@@ -15,7 +15,7 @@ from uuid import uuid4
 from landcover.errors import InputError, LandcoverError
 from sample_map.server.jobs import ENDED, Job, Jobs, Unanswered, operation_of
 
-MOST_STEPS, MOST_RUNNING, REMEMBERED = 30, 50, 20
+MOST_STEPS, MOST_RUNNING, REMEMBERED = 30, 50, 5
 _LOOK = 1.0  # seconds between two looks at a job
 _PATIENCE = 600.0  # seconds without an answer of the WPS, after which a chain fails
 _SCENES = ("scene", "scenes", "source")  # inputs that name what is mapped

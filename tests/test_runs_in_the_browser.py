@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Locator, expect
 
-from tests.browser import PATIENCE, chromium
+from tests.browser import ARTIFACTS, PATIENCE, chromium
 from tests.conftest import Geoportal
 from tests.desk import Desk, desks, write_lakes
 
@@ -78,10 +78,11 @@ def test_map_is_made_in_the_panel_and_again_of_another_scene(desk_for) -> None:
     # the map is a layer, with its legend
     expect(desk.layer("map")).to_have_count(1)
     desk.shot("31-ran-1280")
-    href = job(desk, "classify-scene").get_by_role("link", name="Log").get_attribute("href")
-    said = page.request.get(f"{desk.geoportal.url}{href}")
-    assert said.ok
-    assert "classify-scene" in said.text()
+    with page.expect_popup() as opened:
+        job(desk, "classify-scene").get_by_role("link", name="Log").click()
+    expect(opened.value.locator("body")).to_contain_text("classify-scene")
+    opened.value.screenshot(path=ARTIFACTS / "drawing-31-log.png")
+    opened.value.close()
 
     # the steps that led to it, on another scene
     job(desk, "classify-scene").get_by_role("button", name="Repeat on ...").click()

@@ -1,9 +1,9 @@
 // Which names fit an input of an operation: what is on the map, and what earlier jobs wrote.
 
-/**
- * What there is to read: {layers: [{kind, name}] the topmost first, samples: the file of the
- * drawn samples, or empty while there are none, jobs: the newest first}.
- */
+// Sources are what there is to read: {layers: [{kind, name}] the topmost first, samples: the file
+// of the drawn samples, or empty while there are none, jobs: the newest first, names: of files in
+// the storage}.
+
 function written(jobs) {
   return jobs
     .filter((job) => job.state === "successful")
@@ -16,11 +16,11 @@ function written(jobs) {
 const namesOf = (layers, kind) => layers.filter((one) => one.kind === kind).map((one) => one.name);
 
 /** Names worth offering for an input, the likeliest first. */
-export function offersFor(input, { layers, samples, jobs }) {
+export function offersFor(input, { layers, samples, jobs, names }) {
   if (input.kind !== "file" && input.kind !== "folder") return [];
   const outputs = written(jobs).map(({ name }) => name);
   const shown = [...namesOf(layers, "scene"), ...namesOf(layers, "map")];
-  const all = [...new Set([...shown, samples, ...outputs])].filter((name) => name);
+  const all = [...new Set([...shown, samples, ...outputs, ...names])].filter((name) => name);
   const fitting = all.filter((name) => isOfKind(input, name));
   const isOffered = (name) => input.offers.includes(name.split("/").pop());
   return [...fitting].sort((a, b) => isOffered(b) - isOffered(a) || 0);

@@ -16,6 +16,7 @@ export class Runs extends Part {
     super(panel);
     this.jobs = [];
     this.chains = [];
+    this.names = []; // of files in the storage
     this.hasService = null; // whether there is one; null until the server said so
     this.mine = new OwnJobs();
     this.form = new RunForm(panel);
@@ -47,6 +48,7 @@ export class Runs extends Part {
 
   async opened() {
     if (this.hasService === null) await this.describe();
+    this.names = (await askServer("names")).names ?? this.names;
     this.form.refill();
     if (this.hasService) this.look();
   }
@@ -72,7 +74,7 @@ export class Runs extends Part {
   sources() {
     const { layers, samples } = this.panel;
     const file = samples.placed.size ? samples.file : "";
-    return { layers: layers.all, samples: file, jobs: this.jobs };
+    return { layers: layers.all, samples: file, jobs: this.jobs, names: this.names };
   }
 
   async start() {

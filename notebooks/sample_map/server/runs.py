@@ -1,6 +1,7 @@
 """What the panel asks to run operations: their descriptions, jobs, and chains of jobs.
 
 GET    sample_map/operations        what there is to run, from the operations' own descriptions
+GET    sample_map/names             files of the user that an operation could read
 GET    sample_map/jobs              the latest jobs of the user, and the chains
 POST   sample_map/jobs              {operation, inputs}: starts a job
 DELETE sample_map/jobs/JOB          dismisses it
@@ -46,6 +47,14 @@ class Runs:
             "operations": [_described(operation) for operation in OPERATIONS],
             "runs": Jobs.of_environment() is not None,
         }
+
+    def names(self) -> Json:
+        """Return storage names of files that some operation reads."""
+        from landcover.operations import OPERATIONS
+        from sample_map.server.names import names_at_home
+
+        endings = {end for one in OPERATIONS for given in one.inputs for end in given.endings}
+        return {"names": names_at_home(tuple(endings))}
 
     def latest(self) -> Json:
         """Return the latest jobs and chains."""
@@ -138,6 +147,15 @@ class OperationsHandler(RunsHandler):
         await self.say(self.runs.operations)
 
 
+class NamesHandler(RunsHandler):
+    """sample_map/names."""
+
+    @authenticated
+    async def get(self) -> None:
+        """Say which files there are."""
+        await self.say(self.runs.names)
+
+
 class JobsHandler(RunsHandler):
     """sample_map/jobs."""
 
@@ -190,6 +208,7 @@ class ChainHandler(RunsHandler):
 
 HANDLERS: dict[str, type[RunsHandler]] = {
     "operations": OperationsHandler,
+    "names": NamesHandler,
     "jobs": JobsHandler,
     f"jobs/{JOB}": JobHandler,
     f"jobs/{JOB}/chain": StepsHandler,

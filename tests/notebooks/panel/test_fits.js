@@ -71,9 +71,15 @@ export function jobThatFailedFillsNothingIn() {
 }
 
 export function offersAreOfTheRightKindAndTheLikeliestFirst() {
-  const sources = { layers: LAYERS, samples: SAMPLES, jobs: [CUT] };
+  const names = ["home/dem.tif", "home/a.zip", SAMPLES];
+  const sources = { layers: LAYERS, samples: SAMPLES, jobs: [CUT], names };
   const map = input("map", { endings: [".tif"], offers: ["map.tif"] });
-  equal(offersFor(map, sources), ["home/jobs/old/map.tif", "shared/top.tif", "shared/below.tif"]);
+  equal(offersFor(map, sources), [
+    "home/jobs/old/map.tif",
+    "shared/top.tif",
+    "shared/below.tif",
+    "home/dem.tif",
+  ]);
   equal(offersFor(input("samples", { kind: "folder" }), sources), ["home/jobs/cut/samples"]);
   equal(offersFor(input("seed", { kind: "int" }), sources), []);
 }

@@ -45,12 +45,29 @@ def job(desk: Desk, operation: str) -> Locator:
     return desk.page.locator(f'.sample-map-job[data-operation="{operation}"]')
 
 
-def run(desk: Desk, operation: str, **filled: str) -> None:
-    """Run an operation as it is filled in, and wait until it is done."""
+def draw(desk: Desk) -> None:
+    for name, places in DRAWN.items():
+        desk.legend(name).click()
+        for left, top, right, bottom in places:
+            desk.rectangle((left, top), (right, bottom))
+    desk.saved(4)
+
+
+def field(desk: Desk, name: str) -> Locator:
+    return desk.page.locator(f'.sample-map-field [name="{name}"]')
+
+
+def start(desk: Desk, operation: str, **filled: str) -> None:
+    """Start an operation as its form is filled in."""
     desk.page.select_option(".sample-map-operation", operation)
     for name, value in filled.items():
-        expect(desk.page.locator(f'.sample-map-field input[name="{name}"]')).to_have_value(value)
+        expect(field(desk, name)).to_have_value(value)
     desk.page.click(".sample-map-start")
+
+
+def run(desk: Desk, operation: str, **filled: str) -> None:
+    """Run an operation as its form is filled in, and wait until it is done."""
+    start(desk, operation, **filled)
     done = job(desk, operation)
     expect(done).to_have_attribute("data-state", "successful", timeout=PATIENCE)
 
@@ -62,10 +79,8 @@ def folder_of(desk: Desk, operation: str) -> str:
 def test_map_is_made_in_the_panel_and_again_of_another_scene(desk_for) -> None:
     desk = desk_for("runs", more=' language="en",', size=SMALL)
     page = desk.page
-    for name, places in DRAWN.items():
-        desk.legend(name).click()
-        for left, top, right, bottom in places:
-            desk.rectangle((left, top), (right, bottom))
+    draw(desk)
+    desk.save()
     desk.tab("run")
     run(desk, "extract-samples", scene="shared/lakes.tif", labels="home/samples/runs.geojson")
     expect(job(desk, "extract-samples")).to_contain_text("total")
@@ -73,10 +88,18 @@ def test_map_is_made_in_the_panel_and_again_of_another_scene(desk_for) -> None:
     desk.shot("30-run-1280")
     run(desk, "train-classifier", samples=samples)
     model = f"{folder_of(desk, 'train-classifier')}/model.onnx"
-    run(desk, "classify-scene", scene="shared/lakes.tif", model=model)
+    start(desk, "classify-scene", scene="shared/lakes.tif", model=model)
+    expect(job(desk, "classify-scene")).to_have_count(1)
 
-    # the map is a layer, with its legend
-    expect(desk.layer("map")).to_have_count(1)
+    # the map is a layer, with its legend; so it is where the page was loaded again meanwhile
+    page.reload()
+    desk.wait()
+    expect(desk.layer("map")).to_have_count(1, timeout=PATIENCE)
+    legend = desk.layer("map").locator(".sample-map-map-class")
+    expect(legend).to_contain_text(["farm", "water"])
+    desk.tab("run")
+    expect(job(desk, "classify-scene")).to_have_attribute("data-state", "successful")
+    expect(job(desk, "extract-samples")).to_have_count(1)
     desk.shot("31-ran-1280")
     with page.expect_popup() as opened:
         job(desk, "classify-scene").get_by_role("link", name="Log").click()
@@ -106,7 +129,34 @@ def test_map_is_made_in_the_panel_and_again_of_another_scene(desk_for) -> None:
     # what fails says why, and stays
     desk.tab("run")
     page.select_option(".sample-map-operation", "assess-quality")
-    page.locator('.sample-map-field input[name="reference"]').fill("home/nowhere.gpkg")
+    field(desk, "reference").fill("home/nowhere.gpkg")
     page.click(".sample-map-start")
     expect(page.locator(".sample-map-run-said")).to_contain_text("nowhere.gpkg")
     desk.shot("34-refused-1280")
+
+
+def test_job_is_followed_and_dismissed_in_russian(desk_for) -> None:
+    desk = desk_for("runs-ru", more=' language="en",', size=SMALL)
+    page = desk.page
+    draw(desk)
+    page.click(".sample-map-language")
+    desk.tab("run")
+    run(desk, "extract-samples", labels="home/samples/runs-ru.geojson")
+    job(desk, "extract-samples").first.get_by_role("button", name="Взять на вход").click()
+    page.select_option(".sample-map-operation", "train-classifier")
+    page.click(".sample-map-options summary")
+    field(desk, "options").fill('{"trees": 2000}')  # which takes its time
+    page.click(".sample-map-start")
+    training = job(desk, "train-classifier").first
+    expect(training).to_have_attribute("data-state", "running", timeout=PATIENCE)
+    expect(training.get_by_role("progressbar")).to_be_visible()
+    desk.shot("35-runs-ru-1280")
+    training.get_by_role("button", name="Отменить задание").click()
+    expect(training).to_have_attribute("data-state", "dismissed")
+    tabs = page.locator(".sample-map-tabs").bounding_box()
+    panel = page.locator(".sample-map-panel").bounding_box()
+    assert tabs is not None
+    assert panel is not None
+    assert tabs["height"] < 40  # one line
+    assert panel["x"] + panel["width"] <= SMALL[0]
+    desk.shot("36-dismissed-ru-1280")

@@ -88,7 +88,8 @@ export class RunForm extends Part {
 
   control(input, label) {
     const given = this.typed[input.name] ?? this.values[input.name] ?? [];
-    const known = { name: input.name, "aria-label": label };
+    const about = { "aria-label": label, "aria-description": input.description };
+    const known = { name: input.name, ...about };
     if (input.choices.length) return this.choice(input, known, given[0]);
     if (input.kind === "bool") return this.box(input, known, given[0]);
     if (input.many) return this.list(input, known, given);

@@ -37,6 +37,26 @@ export class OwnJobs {
     this.keep();
   }
 
+  /** The jobs waited for that are not among these. */
+  missing(jobs) {
+    const told = new Set(jobs.map(({ id }) => id));
+    return [...this.jobs].filter((id) => !told.has(id));
+  }
+
+  missingChains(chains) {
+    return [...this.chains].filter((id) => !chains.some((chain) => chain.id === id));
+  }
+
+  /** Wait for some jobs or chains no more: nobody knows them. */
+  forget(ids) {
+    if (!ids.length) return;
+    for (const id of ids) {
+      this.jobs.delete(id);
+      this.chains.delete(id);
+    }
+    this.keep();
+  }
+
   /** Take what the service told; return the jobs that have ended well since. */
   learn({ jobs, chains }) {
     for (const { id, jobs: steps, state } of chains) {

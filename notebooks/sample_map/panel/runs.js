@@ -10,6 +10,8 @@ import { isOver, RunJobs } from "./run_jobs.js";
 import { askServer, tellServer } from "./server.js";
 
 const LOOK = 1000; // ms between two looks at jobs that wait or run
+const SHOWN = 20; // jobs
+const FAR = 500; // jobs that are looked through for those that are waited for
 
 export class Runs extends Part {
   constructor(panel) {
@@ -17,6 +19,7 @@ export class Runs extends Part {
     this.jobs = [];
     this.chains = [];
     this.names = []; // of files in the storage
+    this.looksFar = false; // whether next for jobs that are not among the latest
     this.hasService = null; // whether there is one; null until the server said so
     this.mine = new OwnJobs();
     this.form = new RunForm(panel);
@@ -93,6 +96,11 @@ export class Runs extends Part {
   /** Bring the last strokes into the file, if it is read; return why that cannot be. */
   async fold(inputs) {
     if (!Object.values(inputs).flat().includes(this.panel.samples.file)) return null;
+    const { kernel } = this.panel;
+    if (kernel.isGone() && !kernel.isBusy()) {
+      this.say(this.t("The kernel does not answer: the file may lack the last strokes."));
+      return { error: true };
+    }
     const reply = await this.ask("fold");
     return reply.error ? reply : null;
   }
@@ -112,12 +120,23 @@ export class Runs extends Part {
   /** See how the jobs are, and again while something is waited for. */
   async look() {
     clearTimeout(this.timer);
-    const found = await askServer("jobs");
+    const { looksFar } = this;
+    const waited = new Set([...this.mine.jobs, ...this.mine.chains]);
+    const found = await askServer("jobs", { limit: looksFar ? FAR : SHOWN });
     if (this.isEnded) return;
     if (found.error) this.say(found.error);
-    else this.learn(found);
+    else this.learn(found, waited, looksFar);
     clearTimeout(this.timer);
     if (this.isWaiting(found)) this.timer = setTimeout(() => this.look(), LOOK);
+  }
+
+  /** Look further for jobs that are not told of, and after that wait for them no more. */
+  miss({ jobs, chains }, waited, lookedFar) {
+    const isWaited = (id) => waited.has(id);
+    const missing = this.mine.missing(jobs);
+    const gone = this.mine.missingChains(chains); // the server was begun anew
+    this.mine.forget([...(lookedFar ? missing : []), ...gone].filter(isWaited));
+    this.looksFar = !lookedFar && missing.length > 0;
   }
 
   isWaiting({ error, jobs = [], chains = [] }) {
@@ -126,11 +145,13 @@ export class Runs extends Part {
     return this.mine.areWaitedFor || (isOpen && (runs || Boolean(error)));
   }
 
-  learn(found) {
+  /** waited: ids that were waited for when the server was asked. */
+  learn(found, waited, lookedFar) {
     const ended = this.mine.learn(found);
-    const isNew =
-      JSON.stringify(found.jobs.map(stateOf)) !== JSON.stringify(this.jobs.map(stateOf));
-    this.jobs = found.jobs;
+    this.miss(found, waited, lookedFar);
+    const latest = found.jobs.slice(0, SHOWN);
+    const isNew = statesOf(latest) !== statesOf(this.jobs);
+    this.jobs = latest;
     this.chains = found.chains;
     this.list.show(this.jobs, this.chains);
     for (const job of ended) this.lay(job);
@@ -150,4 +171,4 @@ export class Runs extends Part {
   }
 }
 
-const stateOf = ({ id, state }) => [id, state];
+const statesOf = (jobs) => JSON.stringify(jobs.map(({ id, state }) => [id, state]));

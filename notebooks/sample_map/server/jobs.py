@@ -20,13 +20,11 @@ from landcover.operation import Operation
 from landcover.operations import OPERATIONS
 from sample_map.texts import text
 
-JOB = r"[0-9A-Za-z-]{1,64}"
-"""What the id of a job looks like."""
 ENDED = ("successful", "failed", "dismissed")
 
 _SECONDS = (5, 30)  # to connect, and between two pieces of an answer
 _EXCEPTION = "{http://www.opengis.net/ows/1.1}ExceptionText"
-_STARTED = re.compile(rf"/status/({JOB})\.xml$")
+_STARTED = re.compile(r"/status/([^/.]+)\.xml$")
 _TOLD = (
     "id", "operation", "state", "progress", "message", "position", "created", "finished",
     "inputs", "error", "remarks",

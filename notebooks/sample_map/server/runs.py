@@ -2,7 +2,7 @@
 
 GET    sample_map/operations        what there is to run, from the operations' own descriptions
 GET    sample_map/names             files of the user that an operation could read
-GET    sample_map/jobs              the latest jobs of the user, and the chains
+GET    sample_map/jobs              the latest jobs of the user (?limit=20), and the chains
 POST   sample_map/jobs              {operation, inputs}: starts a job
 DELETE sample_map/jobs/JOB          dismisses it
 GET    sample_map/jobs/JOB/chain    the steps that led to it (?train=true: to its model too)
@@ -25,7 +25,7 @@ from landcover.errors import InputError, LandcoverError
 
 JOB = r"([0-9A-Za-z-]{1,64})"
 _THREADS = 4  # that wait for answers of the WPS
-_SHOWN = 20  # jobs
+_MOST_JOBS = 500  # told at a time
 
 Json = dict[str, Any]
 
@@ -56,10 +56,12 @@ class Runs:
         endings = {end for one in OPERATIONS for given in one.inputs for end in given.endings}
         return {"names": names_at_home(tuple(endings))}
 
-    def latest(self) -> Json:
-        """Return the latest jobs and chains."""
+    def latest(self, limit: str) -> Json:
+        """Return the latest jobs, so many, and the chains."""
         jobs, chains = self._open()
-        return {"jobs": jobs.latest(_SHOWN), "chains": chains.to_json()}
+        if not limit.isdecimal() or not 0 < int(limit[:9]) <= _MOST_JOBS:
+            raise InputError(f"limit is {limit[:9]}, needs a number up to {_MOST_JOBS}")
+        return {"jobs": jobs.latest(int(limit)), "chains": chains.to_json()}
 
     def start(self, asked: Json) -> Json:
         """Start a job."""
@@ -162,7 +164,7 @@ class JobsHandler(RunsHandler):
     @authenticated
     async def get(self) -> None:
         """Say which jobs there are."""
-        await self.say(self.runs.latest)
+        await self.say(self.runs.latest, self.get_query_argument("limit", "20"))
 
     @authenticated
     async def post(self) -> None:

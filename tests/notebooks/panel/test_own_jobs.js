@@ -48,3 +48,18 @@ export function reloadedPageGoesOnWaiting() {
   elsewhere.begin("g");
   equal(elsewhere.areWaitedFor, false);
 }
+
+export function jobThatNobodyKnowsIsForgotten() {
+  const own = new OwnJobs(store());
+  own.begin("f");
+  own.add("a");
+  own.add("b");
+  equal(own.missing([done("a")]), ["b"]);
+  own.forget(["b"]);
+  equal(own.missing([]), ["a"]);
+  own.addChains(["c"]);
+  equal(own.missingChains([]), ["c"]);
+  equal(own.missingChains([{ id: "c" }]), []);
+  own.forget(["a", "c"]);
+  equal(own.areWaitedFor, false);
+}

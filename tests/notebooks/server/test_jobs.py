@@ -163,7 +163,7 @@ def test_runs_ask_as_the_environment_says(url, monkeypatch):
                     "DELETE": (200, json.dumps(JOB))}  # fmt: skip
     runs = Runs()
     assert runs.operations()["runs"] is True
-    assert [job["id"] for job in runs.latest()["jobs"]] == [ID]
+    assert [job["id"] for job in runs.latest("20")["jobs"]] == [ID]
     assert runs.start({"operation": "classify-scene", "inputs": INPUTS}) == {"id": ID}
     assert runs.dismiss(ID)["job"]["id"] == ID
     assert [asked[:3] for asked in Wps.asked] == [
@@ -171,6 +171,15 @@ def test_runs_ask_as_the_environment_says(url, monkeypatch):
         ("POST", "/services/wps/", "token mine"),
         ("DELETE", f"/services/wps/jobs/{ID}", "token mine"),
     ]
+
+
+@pytest.mark.parametrize("limit", ["", "0", "-1", "501", "1e3", "9" * 5000, "²"])
+def test_number_of_jobs_is_bounded(url, monkeypatch, limit):
+    monkeypatch.setenv("GEOPORTAL_WPS_URL", url)
+    monkeypatch.setenv("JUPYTERHUB_API_TOKEN", "mine")
+    with pytest.raises(InputError, match="needs a number up to 500"):
+        Runs().latest(limit)
+    assert Wps.asked == []
 
 
 def test_without_a_service_operations_are_described_and_not_run(monkeypatch):
@@ -181,4 +190,4 @@ def test_without_a_service_operations_are_described_and_not_run(monkeypatch):
     assert [one["identifier"] for one in told["operations"]] == [o.identifier for o in OPERATIONS]
     assert {i["name"] for i in told["operations"][0]["inputs"]} >= {"source", "bands"}
     with pytest.raises(InputError, match="operations run in Python only"):
-        runs.latest()
+        runs.latest("20")

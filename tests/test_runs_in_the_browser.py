@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Locator, expect
+from playwright.sync_api import Browser, Locator, Request, expect
 
 from tests.browser import ARTIFACTS, PATIENCE, chromium
 from tests.conftest import Geoportal
@@ -41,10 +41,6 @@ def desk_for(browser: Browser, geoportal: Geoportal) -> Iterator:
         yield sit_down
 
 
-def job(desk: Desk, operation: str) -> Locator:
-    return desk.page.locator(f'.sample-map-job[data-operation="{operation}"]')
-
-
 def draw(desk: Desk) -> None:
     for name, places in DRAWN.items():
         desk.legend(name).click()
@@ -57,23 +53,33 @@ def field(desk: Desk, name: str) -> Locator:
     return desk.page.locator(f'.sample-map-field [name="{name}"]')
 
 
-def start(desk: Desk, operation: str, **filled: str) -> None:
-    """Start an operation as its form is filled in."""
+def start(desk: Desk, operation: str, **filled: str) -> Locator:
+    """Start an operation as its form is filled in; return the row of its job."""
     desk.page.select_option(".sample-map-operation", operation)
     for name, value in filled.items():
         expect(field(desk, name)).to_have_value(value)
-    desk.page.click(".sample-map-start")
+    return press_run(desk)
 
 
-def run(desk: Desk, operation: str, **filled: str) -> None:
+def press_run(desk: Desk) -> Locator:
+    with desk.page.expect_response(lambda a: is_start(a.request)) as answer:
+        desk.page.click(".sample-map-start")
+    return desk.page.locator(f'.sample-map-job[data-job="{answer.value.json()["id"]}"]')
+
+
+def is_start(request: Request) -> bool:
+    return request.method == "POST" and request.url.endswith("/sample_map/jobs")
+
+
+def run(desk: Desk, operation: str, **filled: str) -> Locator:
     """Run an operation as its form is filled in, and wait until it is done."""
-    start(desk, operation, **filled)
-    done = job(desk, operation)
-    expect(done).to_have_attribute("data-state", "successful", timeout=PATIENCE)
+    row = start(desk, operation, **filled)
+    expect(row).to_have_attribute("data-state", "successful", timeout=PATIENCE)
+    return row
 
 
-def folder_of(desk: Desk, operation: str) -> str:
-    return f"home/jobs/{job(desk, operation).get_attribute('data-job')}"
+def folder_of(row: Locator) -> str:
+    return f"home/jobs/{row.get_attribute('data-job')}"
 
 
 def test_map_is_made_in_the_panel_and_again_of_another_scene(desk_for) -> None:
@@ -82,14 +88,15 @@ def test_map_is_made_in_the_panel_and_again_of_another_scene(desk_for) -> None:
     draw(desk)
     desk.save()
     desk.tab("run")
-    run(desk, "extract-samples", scene="shared/lakes.tif", labels="home/samples/runs.geojson")
-    expect(job(desk, "extract-samples")).to_contain_text("total")
-    samples = f"{folder_of(desk, 'extract-samples')}/samples"
+    cut = run(
+        desk, "extract-samples", scene="shared/lakes.tif", labels="home/samples/runs.geojson"
+    )
+    expect(cut).to_contain_text("total")
+    samples = f"{folder_of(cut)}/samples"
     desk.shot("30-run-1280")
-    run(desk, "train-classifier", samples=samples)
-    model = f"{folder_of(desk, 'train-classifier')}/model.onnx"
-    start(desk, "classify-scene", scene="shared/lakes.tif", model=model)
-    expect(job(desk, "classify-scene")).to_have_count(1)
+    model = f"{folder_of(run(desk, 'train-classifier', samples=samples))}/model.onnx"
+    made = start(desk, "classify-scene", scene="shared/lakes.tif", model=model)
+    expect(made).to_have_count(1)
 
     # the map is a layer, with its legend; so it is where the page was loaded again meanwhile
     page.reload()
@@ -98,17 +105,17 @@ def test_map_is_made_in_the_panel_and_again_of_another_scene(desk_for) -> None:
     legend = desk.layer("map").locator(".sample-map-map-class")
     expect(legend).to_contain_text(["farm", "water"])
     desk.tab("run")
-    expect(job(desk, "classify-scene")).to_have_attribute("data-state", "successful")
-    expect(job(desk, "extract-samples")).to_have_count(1)
+    expect(made).to_have_attribute("data-state", "successful")
+    expect(cut).to_have_count(1)
     desk.shot("31-ran-1280")
     with page.expect_popup() as opened:
-        job(desk, "classify-scene").get_by_role("link", name="Log").click()
+        made.get_by_role("link", name="Log").click()
     expect(opened.value.locator("body")).to_contain_text("classify-scene")
     opened.value.screenshot(path=ARTIFACTS / "drawing-31-log.png")
     opened.value.close()
 
     # the steps that led to it, on another scene
-    job(desk, "classify-scene").get_by_role("button", name="Repeat on ...").click()
+    made.get_by_role("button", name="Repeat on ...").click()
     page.get_by_label("Train anew on each scene").check()
     expect(page.locator(".sample-map-steps summary")).to_have_text(
         "extract-samples → train-classifier → classify-scene"
@@ -118,7 +125,6 @@ def test_map_is_made_in_the_panel_and_again_of_another_scene(desk_for) -> None:
     page.get_by_role("button", name="Repeat", exact=True).click()
     chain = page.locator(".sample-map-chain")
     expect(chain).to_have_attribute("data-state", "successful", timeout=PATIENCE)
-    expect(job(desk, "classify-scene")).to_have_count(2)
     desk.tab("layers")
     expect(desk.layer("map")).to_have_count(2)
     expect(desk.layer("map").first).to_contain_text("other.tif")
@@ -141,13 +147,12 @@ def test_job_is_followed_and_dismissed_in_russian(desk_for) -> None:
     draw(desk)
     page.click(".sample-map-language")
     desk.tab("run")
-    run(desk, "extract-samples", labels="home/samples/runs-ru.geojson")
-    job(desk, "extract-samples").first.get_by_role("button", name="Взять на вход").click()
+    cut = run(desk, "extract-samples", labels="home/samples/runs-ru.geojson")
+    cut.get_by_role("button", name="Взять на вход").click()
     page.select_option(".sample-map-operation", "train-classifier")
     page.click(".sample-map-options summary")
     field(desk, "options").fill('{"trees": 2000}')  # which takes its time
-    page.click(".sample-map-start")
-    training = job(desk, "train-classifier").first
+    training = press_run(desk)
     expect(training).to_have_attribute("data-state", "running", timeout=PATIENCE)
     expect(training.get_by_role("progressbar")).to_be_visible()
     desk.shot("35-runs-ru-1280")

@@ -231,7 +231,7 @@ def test_place_is_inspected_measured_and_seen_at_one_glance(desk_for) -> None:
                 && one.parentElement.closest(".sample-map-page")).length"""
         )
         assert nested == 0
-        for tab in ("classes", "layers", "inspect", "samples"):
+        for tab in ("classes", "layers", "inspect", "samples", "run"):
             desk.tab(tab)
             expect(page.locator(f".sample-map-page-{tab}")).to_be_visible()
         expect(page.locator(".sample-map-tool-full")).to_be_in_viewport()

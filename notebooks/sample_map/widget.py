@@ -463,6 +463,9 @@ class SampleMap(ipywidgets.HBox):
     def _export_legend(self, message: Message) -> Message:
         return {"name": self.save_legend(message["name"])}
 
+    def _fold(self, message: Message) -> Message:
+        return {"file": self.file}
+
     def _print(self, message: Message) -> Message:
         south, west, north, east = (float(degrees) for degrees in message["bounds"])
         name = self.print_view(
@@ -528,6 +531,7 @@ class SampleMap(ipywidgets.HBox):
         "edit_class": _edit_class,
         "import_legend": _import_legend,
         "export_legend": _export_legend,
+        "fold": _fold,
         "print": _print,
         "add_layer": _add_layer,
         "add_background": _add_background,

@@ -92,6 +92,15 @@ def test_drawn_sample_is_told_and_folded_into_the_file_by_itself(open_map, home)
     }
 
 
+def test_last_stroke_is_in_the_file_before_an_operation_reads_it(open_map, home):
+    m = open_map()
+    draw(m)
+    name = ask(m, "fold")["file"]
+    assert name == "home/samples/demo-scene.geojson"
+    (found,) = json.loads((home / name.removeprefix("home/")).read_text())["features"]
+    assert found["properties"]["class"] == "water"
+
+
 def test_samples_are_a_table(open_map):
     m = open_map()
     draw(m)

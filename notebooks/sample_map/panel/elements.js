@@ -28,6 +28,16 @@ export function draw(tag, attributes, text = "") {
 }
 
 export function baseUrl() {
+  return pageConfig().baseUrl || "/";
+}
+
+/** The address of the jobs' pages, behind the hub of this page. */
+export function wpsUrl() {
+  const { hubHost = "", hubPrefix = "/hub/" } = pageConfig();
+  return `${hubHost}${hubPrefix.replace(/hub\/$/, "")}services/wps/`;
+}
+
+function pageConfig() {
   const config = document.getElementById("jupyter-config-data");
-  return (config && JSON.parse(config.textContent).baseUrl) || "/";
+  return config ? JSON.parse(config.textContent) : {};
 }

@@ -14,6 +14,7 @@ import { Layers } from "./layers.js";
 import { Legend } from "./legend.js";
 import { Measure } from "./measure.js";
 import { Printing } from "./printing.js";
+import { Runs } from "./runs.js";
 import { Samples } from "./samples.js";
 import { Selection } from "./selection.js";
 import { shapesLayer } from "./shapes.js";
@@ -70,6 +71,7 @@ class Panel {
     this.conflicts = new Conflicts(this);
     this.layers = new Layers(this);
     this.printing = new Printing(this);
+    this.runs = new Runs(this);
     this.compare = new Compare(this);
     this.spectra = new Spectra(this);
     this.inspector = new Inspector(this);
@@ -105,6 +107,7 @@ class Panel {
       conflicts,
       layers,
       this.printing,
+      this.runs,
       spectra,
       inspector,
     ]) {
@@ -125,7 +128,7 @@ class Panel {
 
   /** The pages of the panel: name, title, what is on it, what to do when it is opened. */
   subjects() {
-    const { legend, classes, selection, layers, printing, spectra, inspector } = this;
+    const { legend, classes, selection, layers, printing, runs, spectra, inspector } = this;
     const t = (text) => this.words.t(text);
     return [
       {
@@ -153,6 +156,12 @@ class Panel {
           selection.list.before(selection.box);
           selection.showList();
         },
+      },
+      {
+        name: "run",
+        title: t("Run"),
+        children: [runs.box],
+        onopen: () => runs.opened(),
       },
     ];
   }
@@ -207,6 +216,7 @@ class Panel {
     this.tools.end();
     this.compare.end();
     this.inspector.hideMark();
+    this.runs.end();
     this.view.end();
     this.map.off("click", this.onClick);
     this.shapes.remove();
@@ -221,6 +231,7 @@ class Panel {
 
   receive(message, buffers) {
     this.samples.receive(message, buffers);
+    this.runs.begin();
     this.show();
     this.shapes.redraw();
   }

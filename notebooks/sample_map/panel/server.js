@@ -5,12 +5,23 @@ import { baseUrl } from "./elements.js";
 const t = (english) => english; // marks a sentence that is translated where it is shown
 
 /** Ask for JSON; an error is {error: a sentence}. */
-export async function askServer(name, query) {
+export function askServer(name, query = {}) {
+  return answerOf(`${name}?${new URLSearchParams(query)}`);
+}
+
+/** Have something changed: POST with content, or DELETE; an error is {error: a sentence}. */
+export function tellServer(method, name, content) {
+  const headers = { "Content-Type": "application/json" };
+  const body = content && JSON.stringify(content);
+  return answerOf(name, { method, body }, body ? headers : {});
+}
+
+async function answerOf(name, request = {}, headers = {}) {
   try {
-    const address = `${baseUrl()}sample_map/${name}?${new URLSearchParams(query)}`;
     // behind a hub, a script that asks by cookie has to show that it is of this page
     const token = /(?:^|; )_xsrf=([^;]*)/.exec(document.cookie)?.[1];
-    const answer = await fetch(address, { headers: token ? { "X-XSRFToken": token } : {} });
+    const shown = token ? { ...headers, "X-XSRFToken": token } : headers;
+    const answer = await fetch(`${baseUrl()}sample_map/${name}`, { ...request, headers: shown });
     const content = await answer.json();
     return answer.ok ? content : { error: content.message || answer.statusText };
   } catch {

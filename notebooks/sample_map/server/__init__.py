@@ -1,4 +1,4 @@
-"""What this package does in every user's Jupyter server: it installs the course and draws tiles.
+"""What this package does in every user's Jupyter server: the course, tiles, jobs of the panel.
 
 Tiles are drawn behind the server's own authentication, and of scenes in the user's storage only:
 an address holds a storage name and nothing else that names a file.
@@ -23,6 +23,7 @@ from tornado.web import HTTPError, authenticated
 
 from landcover.errors import InputError, NameRefused
 from sample_map.server.course import install_course
+from sample_map.server.runs import HANDLERS, Runs
 
 if TYPE_CHECKING:
     from sample_map.data.tiles import Look, TileMaker
@@ -40,9 +41,9 @@ def _jupyter_server_extension_points() -> list[dict[str, str]]:
 
 
 def _load_jupyter_server_extension(app: ServerApp) -> None:
-    """Offer tiles, and install the course whose pages GEOPORTAL_COURSE names."""
+    """Offer tiles and jobs, and install the course whose pages GEOPORTAL_COURSE names."""
     address = url_path_join(app.web_app.settings["base_url"], "sample_map", "tiles", _TILE)
-    drawing = Drawing()
+    drawing, runs = Drawing(), Runs()
     base = url_path_join(app.web_app.settings["base_url"], "sample_map")
     app.web_app.add_handlers(
         ".*$",
@@ -53,6 +54,10 @@ def _load_jupyter_server_extension(app: ServerApp) -> None:
                 for name, answer in drawing.answers.items()
             ),
             (url_path_join(base, r"picture\.png"), PictureHandler, {"drawing": drawing}),
+            *(
+                (url_path_join(base, name), handler, {"runs": runs})
+                for name, handler in HANDLERS.items()
+            ),
         ],
     )
     source = os.environ.get("GEOPORTAL_COURSE")

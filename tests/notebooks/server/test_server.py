@@ -237,3 +237,48 @@ def test_question_that_leads_elsewhere_is_a_sentence(server, question, query):
     answer = answer_of(server, question, **query)
     assert answer.status_code == 422
     assert answer.json()["message"]
+
+
+CHANGES = [("POST", "jobs"), ("DELETE", "jobs/a-1"), ("POST", "chains"), ("DELETE", "chains/a-1")]
+RUNS = [("GET", "operations"), ("GET", "jobs"), ("GET", "jobs/a-1/chain"), *CHANGES]
+
+
+def asked(server, method, question, session=requests, **more):
+    address = f"{server.url}sample_map/{question}"
+    return session.request(method, address, timeout=SECONDS, allow_redirects=False, **more)
+
+
+@pytest.mark.parametrize(("method", "question"), RUNS)
+def test_nobody_runs_anything_without_signing_in(server, method, question):
+    server.tile("home/a.tif")  # it listens
+    assert asked(server, method, question).status_code == 403
+
+
+@pytest.mark.parametrize(("method", "question"), CHANGES)
+def test_nothing_is_changed_for_a_page_that_does_not_show_the_cookie(server, method, question):
+    server.tile("home/a.tif")
+    with requests.Session() as session:
+        session.get(f"{server.url}tree?token=right", timeout=SECONDS)
+        forged = asked(server, method, question, session, json={})
+        assert forged.status_code == 403
+        shown = {"X-XSRFToken": session.cookies["_xsrf"]}
+        own = asked(server, method, question, session, json={}, headers=shown)
+        assert own.status_code == 422
+        assert own.json()["message"]
+
+
+@pytest.mark.parametrize("id", ["a%2Fb", "a.xml", "a b", "x" * 65])
+def test_what_is_no_id_of_a_job_is_not_asked_for(server, id):
+    server.tile("home/a.tif")
+    right = {"Authorization": "token right"}
+    assert asked(server, "DELETE", f"jobs/{id}", headers=right).status_code in (404, 405)
+
+
+def test_operations_are_described_where_there_is_no_geoportal(server):
+    server.tile("home/a.tif")
+    told = answer_of(server, "operations").json()
+    assert told["runs"] is False
+    assert "classify-scene" in [one["identifier"] for one in told["operations"]]
+    answer = answer_of(server, "jobs")
+    assert answer.status_code == 422
+    assert "operations run in Python only" in answer.json()["message"]

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -50,6 +51,9 @@ def test_the_map_of_the_notebooks_readme_draws(tmp_path, monkeypatch):
     prepare(tmp_path / "shared")
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
+    job = tmp_path / "jobs" / "JOB"
+    job.mkdir(parents=True)
+    shutil.copy(tmp_path / "shared" / "demo-landsat" / "reference.tif", job / "map.tif")
     shown = run("notebooks/README.md", 0)
     assert set(shown["m"].samples["class"]) == {"water", "forest"}
     shown["m"].close()

@@ -227,6 +227,9 @@ _LONGEST = 80  # of a sensor's name, in characters
 _SHORTEST, _LONGEST_WAVE = 100, 100_000  # nm; a number below is one of micrometres
 
 
+_INSTRUMENTS = ("MSI", "MSS", "TM", "ETM+", "OLI", "OLCI", "MODIS", "VIIRS", "ASTER")
+
+
 @dataclass(frozen=True)
 class Measured:
     """What a scene says of how it was measured, in its tags; None where it is silent.
@@ -260,11 +263,21 @@ class Measured:
         found = _between(own, Encoding("", scale, offset or 0.0))
         return None if found == Conversion(1.0, 0.0) else found
 
+    def is_of_other_instrument(self, sensor: str | None) -> bool:
+        """Return whether both sensors are of known instruments, which differ."""
+        own, other = _instrument_in(self.sensor), _instrument_in(sensor)
+        return own is not None and other is not None and own != other
+
     def differs_from(self, sensor: str | None, level: str | None) -> str:
         """Return a clause on how the scene's tags differ from the model's."""
         pairs = ((self.sensor, sensor), (self.level, level))
         said = [f"{own} not {other}" for own, other in pairs if own and other and own != other]
         return f" (the scene is {' and '.join(said)})" if said else ""
+
+
+def _instrument_in(sensor: str | None) -> str | None:
+    words = (sensor or "").upper().replace("_", " ").split()
+    return next((name for name in _INSTRUMENTS if name in words), None)
 
 
 UNKNOWN = Measured()

@@ -56,7 +56,7 @@ def test_a_job_runs_to_its_end_and_its_outputs_are_read(start):
     job = jobs.run(jobs.operation("extract-samples"), EXTRACT, ANNA)
     folder = f"home/jobs/{job.id}"
     assert jobs.outputs(job) == {
-        "samples": OutputValue(name=f"{folder}/samples"),
+        "samples": OutputValue(name=f"{folder}/samples", file="samples"),
         "counts": OutputValue(name=f"{folder}/counts.csv", file="counts.csv"),
         "total": OutputValue(value=150),
     }

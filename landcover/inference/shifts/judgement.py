@@ -333,6 +333,8 @@ class Comparison:
         explained = change.likelihood - self._as_it_is.likelihood
         if change.is_per_band and not self._loose and explained < LEAST_EXPLAINED:
             return _advice_on_little(change)
+        if self.measured.is_of_other_instrument(self.card.sensor):
+            return self._advice_on_foreign()  # by chance a change may fit its spectra
         inverted = (change.change.gain <= 0).all()
         if inverted and corrected.known >= self._fitting:
             return _ADVICE_ON_INVERTED

@@ -18,7 +18,7 @@ from rasterio.windows import Window
 
 from landcover import classify_scene, extract_samples, train_classifier
 from landcover.errors import InputError
-from landcover.inference.block import BlockClassifier
+from landcover.inference.block import BlockClassifier, Correction
 from landcover.io.legend import Legend
 from landcover.io.raster import Band, read_grown
 from landcover.models.classifier import Classifier
@@ -319,7 +319,9 @@ def test_a_grown_window_is_the_scene_with_an_invalid_margin(tmp_path):
 def test_blocks_are_classified_by_another_process_as_here(tmp_path):
     samples = cut(tmp_path / "a", ("forest", "water"))
     model = load_model(train_classifier(samples, workdir=tmp_path).model)
-    blocks = BlockClassifier(model.classifier, [1, 2], (np.ones(2), np.zeros(2)))
+    blocks = BlockClassifier(
+        model.classifier, [1, 2], Correction(np.ones(2), np.zeros(2), is_whole=False)
+    )
     values = np.random.default_rng(0).integers(0, 1000, (2, 9, 11)).astype(np.uint16)
     valid = np.ones((9, 11), bool)
     here = blocks.classify(values, valid, None, lambda: False)

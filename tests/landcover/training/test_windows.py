@@ -138,7 +138,7 @@ def test_parts_of_a_window_see_beyond_one_another(cut, tmp_path, monkeypatch):
         values, valid = read_grown(dataset, Window(0, 0, 64, 60), [1, 2], REACH)
     whole = forest.classify(values, valid)
     monkeypatch.setattr("landcover.inference.block._HALOS", 4)
-    found = BlockClassifier(forest, [1, 2]).classify(values, valid, lambda: False)
+    found = BlockClassifier(forest, [1, 2]).classify(values, valid, None, lambda: False)
     for one, other in zip(found, whole, strict=True):
         np.testing.assert_array_equal(one, other)
 

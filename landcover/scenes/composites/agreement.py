@@ -43,7 +43,8 @@ def _in_unit_of(first: Measured, layer: Layer) -> Layer:
         remark(
             f"{layer.name} has other units (scale {layer.measured.scale:g}, offset "
             f"{layer.measured.offset or 0:g}) than the first scene (scale {first.scale:g}, offset "
-            f"{first.offset or 0:g}) and was converted by {conversion}"
+            f"{first.offset or 0:g}) and was converted by {conversion} but those of "
+            "another unit, as indices"
         )
     return replace(layer, conversion=conversion)
 

@@ -18,6 +18,7 @@ from landcover.io.raster import Band, Grid, bands_of, mask_bands, open_raster
 from landcover.io.sensors import Conversion, Measured, measured_by
 from landcover.scenes.composites.dates import date_of
 from landcover.scenes.composites.placing import Placed, common_grid, placed_on
+from landcover.scenes.features.names import has_own_unit, is_deviation
 
 _CACHE_MIB = 1
 """Blocks of all scenes together that GDAL keeps; each is read once or twice."""
@@ -91,8 +92,18 @@ class Layer:
             clear, known = self.mask.read(window, [1])
             valid = valid & known & (clear[0] != 0)
         if self.conversion is not None:
-            values = self.conversion.apply(values.astype(np.float64))
+            names = [self.names[i] for i in which]
+            values = _converted(values.astype(np.float64), names, self.conversion)
         return values, valid
+
+
+def _converted(values: np.ndarray, names: Sequence[str], conversion: Conversion) -> np.ndarray:
+    """Convert values (bands, H, W) of those bands that are in the units of their scene."""
+    for band, name in zip(values, names, strict=True):
+        if not has_own_unit(name):
+            band *= conversion.gain
+            band += 0.0 if is_deviation(name) else conversion.offset
+    return values
 
 
 @dataclass(frozen=True)

@@ -212,6 +212,7 @@ def test_landsat_has_the_units_of_its_level(tmp_path, level, metadata):
     assert dataset.tags["DATETIME"] == "2023-08-01T10:02:33Z"
     with rasterio.open(done.outputs["scene"]) as scene:
         assert bands_of(scene)[3].wavelength == 655
+        assert scene.tags(4)["WAVELENGTH"] == "655"
     hidden = np.zeros((40, 40), bool)
     hidden[[0, 10, 11, 12, 13]] = True  # fill, dilated, cirrus, cloud, shadow
     np.testing.assert_array_equal(pixels[3], np.where(hidden, 0, 8004))

@@ -45,6 +45,23 @@ def test_names_stay_unique_and_wavelengths_known(tmp_path):
     assert str(bands[2].date) == "2023-02-01"
 
 
+def test_bands_that_have_no_unit_of_the_scene_are_not_converted(tmp_path):
+    names = ("B04", "NDVI", "B04_std3", "B04_mean3", "SCL")
+    old, new = np.full((2, 5, 30, 40), 0.5, np.float32)
+    old[[0, 3]], new[[0, 3]], old[2], new[2], new[4] = 900, 1900, 30, 30, 4
+    scenes = [
+        write_raster(tmp_path / f"{date}.tif", values, names=names, DATE=date, SCALE="0.0001",
+                     OFFSET=offset)
+        for date, values, offset in (("2021-06-01", old, "0"), ("2023-06-01", new, "-0.1"))
+    ]  # fmt: skip
+    found, described, _, _ = stacked(scenes, tmp_path / "out")
+    later = dict(zip(described, found[:, 0, 0], strict=True))
+    assert later["2023-06-01:B04"] == later["2023-06-01:B04_mean3"] == 900
+    assert later["2023-06-01:NDVI"] == 0.5
+    assert later["2023-06-01:B04_std3"] == 30
+    assert later["2023-06-01:SCL"] == 4
+
+
 def test_pieces_of_one_date_are_a_mosaic(tmp_path):
     values = values_of(3)
     west = write_raster(tmp_path / "w.tif", values[:, :, :25], names=NAMES, nodata=0,

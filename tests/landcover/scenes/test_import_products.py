@@ -124,6 +124,14 @@ def test_one_cloudy_pixel_hides_the_larger_one(tmp_path):
     assert (pixels[0][2:][~cloudy[2:]] > 0).all()
 
 
+def test_no_cloudy_pixel_falls_between_pixels_of_another_size(tmp_path):
+    _, pixels, _ = imported(
+        sentinel_2(tmp_path), tmp_path / "out", resolution=30, bands="B02", masked="shadow"
+    )
+    row = (10 + 3) * 20 + 10  # of SCL's pixels of shadow, in metres from the top
+    assert (pixels[0][row // 30, 14:20] == 0).all()
+
+
 def test_zip_gives_the_same_scene_as_the_folder(tmp_path):
     safe = sentinel_2(tmp_path)
     packed = products.zipped(safe, tmp_path / "S2B.zip")

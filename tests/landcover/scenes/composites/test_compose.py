@@ -304,6 +304,15 @@ def test_interrupted_run_goes_on_and_gives_the_same_file(tmp_path):
     assert [path.name for path in again.iterdir()] == ["scene.tif"]
 
 
+def test_date_of_a_season_over_new_year_lies_in_it(tmp_path):
+    scenes = [
+        write_raster(tmp_path / f"{day}.tif", values, names=BANDS, nodata=0, DATE=day)
+        for day, values in zip(("2021-12-20", "2022-01-10", "2022-12-25"), made(3), strict=True)
+    ]  # fmt: skip
+    path, _ = composed({"scenes": scenes, "start": "12-01", "end": "02-28"}, tmp_path / "out")
+    assert read(path)[2]["DATE"] == "2022-01-10"
+
+
 def test_quality_bands_are_no_bands_of_a_composite(tmp_path):
     values = made(3)
     scenes = [

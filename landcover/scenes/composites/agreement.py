@@ -32,7 +32,8 @@ def in_one_unit(layers: Sequence[Layer]) -> list[Layer]:
             f"together: say those of {silent}, as in {_DECLARE}"
         )
     if not known:
-        _need_alike(layers)
+        if not _are_of_same_units(layers):
+            _need_alike(layers)
         return list(layers)
     return [_in_unit_of(layers[0].measured, layer) for layer in layers]
 
@@ -47,6 +48,34 @@ def _in_unit_of(first: Measured, layer: Layer) -> Layer:
             "another unit, as indices"
         )
     return replace(layer, conversion=conversion)
+
+
+def _are_of_same_units(layers: Sequence[Layer]) -> bool:
+    """Return whether bands say units, each the same in all scenes.
+
+    Raises:
+        InputError: they say others.
+    """
+    units = [_units(layer) for layer in layers]
+    for layer, own in zip(layers, units, strict=True):
+        both = own.keys() & units[0].keys()
+        other = next((name for name in sorted(both) if own[name] != units[0][name]), None)
+        if other is not None:
+            raise InputError(
+                f"{other} has scale and offset {own[other]} in {layer.name} and {units[0][other]} "
+                f"in {layers[0].name}, and bands of several units are not "
+                "converted: import scenes of bands in one unit, without thermal ones"
+            )
+    return any(unit != (1.0, 0.0) for unit in units[0].values())
+
+
+def _units(layer: Layer) -> dict[str, tuple[float, float]]:
+    """Return scale and offset of each band, as the file has them."""
+    dataset = layer.scene.dataset
+    return {
+        name: (dataset.scales[index - 1], dataset.offsets[index - 1])
+        for name, index in zip(layer.names, layer.indexes, strict=True)
+    }
 
 
 def _need_alike(layers: Sequence[Layer]) -> None:

@@ -149,3 +149,19 @@ def test_first_row_in_the_south_is_turned(tmp_path):
     ]  # fmt: skip
     found, *_ = stacked(scenes, tmp_path / "out")
     np.testing.assert_array_equal(found[2:], values)
+
+
+def test_units_of_single_bands_must_be_those_of_the_other_scenes(tmp_path):
+    scenes = [
+        write_raster(tmp_path / f"{day}.tif", values_of(1), names=("B4", "B10"), DATE=day)
+        for day in ("2023-04-01", "2023-09-01")
+    ]
+    for path, gain in zip(scenes, (2e-5, 4e-5), strict=True):
+        with rasterio.open(path, "r+") as dataset:
+            dataset.scales, dataset.offsets = (gain, 3e-4), (-0.2, 0.1)
+    with pytest.raises(InputError, match="without thermal ones"):
+        stacked(scenes, tmp_path / "out")
+    with rasterio.open(scenes[1], "r+") as dataset:
+        dataset.scales = (2e-5, 3e-4)
+    *_, remarks = stacked(scenes, tmp_path / "again")
+    assert not any("do not say their units" in sentence for sentence in remarks)

@@ -89,6 +89,11 @@ class _Units:
 
     def unit_of(self, band: str) -> tuple[float, float]:
         """Return scale and offset of a band."""
+        if self._offsets and band not in self._offsets:
+            raise InputError(
+                f"the metadata lack the offset of {band}, and have those of other bands: fetch "
+                "the product anew"
+            )
         return 1 / self._quantification, self._offsets.get(band, 0.0) / self._quantification
 
 

@@ -189,6 +189,24 @@ def test_values_without_their_offset_are_refused(tmp_path):
         imported(safe, tmp_path / "out")
 
 
+def test_values_of_which_one_band_lacks_its_offset_are_refused(tmp_path):
+    safe = sentinel_2(tmp_path)
+    metadata = safe / "MTD_MSIL2A.xml"
+    offset = '<BOA_ADD_OFFSET band_id="3">-1000</BOA_ADD_OFFSET>'
+    assert offset in metadata.read_text()
+    metadata.write_text(metadata.read_text().replace(offset, ""))
+    with pytest.raises(InputError, match="lack the offset of B04"):
+        imported(safe, tmp_path / "out")
+
+
+def test_the_image_that_is_damaged_is_named(tmp_path):
+    safe = sentinel_2(tmp_path)
+    image = next(safe.rglob("*_B04_10m.jp2"))
+    image.write_bytes(image.read_bytes()[: image.stat().st_size // 2])
+    with pytest.raises(InputError, match=r"_B04_10m\.jp2 cannot be read"):
+        imported(safe, tmp_path / "out")
+
+
 def test_an_image_that_is_missing_is_left_out_with_a_remark(tmp_path):
     safe = sentinel_2(tmp_path)
     next(safe.rglob("*_B11_20m.jp2")).unlink()

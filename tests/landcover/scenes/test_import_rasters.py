@@ -67,6 +67,28 @@ def test_files_of_usgs_and_esa_are_known_by_their_names(tmp_path):
     assert any("stand in the metadata of their product" in said for said in done.remarks)
 
 
+def test_files_of_level_2a_without_metadata_are_masked_and_taken_once(tmp_path):
+    name = "T33UUU_20230801T101559"
+    for ending, size, value in (("B02_10m", 10, 900), ("B02_20m", 20, 800), ("AOT_10m", 10, 5),
+                                ("TCI_10m", 10, 9), ("SCL_20m", 20, 4)):  # fmt: skip
+        values = np.full((1, 400 // size, 400 // size), value, np.uint16)
+        values[0, 1, 1] = 8 if "SCL" in ending else value
+        write_image(tmp_path / "s" / f"{name}_{ending}.jp2", values, size)
+    _, pixels, told = imported(tmp_path / "s", tmp_path / "out")
+    assert told.names == ["B02"]
+    assert (pixels[0, 2:4, 2:4] == 0).all()
+    assert np.count_nonzero(pixels == 900) == 40 * 40 - 4
+
+
+def test_files_of_landsat_level_1_say_that_their_units_are_missing(tmp_path):
+    name = "LE07_L1TP_193026_20010801_20210811_02_T1"
+    for band in ("B3", "B4", "B6_VCID_1", "B8", "QA_PIXEL"):
+        write_image(tmp_path / "l" / f"{name}_{band}.TIF", values_of(1), 30, "GTiff", nodata=0)
+    done, _, told = imported(tmp_path / "l", tmp_path / "out")
+    assert told.names == ["B3", "B4"]
+    assert any("MTL file, which is not here" in sentence for sentence in done.remarks)
+
+
 def test_a_file_of_several_bands_keeps_names_nodata_and_mask(tmp_path):
     values = values_of(3)
     values[:, 3] = 7

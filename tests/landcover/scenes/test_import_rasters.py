@@ -157,6 +157,15 @@ def test_envi_with_wavelengths(tmp_path, interleave):
     np.testing.assert_array_equal(again[0], values[3])
 
 
+def test_envi_values_are_divided_by_the_scale_factor_of_reflectance(tmp_path):
+    path = write_image(tmp_path / "in/a.dat", values_of(2, "int16"), 10, "ENVI")
+    header = tmp_path / "in/a.hdr"
+    header.write_text(header.read_text() + "\nreflectance scale factor = 10000\n")
+    _, _, told = imported(path, tmp_path / "out")
+    assert told.scales == pytest.approx((1e-4, 1e-4))
+    assert float(told.tags["SCALE"]) == pytest.approx(1e-4)
+
+
 def write_netcdf_4(path, dates=0):
     """Write CF variables with their own grid mapping, as xarray does."""
     with h5py.File(path, "w") as file:

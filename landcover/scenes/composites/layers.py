@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from rasterio.enums import MaskFlags
+from rasterio.enums import MaskFlags, Resampling
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
@@ -17,7 +17,7 @@ from landcover.io.paths import AnyPath
 from landcover.io.raster import Band, Grid, bands_of, mask_bands, open_raster
 from landcover.io.sensors import Conversion, Measured, measured_by
 from landcover.scenes.composites.dates import date_of
-from landcover.scenes.composites.placing import Placed, common_grid, placed_on
+from landcover.scenes.composites.placing import Placed, are_smaller, common_grid, placed_on
 from landcover.scenes.features.names import has_own_unit, is_deviation
 
 _CACHE_MIB = 1
@@ -145,7 +145,9 @@ def open_series(
             mask = None
             if masks:
                 one = opened.enter_context(_opened_mask(masks[number]))
-                mask = opened.enter_context(placed_on(one, grid))
+                # of smaller pixels one cloudy one hides the larger one, whose mean has it
+                how = Resampling.min if are_smaller(Grid.of(one), grid) else None
+                mask = opened.enter_context(placed_on(one, grid, how))
             layers += _layers(dataset, scene, mask)
         layers.sort(key=lambda layer: layer.date or datetime.date.max)
         yield Series(grid, tuple(layers))

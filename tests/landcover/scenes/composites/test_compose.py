@@ -262,6 +262,16 @@ def test_another_system_is_brought_to_the_first_grid_and_said(tmp_path):
     assert any("d.tif lies on another grid and system" in sentence for sentence in remarks)
 
 
+def test_one_cloudy_pixel_of_a_finer_mask_hides_the_larger_one(tmp_path):
+    scene = write_all(tmp_path, np.full((1, 3, 20, 20), 500, np.uint16))[0]
+    finer = np.ones((1, 60, 60), np.uint8)
+    finer[0, 31, 40] = 0
+    mask = write_raster(tmp_path / "m.tif", finer, nodata=255,
+                        transform=TRANSFORM @ Affine.scale(1 / 3))  # fmt: skip
+    path, _ = composed({"scenes": [scene], "masks": [mask]}, tmp_path / "out")
+    assert np.argwhere(read(path)[0][3] == 0).tolist() == [[10, 13]]
+
+
 def test_scenes_far_apart_are_refused(tmp_path):
     values = made(2)
     scenes = write_all(tmp_path, values[:1])

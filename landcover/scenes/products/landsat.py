@@ -130,7 +130,10 @@ def _files(delivery: Delivery, contents: Mapping[str, str], folder: str) -> dict
         else:
             lost.append(band)
     if not found:
-        raise InputError(f"{delivery.title} holds none of the bands that its metadata name")
+        raise InputError(
+            f"{delivery.title} holds none of the bands that its metadata name: give the whole "
+            "product, its folder or tar"
+        )
     if lost:
         remark(f"files of {', '.join(sorted(lost))} are missing in {delivery.title}: left out")
     return found

@@ -52,6 +52,7 @@ _BESIDE = re.compile(
     r"|\.jpe?g|\.png|\.csv|\.qml|\.kml|\.gml|\.geojson|\.zip|\.safe|\.md5|\.sha256)",
     re.IGNORECASE,
 )
+_ARCHIVE = re.compile(r".*\.(zip|tar|tgz|tar\.gz)", re.IGNORECASE)
 _OF_TIME = re.compile(
     r"(days|hours|minutes|seconds) since (\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d:\d\d))?"
 )
@@ -171,6 +172,11 @@ def _no_raster(delivery: Delivery) -> str:
     if len(delivery.names) == 1:
         return refusal_of(delivery.path(delivery.names[0]), delivery.names[0])
     shown = ", ".join(PurePosixPath(name).name for name in delivery.names[:3])
+    if any(_ARCHIVE.fullmatch(name) for name in delivery.names):
+        return (
+            f"{delivery.title} holds archives, {shown}: import one product at a time; "
+            "stack-scenes puts scenes together"
+        )
     return (
         f"{delivery.title} holds no image that is read"
         + (f", but {shown}" if shown else ", it is empty")

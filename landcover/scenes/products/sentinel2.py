@@ -122,7 +122,10 @@ def _images(delivery: Delivery, root: Any, folder: str) -> dict[str, str]:
             finest[match[1]] = (size, member)
     lost = sorted(set(missing) - set(finest))
     if not finest:
-        raise InputError(f"{delivery.title} holds none of the images that its metadata name")
+        raise InputError(
+            f"{delivery.title} holds none of the images that its metadata name: "
+            "give the whole product, its folder or zip"
+        )
     if lost:
         remark(f"images of {', '.join(lost)} are missing in {delivery.title}: left out")
     return {band: finest[band][1] for band in (*_BAND_IDS, *_AUXILIARY) if band in finest}

@@ -1,5 +1,6 @@
 """Whether scenes may be put together: units, sensors, levels, bands. Nothing mixes in silence."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -114,16 +115,27 @@ def remark_on_sensors(layers: Sequence[Layer]) -> None:
                 f"{first.name} of {one.sensor or 'one that it does not name'}: bands of one name "
                 "may differ between them"
             )
-        if one.level != other.level:
+        if _values_of(one.level) != _values_of(other.level):
             remark(
                 f"{layer.name} has the level {other.level or 'unknown'}, {first.name} "
                 f"{one.level or 'unknown'}: their values may mean different things"
             )
 
 
+def _values_of(level: str | None) -> str | None:
+    """Return a level without what says nothing of its values: how exactly pixels are placed.
+
+    >>> [_values_of(level) for level in ("L1TP", "L1GT", "L2SR", "L2A")]
+    ['L1', 'L1', 'L2', 'L2A']
+    """
+    return level and re.sub(r"^(L[12])(TP|GT|GS|SP|SR)$", r"\1", level)
+
+
 def need_one_level(layers: Sequence[Layer]) -> None:
     """Refuse levels that measure different things, at the top of the atmosphere and below it."""
-    levels = {layer.measured.level: layer.name for layer in layers if layer.measured.level}
+    levels = {
+        _values_of(layer.measured.level): layer.name for layer in layers if layer.measured.level
+    }
     if len(levels) > 1:
         (one, first), (other, second), *_ = levels.items()
         raise InputError(

@@ -325,8 +325,14 @@ def _distinguished(bands: Sequence[SourceBand], rasters: int) -> list[SourceBand
 
 def _with_wavelengths(bands: Sequence[SourceBand]) -> list[SourceBand]:
     known = wavelengths_of([band.name for band in bands])
+    # what one name for all of them meant, as b, is none of each
+    are_alike = len({band.wavelength for band in bands}) == 1
     return [
-        replace(band, wavelength=band.wavelength or guess, optional=band.name in _QUALITY)
+        replace(
+            band,
+            wavelength=(are_alike and guess) or band.wavelength or guess,
+            optional=band.name in _QUALITY,
+        )
         for band, guess in zip(bands, known, strict=True)
     ]
 

@@ -50,6 +50,16 @@ def test_one_file_per_band(tmp_path):
     assert done.outputs["valid"] == 1
 
 
+def test_wavelengths_are_those_of_the_names_that_bands_get(tmp_path):
+    for name in ("B04", "B08"):
+        path = write_image(tmp_path / "in" / f"site_{name}.tif", values_of(1), 10, "GTiff")
+        with rasterio.open(path, "r+") as dataset:
+            dataset.set_band_description(1, "b")
+    _, _, told = imported(tmp_path / "in", tmp_path / "out")
+    assert told.names == ["B04", "B08"]
+    assert [band["WAVELENGTH"] for band in told.of_bands] == ["665", "842"]
+
+
 def test_files_of_usgs_and_esa_are_known_by_their_names(tmp_path):
     name = "LC09_L2SP_193026_20230801_20230811_02_T1"
     for band in ("SR_B4", "SR_B5"):

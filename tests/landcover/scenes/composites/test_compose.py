@@ -215,6 +215,17 @@ def test_counts_beside_reflectance_are_refused_where_no_units_are_said(tmp_path)
         compose_scenes(scenes, workdir=tmp_path)
 
 
+def test_levels_that_differ_in_how_pixels_are_placed_do_mix(tmp_path):
+    scenes = [
+        write_raster(tmp_path / f"{level}.tif", values, names=BANDS, nodata=0, LEVEL=level,
+                     DATE=f"2023-0{day}-01")
+        for day, (level, values) in enumerate(zip(("L1TP", "L1GT"), made(2), strict=True), 1)
+    ]  # fmt: skip
+    path, remarks = composed({"scenes": scenes}, tmp_path / "out")
+    assert read(path)[2]["DATES"] == "2"
+    assert not any("level" in sentence for sentence in remarks)
+
+
 def test_levels_do_not_mix(tmp_path):
     values = made(2)
     scenes = [write_raster(tmp_path / f"{level}.tif", v, names=BANDS, nodata=0, LEVEL=level)

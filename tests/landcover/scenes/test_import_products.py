@@ -199,6 +199,15 @@ def test_values_of_which_one_band_lacks_its_offset_are_refused(tmp_path):
         imported(safe, tmp_path / "out")
 
 
+def test_several_archives_and_metadata_alone_are_refused_with_what_to_give(tmp_path):
+    safe = sentinel_2(tmp_path)
+    zips = [products.zipped(safe, tmp_path / name) for name in ("a.zip", "b.zip")]
+    with pytest.raises(InputError, match="import one product at a time"):
+        imported(zips, tmp_path / "out")
+    with pytest.raises(InputError, match="give the whole product"):
+        imported(safe / "MTD_MSIL2A.xml", tmp_path / "out")
+
+
 def test_the_image_that_is_damaged_is_named(tmp_path):
     safe = sentinel_2(tmp_path)
     image = next(safe.rglob("*_B04_10m.jp2"))

@@ -123,6 +123,8 @@ def _may_be(
 def _systems_of(sensor: str) -> tuple[str, ...]:
     """Return the systems that a scene's own words may mean."""
     words = sensor.casefold()
+    if re.search(r"\bmss\b|landsat[ _-]?[123]\b", words):
+        return ()  # its numbers mean other bands: B4 of Landsat 1 is green, of Landsat 5 infrared
     if "sentinel" in words or re.search(r"\b(s2|msi)", words):
         return ("Sentinel-2",)
     if re.search(r"landsat\D*[89]|oli", words):

@@ -88,9 +88,11 @@ class Placed:
         self._steps, self._at = _relation(own, grid) if own.crs == grid.crs else (None, (0, 0))
         self.is_exact = self._steps is not None
         if self._steps is None:
-            self._dataset = _warped(dataset, grid, nodata, nearest)
+            # of codes each pixel counts, so that none falls between those of the grid
+            k = _own_pixels_in(own, grid) if nearest else 1
+            self._dataset = _warped(dataset, _refined(grid, k), nodata, nearest)
             self._close = self._dataset.close
-            self._steps = 1.0
+            self._steps = float(k)
 
     def close(self) -> None:
         """Close what was opened for it."""
@@ -178,6 +180,20 @@ def _relation(own: Grid, grid: Grid) -> tuple[float | None, tuple[int, int]]:
     if abs(whole - round(whole)) > _EXACT * whole or off > near or whole > _MOST_FACTOR:
         return None, (0, 0)
     return steps, (round(row), round(column))
+
+
+def _own_pixels_in(own: Grid, grid: Grid) -> int:
+    """Return how many own pixels, rounded up, one of the grid has along a side; at least 1."""
+    if own.crs != grid.crs:
+        return 1
+    moved = ~own.transform @ grid.transform
+    longest = max(math.hypot(moved.a, moved.d), math.hypot(moved.b, moved.e))
+    return min(_MOST_FACTOR, max(1, math.ceil(longest - _EXACT)))
+
+
+def _refined(grid: Grid, k: int) -> Grid:
+    scaled = grid.transform @ Affine.scale(1 / k)
+    return Grid(grid.crs, scaled, grid.width * k, grid.height * k)
 
 
 def _warped(dataset: DatasetReader, grid: Grid, nodata: float | None, nearest: bool) -> WarpedVRT:

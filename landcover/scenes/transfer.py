@@ -229,7 +229,8 @@ class _Reader:
         """Return values and validity of bands that are read together."""
         nodata = looks[0].nodata
         reduce = first_of_valid if looks[0].band.optional else _mean_without(nodata)
-        values, valid = placed.read(window, [look.band.index for look in looks], reduce)
+        with looks[0].raster.reading():
+            values, valid = placed.read(window, [look.band.index for look in looks], reduce)
         return values, valid if nodata is None else valid & (values != nodata)
 
     def _stored(self, values: np.ndarray, valid: np.ndarray) -> np.ndarray:
@@ -246,7 +247,8 @@ class _Reader:
         if hiding is None or self._hidden is None:
             return hidden
         last = hiding.index + LAYERS[hiding.kind]
-        codes, known = self._hidden.read(window, [*range(hiding.index, last)], _as_they_are)
+        with hiding.raster.reading():
+            codes, known = self._hidden.read(window, [*range(hiding.index, last)], _as_they_are)
         for cause in hiding.causes:
             shown = shown_by(hiding.kind, codes, cause) & known[0]
             if shown.ndim > hidden.ndim:  # (H, k, W, k): one of the smaller pixels is enough

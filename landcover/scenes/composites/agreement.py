@@ -1,5 +1,6 @@
 """Whether scenes may be put together: units, sensors, levels, bands. Nothing mixes in silence."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -32,7 +33,8 @@ def in_one_unit(layers: Sequence[Layer]) -> list[Layer]:
             f"together: say those of {silent}, as in {_DECLARE}"
         )
     if not known:
-        _need_alike(layers)
+        if not _are_of_same_units(layers):
+            _need_alike(layers)
         return list(layers)
     return [_in_unit_of(layers[0].measured, layer) for layer in layers]
 
@@ -43,9 +45,38 @@ def _in_unit_of(first: Measured, layer: Layer) -> Layer:
         remark(
             f"{layer.name} has other units (scale {layer.measured.scale:g}, offset "
             f"{layer.measured.offset or 0:g}) than the first scene (scale {first.scale:g}, offset "
-            f"{first.offset or 0:g}) and was converted by {conversion}"
+            f"{first.offset or 0:g}) and was converted by {conversion} but those of "
+            "another unit, as indices"
         )
     return replace(layer, conversion=conversion)
+
+
+def _are_of_same_units(layers: Sequence[Layer]) -> bool:
+    """Return whether bands say units, each the same in all scenes.
+
+    Raises:
+        InputError: they say others.
+    """
+    units = [_units(layer) for layer in layers]
+    for layer, own in zip(layers, units, strict=True):
+        both = own.keys() & units[0].keys()
+        other = next((name for name in sorted(both) if own[name] != units[0][name]), None)
+        if other is not None:
+            raise InputError(
+                f"{other} has scale and offset {own[other]} in {layer.name} and {units[0][other]} "
+                f"in {layers[0].name}, and bands of several units are not "
+                "converted: import scenes of bands in one unit, without thermal ones"
+            )
+    return any(unit != (1.0, 0.0) for unit in units[0].values())
+
+
+def _units(layer: Layer) -> dict[str, tuple[float, float]]:
+    """Return scale and offset of each band, as the file has them."""
+    dataset = layer.scene.dataset
+    return {
+        name: (dataset.scales[index - 1], dataset.offsets[index - 1])
+        for name, index in zip(layer.names, layer.indexes, strict=True)
+    }
 
 
 def _need_alike(layers: Sequence[Layer]) -> None:
@@ -84,16 +115,27 @@ def remark_on_sensors(layers: Sequence[Layer]) -> None:
                 f"{first.name} of {one.sensor or 'one that it does not name'}: bands of one name "
                 "may differ between them"
             )
-        if one.level != other.level:
+        if _values_of(one.level) != _values_of(other.level):
             remark(
                 f"{layer.name} has the level {other.level or 'unknown'}, {first.name} "
                 f"{one.level or 'unknown'}: their values may mean different things"
             )
 
 
+def _values_of(level: str | None) -> str | None:
+    """Return a level without what says nothing of its values: how exactly pixels are placed.
+
+    >>> [_values_of(level) for level in ("L1TP", "L1GT", "L2SR", "L2A")]
+    ['L1', 'L1', 'L2', 'L2A']
+    """
+    return level and re.sub(r"^(L[12])(TP|GT|GS|SP|SR)$", r"\1", level)
+
+
 def need_one_level(layers: Sequence[Layer]) -> None:
     """Refuse levels that measure different things, at the top of the atmosphere and below it."""
-    levels = {layer.measured.level: layer.name for layer in layers if layer.measured.level}
+    levels = {
+        _values_of(layer.measured.level): layer.name for layer in layers if layer.measured.level
+    }
     if len(levels) > 1:
         (one, first), (other, second), *_ = levels.items()
         raise InputError(

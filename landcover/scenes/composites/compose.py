@@ -4,7 +4,6 @@ A block of all dates is sorted at once, which is quicker than asking numpy for a
 NaN, and equal to it. What is in memory does not grow with the scene.
 """
 
-import datetime
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -169,12 +168,15 @@ def _layout(series: Series, dates: Dates, method: Method) -> Layout:
 
 
 def _tags(dates: Dates, method: Method) -> dict[str, str]:
-    """Return tags of the season; DATE is the date in its middle, so that composites stack."""
+    """Return tags of the season; DATE is its middle date, so that composites stack.
+
+    That is a date of the season also where it lies in several years.
+    """
     known = sorted({group[0].date for group in dates if group[0].date is not None})
     tags = {"COMPOSITE": method, "DATES": str(len(dates))}
     if not known:
         return tags
-    middle = known[0] + datetime.timedelta(days=(known[-1] - known[0]).days // 2)
+    middle = known[(len(known) - 1) // 2]
     span = {"START_DATE": str(known[0]), "END_DATE": str(known[-1])}
     return tags | span | {"DATE": str(middle)}
 

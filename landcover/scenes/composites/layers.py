@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from rasterio.enums import MaskFlags
+from rasterio.enums import MaskFlags, Resampling
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
@@ -17,7 +17,8 @@ from landcover.io.paths import AnyPath
 from landcover.io.raster import Band, Grid, bands_of, mask_bands, open_raster
 from landcover.io.sensors import Conversion, Measured, measured_by
 from landcover.scenes.composites.dates import date_of
-from landcover.scenes.composites.placing import Placed, common_grid, placed_on
+from landcover.scenes.composites.placing import Placed, are_smaller, common_grid, placed_on
+from landcover.scenes.features.names import has_own_unit, is_deviation
 
 _CACHE_MIB = 1
 """Blocks of all scenes together that GDAL keeps; each is read once or twice."""
@@ -91,8 +92,18 @@ class Layer:
             clear, known = self.mask.read(window, [1])
             valid = valid & known & (clear[0] != 0)
         if self.conversion is not None:
-            values = self.conversion.apply(values.astype(np.float64))
+            names = [self.names[i] for i in which]
+            values = _converted(values.astype(np.float64), names, self.conversion)
         return values, valid
+
+
+def _converted(values: np.ndarray, names: Sequence[str], conversion: Conversion) -> np.ndarray:
+    """Convert values (bands, H, W) of those bands that are in the units of their scene."""
+    for band, name in zip(values, names, strict=True):
+        if not has_own_unit(name):
+            band *= conversion.gain
+            band += 0.0 if is_deviation(name) else conversion.offset
+    return values
 
 
 @dataclass(frozen=True)
@@ -134,7 +145,9 @@ def open_series(
             mask = None
             if masks:
                 one = opened.enter_context(_opened_mask(masks[number]))
-                mask = opened.enter_context(placed_on(one, grid))
+                # of smaller pixels one cloudy one hides the larger one, whose mean has it
+                how = Resampling.min if are_smaller(Grid.of(one), grid) else None
+                mask = opened.enter_context(placed_on(one, grid, how))
             layers += _layers(dataset, scene, mask)
         layers.sort(key=lambda layer: layer.date or datetime.date.max)
         yield Series(grid, tuple(layers))

@@ -203,6 +203,7 @@ def _remark_on_moving(dataset: DatasetReader, grid: Grid, how: Resampling) -> No
     done = {
         Resampling.nearest: "by nearest neighbour, so its pixels may be moved by half a pixel",
         Resampling.average: "by the mean of its smaller pixels",
+        Resampling.min: "by the least of its smaller pixels",
         Resampling.bilinear: "by linear interpolation",
     }[how]
     own = Grid.of(dataset)

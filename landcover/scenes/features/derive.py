@@ -136,6 +136,14 @@ class _Source:
     def measured(self) -> Measured:
         return measured_by(self.dataset)
 
+    def unit_of(self, at: int) -> tuple[float, float] | None:
+        """Return scale and offset of one band to reflectance, None if it does not say them."""
+        if self.measured.scale is not None:
+            return self.measured.scale, self.measured.offset or 0.0
+        index = self.used.indexes[at] - 1
+        own = (self.dataset.scales[index], self.dataset.offsets[index])
+        return None if own == (1.0, 0.0) else own
+
     def read(self, at: int, window: Window, halo: int = 0) -> tuple[np.ndarray, np.ndarray]:
         """Return values and validity of one band, (H, W) each: others' nodata is not its own."""
         values, valid = read_grown(self.dataset, window, [self.used.indexes[at]], halo)
@@ -177,8 +185,7 @@ class _OfIndex:
     name: str
     index: Index
     at: Mapping[str, int]
-    scale: float
-    offset: float
+    units: Mapping[str, tuple[float, float] | None]
 
     @property
     def bands(self) -> tuple[SceneBand, ...]:
@@ -186,7 +193,7 @@ class _OfIndex:
         tags = {
             "FORMULA": self.index.formula_of(names),
             "SOURCE": self.index.source,
-            "REFLECTANCE": f"{self.scale:.12g} * value + {self.offset:.12g}",
+            "REFLECTANCE": ", ".join(dict.fromkeys(map(_unit_in_words, self.units.values()))),
         }
         return (SceneBand(self.name, tags=tags),)
 
@@ -194,7 +201,8 @@ class _OfIndex:
         of, known = {}, np.ones((window.height, window.width), bool)
         for role in self.index.roles:
             values, valid = self.source.read(self.at[role], window)
-            reflectance = self.scale * values.astype(np.float64) + self.offset
+            scale, offset = self.units[role] or (1.0, 0.0)
+            reflectance = scale * values.astype(np.float64) + offset
             of[role] = np.where(valid, np.maximum(reflectance, _DARKEST), _DARKEST)
             known &= valid
         yield np.where(known, self.index.formula(of), np.nan)[None]
@@ -274,7 +282,7 @@ def _indices(source: _Source, text: str) -> list[_OfIndex]:
         for name in wanted if wanted != ["ALL"] else _possible(source, at):
             _need_roles(source, name, at)
             found.append(_of_index(source, f"{prefix}{name}", name, at))
-    _remark_on_units(source, [one.index for one in found])
+    _remark_on_units(source, found)
     return found
 
 
@@ -299,11 +307,11 @@ def _by_date(used: SceneBands) -> dict[str, list[int]]:
 
 
 def _possible(source: _Source, at: Mapping[str, int]) -> list[str]:
-    is_known = source.measured.scale is not None
     names = [
         name
         for name, index in INDICES.items()
-        if all(role in at for role in index.roles) and (is_known or index.is_ratio)
+        if all(role in at for role in index.roles)
+        and (index.is_ratio or all(source.unit_of(at[role]) for role in index.roles))
     ]
     if not names:
         raise InputError(f"{source.name} has the bands of no index: {_no_band(source)}", "indices")
@@ -327,27 +335,33 @@ def _no_band(source: _Source) -> str:
 
 
 def _of_index(source: _Source, full_name: str, name: str, at: Mapping[str, int]) -> _OfIndex:
-    index, measured = INDICES[name], source.measured
-    if measured.scale is None and not index.is_ratio:
+    index = INDICES[name]
+    units = {role: source.unit_of(at[role]) for role in index.roles}
+    known = [unit for unit in units.values() if unit is not None]
+    if len(known) < len(units) and (known or not index.is_ratio):
         raise InputError(
-            f"{name} needs reflectance, and {source.name} does not say its units: write them into "
-            "its tags, as in gdal_edit.py -mo SCALE=0.0001 -mo OFFSET=0 FILE",
+            f"{name} needs reflectance, and {source.name} does not say the units of all bands: "
+            "write them into its tags, as in gdal_edit.py -mo SCALE=0.0001 -mo OFFSET=0 FILE",
             "indices",
         )
     of = {role: at[role] for role in index.roles}
-    return _OfIndex(source, full_name, index, of, measured.scale or 1.0, measured.offset or 0.0)
+    return _OfIndex(source, full_name, index, of, units)
 
 
-def _remark_on_units(source: _Source, indices: Sequence[Index]) -> None:
+def _unit_in_words(unit: tuple[float, float] | None) -> str:
+    scale, offset = unit or (1.0, 0.0)
+    return f"{scale:.12g} * value + {offset:.12g}"
+
+
+def _remark_on_units(source: _Source, indices: Sequence[_OfIndex]) -> None:
     """Say on which units indices were computed where that is a guess."""
-    measured = source.measured
-    if indices and measured.scale is None:
+    if any(None in index.units.values() for index in indices):
         remark(
             f"{source.name} does not say its units (SCALE, OFFSET): indices were computed on its "
             "values as they are; if these have an offset, as those of Sentinel-2 have since 2022, "
             "they are wrong"
         )
-    elif indices and measured.offset is None:
+    elif indices and source.measured.scale is not None and source.measured.offset is None:
         remark(f"{source.name} says a scale and no offset: indices were computed with offset 0")
 
 

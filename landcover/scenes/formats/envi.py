@@ -3,11 +3,13 @@
 Source: NV5 Geospatial, ENVI documentation, "ENVI header files".
 """
 
+import math
 import re
 from pathlib import Path
 
 from landcover.errors import InputError
 from landcover.io.plain_files import read_plain_file
+from landcover.io.raster import MOST_BANDS
 
 ENDINGS = (".img", ".dat", ".bil", ".bip", ".bsq", ".raw", "")
 """Of data files; the header is NAME.hdr, or NAME.ENDING.hdr."""
@@ -52,8 +54,20 @@ def write_checked_header(data: Path, header: Path | None, name: str, target: Pat
     fields = fields_of(header)
     _need_one_file(fields, header.name)
     _need_size(fields, data, name)
+    fields = _gain_of_reflectance(fields) | fields
     lines = [f"{key} = {fields[key]}" for key in _PASSED_ON if key in fields]
     target.write_text("\n".join(["ENVI", *lines, ""]), "utf-8")
+
+
+def _gain_of_reflectance(fields: dict[str, str]) -> dict[str, str]:
+    """Return `reflectance scale factor`, by which values are divided, as gains of the bands."""
+    try:
+        factor, bands = float(fields["reflectance scale factor"]), int(fields["bands"])
+    except (KeyError, ValueError):
+        return {}
+    if not (math.isfinite(factor) and factor > 0 and bands <= MOST_BANDS):
+        return {}
+    return {"data gain values": f"{{{', '.join([repr(1 / factor)] * bands)}}}"}
 
 
 def _need_one_file(fields: dict[str, str], header: str) -> None:

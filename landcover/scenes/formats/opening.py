@@ -110,10 +110,24 @@ class Raster:
                         need_readable(dataset, self.name)
                     yield _in_degrees(dataset) if _is_in_degrees(dataset) else dataset
         except (RasterioError, CPLE_BaseError) as error:
-            raise InputError(
-                f"{self.name} cannot be read by the driver {self.driver}, it may be damaged: "
-                f"{error}"
-            ) from error
+            raise self._damaged(error) from error
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Name this file, and not another that is open too, where reading fails.
+
+        Raises:
+            InputError: it is damaged.
+        """
+        try:
+            yield
+        except (RasterioError, CPLE_BaseError) as error:
+            raise self._damaged(error) from error
+
+    def _damaged(self, error: Exception) -> InputError:
+        return InputError(
+            f"{self.name} cannot be read by the driver {self.driver}, it may be damaged: {error}"
+        )
 
 
 class _InDegrees:

@@ -24,7 +24,7 @@ _METADATA = re.compile(r"(.*/)?L[COTEM]\d\d_L\w{3}_[^/]*_MTL\.(txt|xml|json)")
 _LINE = re.compile(r'^\s*(\w+)\s*=\s*"?(.*?)"?\s*$')
 _FILE = re.compile(r"FILE_NAME_BAND_(ST_B)?(\d+)(_VCID_[12])?")
 _SPECTRAL = re.compile(r"(?:SR_)?B(\d+)")
-_PANCHROMATIC = "8"
+_PANCHROMATIC = "B8"
 _NODATA = 0
 _ROOT = "LANDSAT_METADATA_FILE"
 Groups = Mapping[str, Mapping[str, str]]
@@ -130,7 +130,10 @@ def _files(delivery: Delivery, contents: Mapping[str, str], folder: str) -> dict
         else:
             lost.append(band)
     if not found:
-        raise InputError(f"{delivery.title} holds none of the bands that its metadata name")
+        raise InputError(
+            f"{delivery.title} holds none of the bands that its metadata name: give the whole "
+            "product, its folder or tar"
+        )
     if lost:
         remark(f"files of {', '.join(sorted(lost))} are missing in {delivery.title}: left out")
     return found
@@ -148,18 +151,18 @@ def _band_of(file: str) -> str:
 def _bands(
     files: Mapping[str, str], groups: Groups, sensor: str, level: str
 ) -> Iterator[SourceBand]:
-    known = dict(zip(files, wavelengths_of([*files], sensor), strict=True))
+    # the panchromatic and thermal bands have no table, and would hide that of the others
+    units = {name: _unit(name, groups, level) for name in files}
+    spectral = [name for name in files if units[name] and name != _PANCHROMATIC]
+    known = dict(zip(spectral, wavelengths_of(spectral, sensor), strict=True))
     for name, member in files.items():
         if name == "QA_PIXEL":
             yield SourceBand(name, member, optional=True, nodata=0)  # which no pixel has
             continue
-        unit = _unit(name, groups, level)
-        number = _SPECTRAL.fullmatch(name)
-        is_reflective = unit is not None and number is not None and number[1] != _PANCHROMATIC
-        scale, offset = unit or _other_unit(name, groups)
+        scale, offset = units[name] or _other_unit(name, groups)
         yield SourceBand(
-            name, member, wavelength=known[name], scale=scale, offset=offset, nodata=_NODATA,
-            optional=not is_reflective,
+            name, member, wavelength=known.get(name), scale=scale, offset=offset,
+            nodata=_NODATA, optional=name not in spectral,
         )  # fmt: skip
 
 

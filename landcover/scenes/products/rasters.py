@@ -31,7 +31,8 @@ from landcover.scenes.formats.zarr_store import MARKS
 from landcover.scenes.products.product import Product, QualityBand, SourceBand
 
 _SENTINEL_2 = re.compile(
-    r"(?:.*_)?T?\d\d[A-Z]{3}_(\d{4})(\d\d)(\d\d)T\d{6}_(B\d\d|B8A|AOT|WVP|SCL)(?:_\d\dm)?"
+    r"(?:.*_)?T?\d\d[A-Z]{3}_(\d{4})(\d\d)(\d\d)T\d{6}_(B\d\d|B8A|AOT|WVP|SCL|TCI)"
+    r"(?:_(\d\d)m)?"
 )
 _LANDSAT = re.compile(
     r"(L[COTEM])0?(\d)_(L\w{3})_\d{6}_(\d{4})(\d\d)(\d\d)_\d{8}_02_(?:RT|T1|T2)_(\w+)"
@@ -39,11 +40,19 @@ _LANDSAT = re.compile(
 _INSTRUMENTS = {"LC": "OLI_TIRS", "LO": "OLI", "LT": "TM", "LE": "ETM", "LM": "MSS"}
 _SURFACE = (2.75e-5, -0.2)
 _QUALITY = ("SCL", "QA_PIXEL")
+_NO_REFLECTANCE = {
+    "Sentinel-2 MSI": re.compile("AOT|WVP|SCL|TCI"),
+    "Landsat": re.compile(r"Q.+|ST_.+|SR_.*(QA|OPACITY).*|B8|B6_VCID_\d"),
+    "Landsat TIRS": re.compile("B10|B11"),
+    "Landsat TM": re.compile("B6"),
+}
+"""Names of bands that are taken only if they are asked for: quality, heat, panchromatic."""
 _BESIDE = re.compile(
     r".*(\.aux\.xml|\.msk|\.ovr|\.hdr|\.tfw|\.wld|\.prj|\.txt|\.md|\.pdf|\.html?|\.xml|\.json"
     r"|\.jpe?g|\.png|\.csv|\.qml|\.kml|\.gml|\.geojson|\.zip|\.safe|\.md5|\.sha256)",
     re.IGNORECASE,
 )
+_ARCHIVE = re.compile(r".*\.(zip|tar|tgz|tar\.gz)", re.IGNORECASE)
 _OF_TIME = re.compile(
     r"(days|hours|minutes|seconds) since (\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d:\d\d))?"
 )
@@ -59,6 +68,15 @@ class _Named:
     level: str = ""
     moment: str = ""
     unit: tuple[float, float] = (1.0, 0.0)
+
+    @property
+    def is_reflectance(self) -> bool:
+        """Whether the band measures reflectance, as far as its name says it."""
+        kinds = [self.sensor, self.sensor.partition(" ")[0]]
+        kinds += ["Landsat TIRS"] * self.sensor.endswith("TIRS")
+        kinds += ["Landsat TM"] * self.sensor.endswith("TM")
+        known = [_NO_REFLECTANCE[kind] for kind in kinds if kind in _NO_REFLECTANCE]
+        return not any(pattern.fullmatch(self.band) for pattern in known)
 
 
 def read(delivery: Delivery, scratch: Path) -> Product:
@@ -91,7 +109,7 @@ def read(delivery: Delivery, scratch: Path) -> Product:
             "places: bring it onto one with gdalwarp, or as the provider's tools do",
             "source",
         )
-    named = _distinguished(bands, len(rasters))
+    named = _distinguished(_finest(bands), len(rasters))
     return _together(delivery, named, told, rasters)
 
 
@@ -154,6 +172,11 @@ def _no_raster(delivery: Delivery) -> str:
     if len(delivery.names) == 1:
         return refusal_of(delivery.path(delivery.names[0]), delivery.names[0])
     shown = ", ".join(PurePosixPath(name).name for name in delivery.names[:3])
+    if any(_ARCHIVE.fullmatch(name) for name in delivery.names):
+        return (
+            f"{delivery.title} holds archives, {shown}: import one product at a time; "
+            "stack-scenes puts scenes together"
+        )
     return (
         f"{delivery.title} holds no image that is read"
         + (f", but {shown}" if shown else ", it is empty")
@@ -182,7 +205,8 @@ def _bands_of(
             wavelength=wavelength_in(dataset.tags(index))
             or wavelength_in(dataset.tags(index, ns="IMAGERY"))
             or guess,
-            scale=unit[0], offset=unit[1], optional=name in _QUALITY,
+            scale=unit[0], offset=unit[1],
+            optional=name in _QUALITY or bool(named and not named.is_reflectance),
             nodata=0 if named and dataset.nodatavals[index - 1] is None else None,
         )
         for name, index, guess in zip(names, usable, known, strict=True)
@@ -271,6 +295,21 @@ def _named(stem: str) -> _Named | None:
     return None
 
 
+def _finest(bands: Sequence[SourceBand]) -> list[SourceBand]:
+    """Leave out coarser copies of bands, as level 2A of Sentinel-2 has them by their names."""
+    sizes: dict[str, int] = {}
+    matches = [_SENTINEL_2.fullmatch(PurePosixPath(band.member).stem) for band in bands]
+    for match in matches:
+        if match and match[5]:
+            name = match[0].rpartition("_")[0]
+            sizes[name] = min(int(match[5]), sizes.get(name, 99))
+    return [
+        band
+        for band, match in zip(bands, matches, strict=True)
+        if not (match and match[5]) or int(match[5]) == sizes[match[0].rpartition("_")[0]]
+    ]
+
+
 def _distinguished(bands: Sequence[SourceBand], rasters: int) -> list[SourceBand]:
     """Return bands by names of their own; of files of one band each these tell them apart."""
     alone = {band.member for band in bands} and len({b.member for b in bands}) == len(bands)
@@ -286,8 +325,14 @@ def _distinguished(bands: Sequence[SourceBand], rasters: int) -> list[SourceBand
 
 def _with_wavelengths(bands: Sequence[SourceBand]) -> list[SourceBand]:
     known = wavelengths_of([band.name for band in bands])
+    # what one name for all of them meant, as b, is none of each
+    are_alike = len({band.wavelength for band in bands}) == 1
     return [
-        replace(band, wavelength=band.wavelength or guess, optional=band.name in _QUALITY)
+        replace(
+            band,
+            wavelength=(are_alike and guess) or band.wavelength or guess,
+            optional=band.name in _QUALITY,
+        )
         for band, guess in zip(bands, known, strict=True)
     ]
 
@@ -327,6 +372,12 @@ def _together(
             "scale and offset of single files of Sentinel-2 stand in the metadata of their "
             "product, which is not here: none are declared; give the product's folder instead"
         )
+    level = agreed([one.level for one in told], "level")
+    if sensor.startswith("Landsat") and level.startswith("L1"):
+        remark(
+            "scale and offset of level 1 of Landsat stand in its MTL file, which is not here: "
+            "none are declared; give the product's folder instead"
+        )
     quality = [band for band in bands if band.name in _QUALITY]
     return Product(
         kind="rasters",
@@ -335,7 +386,7 @@ def _together(
         if quality
         else None,
         sensor=sensor,
-        level=agreed([one.level for one in told], "level"),
+        level=level,
         moment=agreed([one.moment for one in told], "date"),
         product_id=agreed([one.product_id for one in told], "product"),
         rasters=rasters,

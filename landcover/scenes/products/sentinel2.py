@@ -89,6 +89,11 @@ class _Units:
 
     def unit_of(self, band: str) -> tuple[float, float]:
         """Return scale and offset of a band."""
+        if self._offsets and band not in self._offsets:
+            raise InputError(
+                f"the metadata lack the offset of {band}, and have those of other bands: fetch "
+                "the product anew"
+            )
         return 1 / self._quantification, self._offsets.get(band, 0.0) / self._quantification
 
 
@@ -117,7 +122,10 @@ def _images(delivery: Delivery, root: Any, folder: str) -> dict[str, str]:
             finest[match[1]] = (size, member)
     lost = sorted(set(missing) - set(finest))
     if not finest:
-        raise InputError(f"{delivery.title} holds none of the images that its metadata name")
+        raise InputError(
+            f"{delivery.title} holds none of the images that its metadata name: "
+            "give the whole product, its folder or zip"
+        )
     if lost:
         remark(f"images of {', '.join(lost)} are missing in {delivery.title}: left out")
     return {band: finest[band][1] for band in (*_BAND_IDS, *_AUXILIARY) if band in finest}

@@ -28,6 +28,11 @@ def bands(names, sensor=None):
     return [Band(name, found) for name, found in zip(names, known, strict=True)]
 
 
+@pytest.mark.parametrize("sensor", ["Landsat 1 MSS", "Landsat 5 MSS", "Landsat 3"])
+def test_numbers_of_the_multispectral_scanner_are_not_those_of_later_sensors(sensor):
+    assert wavelengths_of(["B4", "B5"], sensor) == [None, None]
+
+
 def trained(scene, folder, **inputs):
     labels = write_labels(folder / "l.gpkg", FIELDS)
     samples = extract_samples(scene, labels, workdir=folder, **inputs).samples

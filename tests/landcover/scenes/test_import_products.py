@@ -124,6 +124,14 @@ def test_one_cloudy_pixel_hides_the_larger_one(tmp_path):
     assert (pixels[0][2:][~cloudy[2:]] > 0).all()
 
 
+def test_no_cloudy_pixel_falls_between_pixels_of_another_size(tmp_path):
+    _, pixels, _ = imported(
+        sentinel_2(tmp_path), tmp_path / "out", resolution=30, bands="B02", masked="shadow"
+    )
+    row = (10 + 3) * 20 + 10  # of SCL's pixels of shadow, in metres from the top
+    assert (pixels[0][row // 30, 14:20] == 0).all()
+
+
 def test_zip_gives_the_same_scene_as_the_folder(tmp_path):
     safe = sentinel_2(tmp_path)
     packed = products.zipped(safe, tmp_path / "S2B.zip")
@@ -181,6 +189,33 @@ def test_values_without_their_offset_are_refused(tmp_path):
         imported(safe, tmp_path / "out")
 
 
+def test_values_of_which_one_band_lacks_its_offset_are_refused(tmp_path):
+    safe = sentinel_2(tmp_path)
+    metadata = safe / "MTD_MSIL2A.xml"
+    offset = '<BOA_ADD_OFFSET band_id="3">-1000</BOA_ADD_OFFSET>'
+    assert offset in metadata.read_text()
+    metadata.write_text(metadata.read_text().replace(offset, ""))
+    with pytest.raises(InputError, match="lack the offset of B04"):
+        imported(safe, tmp_path / "out")
+
+
+def test_several_archives_and_metadata_alone_are_refused_with_what_to_give(tmp_path):
+    safe = sentinel_2(tmp_path)
+    zips = [products.zipped(safe, tmp_path / name) for name in ("a.zip", "b.zip")]
+    with pytest.raises(InputError, match="import one product at a time"):
+        imported(zips, tmp_path / "out")
+    with pytest.raises(InputError, match="give the whole product"):
+        imported(safe / "MTD_MSIL2A.xml", tmp_path / "out")
+
+
+def test_the_image_that_is_damaged_is_named(tmp_path):
+    safe = sentinel_2(tmp_path)
+    image = next(safe.rglob("*_B04_10m.jp2"))
+    image.write_bytes(image.read_bytes()[: image.stat().st_size // 2])
+    with pytest.raises(InputError, match=r"_B04_10m\.jp2 cannot be read"):
+        imported(safe, tmp_path / "out")
+
+
 def test_an_image_that_is_missing_is_left_out_with_a_remark(tmp_path):
     safe = sentinel_2(tmp_path)
     next(safe.rglob("*_B11_20m.jp2")).unlink()
@@ -212,6 +247,7 @@ def test_landsat_has_the_units_of_its_level(tmp_path, level, metadata):
     assert dataset.tags["DATETIME"] == "2023-08-01T10:02:33Z"
     with rasterio.open(done.outputs["scene"]) as scene:
         assert bands_of(scene)[3].wavelength == 655
+        assert scene.tags(4)["WAVELENGTH"] == "655"
     hidden = np.zeros((40, 40), bool)
     hidden[[0, 10, 11, 12, 13]] = True  # fill, dilated, cirrus, cloud, shadow
     np.testing.assert_array_equal(pixels[3], np.where(hidden, 0, 8004))

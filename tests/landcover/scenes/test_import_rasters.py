@@ -50,6 +50,16 @@ def test_one_file_per_band(tmp_path):
     assert done.outputs["valid"] == 1
 
 
+def test_wavelengths_are_those_of_the_names_that_bands_get(tmp_path):
+    for name in ("B04", "B08"):
+        path = write_image(tmp_path / "in" / f"site_{name}.tif", values_of(1), 10, "GTiff")
+        with rasterio.open(path, "r+") as dataset:
+            dataset.set_band_description(1, "b")
+    _, _, told = imported(tmp_path / "in", tmp_path / "out")
+    assert told.names == ["B04", "B08"]
+    assert [band["WAVELENGTH"] for band in told.of_bands] == ["665", "842"]
+
+
 def test_files_of_usgs_and_esa_are_known_by_their_names(tmp_path):
     name = "LC09_L2SP_193026_20230801_20230811_02_T1"
     for band in ("SR_B4", "SR_B5"):
@@ -65,6 +75,28 @@ def test_files_of_usgs_and_esa_are_known_by_their_names(tmp_path):
     assert told.names == ["B02", "B8A"]
     assert told.tags["DATE"] == "2017-02-16"
     assert any("stand in the metadata of their product" in said for said in done.remarks)
+
+
+def test_files_of_level_2a_without_metadata_are_masked_and_taken_once(tmp_path):
+    name = "T33UUU_20230801T101559"
+    for ending, size, value in (("B02_10m", 10, 900), ("B02_20m", 20, 800), ("AOT_10m", 10, 5),
+                                ("TCI_10m", 10, 9), ("SCL_20m", 20, 4)):  # fmt: skip
+        values = np.full((1, 400 // size, 400 // size), value, np.uint16)
+        values[0, 1, 1] = 8 if "SCL" in ending else value
+        write_image(tmp_path / "s" / f"{name}_{ending}.jp2", values, size)
+    _, pixels, told = imported(tmp_path / "s", tmp_path / "out")
+    assert told.names == ["B02"]
+    assert (pixels[0, 2:4, 2:4] == 0).all()
+    assert np.count_nonzero(pixels == 900) == 40 * 40 - 4
+
+
+def test_files_of_landsat_level_1_say_that_their_units_are_missing(tmp_path):
+    name = "LE07_L1TP_193026_20010801_20210811_02_T1"
+    for band in ("B3", "B4", "B6_VCID_1", "B8", "QA_PIXEL"):
+        write_image(tmp_path / "l" / f"{name}_{band}.TIF", values_of(1), 30, "GTiff", nodata=0)
+    done, _, told = imported(tmp_path / "l", tmp_path / "out")
+    assert told.names == ["B3", "B4"]
+    assert any("MTL file, which is not here" in sentence for sentence in done.remarks)
 
 
 def test_a_file_of_several_bands_keeps_names_nodata_and_mask(tmp_path):
@@ -133,6 +165,15 @@ def test_envi_with_wavelengths(tmp_path, interleave):
     zipped_one = zipped(tmp_path / "in", tmp_path / "a.zip", below=False)
     _, again, _ = imported(zipped_one, tmp_path / "zip", bands="nir")
     np.testing.assert_array_equal(again[0], values[3])
+
+
+def test_envi_values_are_divided_by_the_scale_factor_of_reflectance(tmp_path):
+    path = write_image(tmp_path / "in/a.dat", values_of(2, "int16"), 10, "ENVI")
+    header = tmp_path / "in/a.hdr"
+    header.write_text(header.read_text() + "\nreflectance scale factor = 10000\n")
+    _, _, told = imported(path, tmp_path / "out")
+    assert told.scales == pytest.approx((1e-4, 1e-4))
+    assert float(told.tags["SCALE"]) == pytest.approx(1e-4)
 
 
 def write_netcdf_4(path, dates=0):

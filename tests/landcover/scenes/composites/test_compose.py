@@ -215,6 +215,17 @@ def test_counts_beside_reflectance_are_refused_where_no_units_are_said(tmp_path)
         compose_scenes(scenes, workdir=tmp_path)
 
 
+def test_levels_that_differ_in_how_pixels_are_placed_do_mix(tmp_path):
+    scenes = [
+        write_raster(tmp_path / f"{level}.tif", values, names=BANDS, nodata=0, LEVEL=level,
+                     DATE=f"2023-0{day}-01")
+        for day, (level, values) in enumerate(zip(("L1TP", "L1GT"), made(2), strict=True), 1)
+    ]  # fmt: skip
+    path, remarks = composed({"scenes": scenes}, tmp_path / "out")
+    assert read(path)[2]["DATES"] == "2"
+    assert not any("level" in sentence for sentence in remarks)
+
+
 def test_levels_do_not_mix(tmp_path):
     values = made(2)
     scenes = [write_raster(tmp_path / f"{level}.tif", v, names=BANDS, nodata=0, LEVEL=level)
@@ -262,6 +273,16 @@ def test_another_system_is_brought_to_the_first_grid_and_said(tmp_path):
     assert any("d.tif lies on another grid and system" in sentence for sentence in remarks)
 
 
+def test_one_cloudy_pixel_of_a_finer_mask_hides_the_larger_one(tmp_path):
+    scene = write_all(tmp_path, np.full((1, 3, 20, 20), 500, np.uint16))[0]
+    finer = np.ones((1, 60, 60), np.uint8)
+    finer[0, 31, 40] = 0
+    mask = write_raster(tmp_path / "m.tif", finer, nodata=255,
+                        transform=TRANSFORM @ Affine.scale(1 / 3))  # fmt: skip
+    path, _ = composed({"scenes": [scene], "masks": [mask]}, tmp_path / "out")
+    assert np.argwhere(read(path)[0][3] == 0).tolist() == [[10, 13]]
+
+
 def test_scenes_far_apart_are_refused(tmp_path):
     values = made(2)
     scenes = write_all(tmp_path, values[:1])
@@ -302,6 +323,15 @@ def test_interrupted_run_goes_on_and_gives_the_same_file(tmp_path):
     assert shares[0] > 0.3
     assert found == expected
     assert [path.name for path in again.iterdir()] == ["scene.tif"]
+
+
+def test_date_of_a_season_over_new_year_lies_in_it(tmp_path):
+    scenes = [
+        write_raster(tmp_path / f"{day}.tif", values, names=BANDS, nodata=0, DATE=day)
+        for day, values in zip(("2021-12-20", "2022-01-10", "2022-12-25"), made(3), strict=True)
+    ]  # fmt: skip
+    path, _ = composed({"scenes": scenes, "start": "12-01", "end": "02-28"}, tmp_path / "out")
+    assert read(path)[2]["DATE"] == "2022-01-10"
 
 
 def test_quality_bands_are_no_bands_of_a_composite(tmp_path):

@@ -45,6 +45,23 @@ def test_names_stay_unique_and_wavelengths_known(tmp_path):
     assert str(bands[2].date) == "2023-02-01"
 
 
+def test_bands_that_have_no_unit_of_the_scene_are_not_converted(tmp_path):
+    names = ("B04", "NDVI", "B04_std3", "B04_mean3", "SCL")
+    old, new = np.full((2, 5, 30, 40), 0.5, np.float32)
+    old[[0, 3]], new[[0, 3]], old[2], new[2], new[4] = 900, 1900, 30, 30, 4
+    scenes = [
+        write_raster(tmp_path / f"{date}.tif", values, names=names, DATE=date, SCALE="0.0001",
+                     OFFSET=offset)
+        for date, values, offset in (("2021-06-01", old, "0"), ("2023-06-01", new, "-0.1"))
+    ]  # fmt: skip
+    found, described, _, _ = stacked(scenes, tmp_path / "out")
+    later = dict(zip(described, found[:, 0, 0], strict=True))
+    assert later["2023-06-01:B04"] == later["2023-06-01:B04_mean3"] == 900
+    assert later["2023-06-01:NDVI"] == 0.5
+    assert later["2023-06-01:B04_std3"] == 30
+    assert later["2023-06-01:SCL"] == 4
+
+
 def test_pieces_of_one_date_are_a_mosaic(tmp_path):
     values = values_of(3)
     west = write_raster(tmp_path / "w.tif", values[:, :, :25], names=NAMES, nodata=0,
@@ -132,3 +149,19 @@ def test_first_row_in_the_south_is_turned(tmp_path):
     ]  # fmt: skip
     found, *_ = stacked(scenes, tmp_path / "out")
     np.testing.assert_array_equal(found[2:], values)
+
+
+def test_units_of_single_bands_must_be_those_of_the_other_scenes(tmp_path):
+    scenes = [
+        write_raster(tmp_path / f"{day}.tif", values_of(1), names=("B4", "B10"), DATE=day)
+        for day in ("2023-04-01", "2023-09-01")
+    ]
+    for path, gain in zip(scenes, (2e-5, 4e-5), strict=True):
+        with rasterio.open(path, "r+") as dataset:
+            dataset.scales, dataset.offsets = (gain, 3e-4), (-0.2, 0.1)
+    with pytest.raises(InputError, match="without thermal ones"):
+        stacked(scenes, tmp_path / "out")
+    with rasterio.open(scenes[1], "r+") as dataset:
+        dataset.scales = (2e-5, 3e-4)
+    *_, remarks = stacked(scenes, tmp_path / "again")
+    assert not any("do not say their units" in sentence for sentence in remarks)

@@ -70,6 +70,17 @@ def test_all_are_derived_and_the_scene_stays_as_it_is(scene, tmp_path):
         assert dataset.tags()["OFFSET"] == "-0.1"
 
 
+def test_units_of_single_bands_count_where_the_scene_has_several(tmp_path):
+    values = np.concatenate([counts(), counts()[:1]])
+    scene = write_raster(tmp_path / "s.tif", values, names=(*NAMES, "ST_B10"), nodata=0)
+    with rasterio.open(scene, "r+") as dataset:
+        dataset.scales, dataset.offsets = (*[1e-4] * 6, 0.003), (*[-0.1] * 6, 149)
+    found, _, remarks = derived({"scene": scene, "indices": "NDVI,SAVI"}, tmp_path / "out")
+    np.testing.assert_allclose(found["NDVI"], EXPECTED["NDVI"], rtol=1e-6)
+    np.testing.assert_allclose(found["SAVI"], EXPECTED["SAVI"], rtol=1e-6)
+    assert not remarks
+
+
 def test_nodata_of_one_band_makes_only_what_uses_it_nodata(tmp_path):
     values = counts()
     values[4, 1, 2] = 0

@@ -199,7 +199,8 @@ def train_classifier(
     folder = Path(workdir)
     card = _card(labelled, method, options_as_dict(chosen_options), measured, validation, seed)
     save_model(folder / "model.onnx", Model(card, classifier))
-    importance = measured.importance or importance_of(classifier, training_set, seed)
+    with progress_between(0.98, 1):
+        importance = measured.importance or importance_of(classifier, training_set, seed)
     write_csv(folder / "importance.csv", FEATURES, importance)
     report = measured.report | {
         "importance": [dict(zip(FEATURES, row, strict=True)) for row in importance],

@@ -105,9 +105,15 @@ class Choices:
 
 @dataclass(frozen=True)
 class Details:
-    """What is appended to an input's description because it follows from a list elsewhere."""
+    """What is appended to an input's description because it follows from a list elsewhere.
+
+    Attributes:
+        text: what is appended.
+        without_gpus: the same where jobs have no GPU; "" if nothing in it is about them.
+    """
 
     text: str
+    without_gpus: str = ""
 
 
 Seed = Annotated[int, Range(0, 2**32 - 1)]
@@ -188,6 +194,7 @@ class Input:
         endings: of the file names worth offering.
         offers: outputs of operations, by file name, that are worth offering before others.
         folders: whether a folder may be given in place of a file.
+        without_gpus: the description where jobs have no GPU; "" if it is the same.
     """
 
     name: str
@@ -201,6 +208,7 @@ class Input:
     many: bool = False
     offers: tuple[str, ...] = ()
     folders: bool = False
+    without_gpus: str = ""
 
     @property
     def is_path(self) -> bool:
@@ -633,11 +641,11 @@ def _input(owner: str, parameter: inspect.Parameter, hint: Any, description: str
     if many and kind not in _PATHS:
         raise TypeError(f"{where} is a list of {kind}, only paths come in lists")
     required = parameter.default is inspect.Parameter.empty
-    details = [mark.text for mark in marks if isinstance(mark, Details)]
+    details = [mark for mark in marks if isinstance(mark, Details)]
     return Input(
         name=parameter.name,
         kind=kind,
-        description=" ".join([description, *details]),
+        description=" ".join([description, *(d.text for d in details)]),
         required=required,
         default=None if required else parameter.default,
         choices=choices,
@@ -646,6 +654,7 @@ def _input(owner: str, parameter: inspect.Parameter, hint: Any, description: str
         many=many,
         offers=next((mark.offers for mark in marks if isinstance(mark, Given)), ()),
         folders=any(mark.folders for mark in marks if isinstance(mark, Given)),
+        without_gpus=" ".join([description, *(d.without_gpus or d.text for d in details)]),
     )
 
 

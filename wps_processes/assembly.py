@@ -25,7 +25,7 @@ from wps_processes.runners.kubernetes.runner import KubernetesRunner
 from wps_processes.runners.kubernetes.settings import ClusterSettings
 from wps_processes.runners.kubernetes.watch import Watching
 from wps_processes.runners.local import ProcessRunner
-from wps_processes.runners.sandbox import confinement_here
+from wps_processes.runners.sandbox import confinement_here, has_gpus
 from wps_processes.service import Application
 from wps_processes.settings import Settings, text_in
 from wps_processes.web.health import Health
@@ -60,6 +60,7 @@ def assembled(settings: Settings, sync_at_once: int) -> Iterator[Application]:
                 sync_at_once=sync_at_once,
                 home_quota=settings.home_quota or None,
                 has_nextcloud=access is not None,
+                has_gpus=_have_gpus(settings),
             )
             addresses = Addresses(settings.service_prefix, settings.public_url)
             health = Health(ledger, settings.state, settings.storage_root, confines=runs is None)
@@ -68,6 +69,11 @@ def assembled(settings: Settings, sync_at_once: int) -> Iterator[Application]:
             dispatcher.stop()
             identity.close()
             ledger.close()
+
+
+def _have_gpus(settings: Settings) -> bool:
+    """Return whether jobs may have a GPU where they run."""
+    return has_gpus() if settings.cluster is None else bool(settings.cluster.image_cuda)
 
 
 def _dispatcher(settings: Settings, ledger: Ledger, runner: Runner) -> Dispatcher:

@@ -38,6 +38,7 @@ from wps_processes.jobs.folder import name_of, storage_of
 from wps_processes.jobs.ledger import SUCCESSFUL, Job, Ledger
 from wps_processes.jobs.quota import Quota
 from wps_processes.jobs.sync_limit import SyncCalls
+from wps_processes.runners.needs import no_gpu
 
 LOGGER = logging.getLogger(__name__)
 ALL_BY_REFERENCE = '{"outputs": {}, "lineage": false}'
@@ -77,6 +78,7 @@ class JobsService:
         home_quota: bytes that the files of one user may take; None is no limit.
         has_nextcloud: whether names may stand for what is at Nextcloud alone; then it is found
             out when the job begins whether it is there.
+        has_gpus: whether jobs may have a GPU; else those that ask for one are refused.
     """
 
     storage: Path
@@ -86,6 +88,7 @@ class JobsService:
     sync_at_once: int = 16
     home_quota: int | None = None
     has_nextcloud: bool = False
+    has_gpus: bool = False
     operations: Mapping[str, Operation] = field(
         default_factory=lambda: {each.identifier: each for each in OPERATIONS}
     )
@@ -121,10 +124,11 @@ class JobsService:
             form: JSON of how the client wants its answer; kept for its protocol, unread here.
 
         Raises:
-            InvalidInput: a file is not there for the caller.
+            InvalidInput: a file is not there for the caller, or it needs a GPU and there is none.
             QuotaReached: the caller's room is used up.
             TryLater: no more jobs are taken now.
         """
+        self._check_gpus(operation, inputs)
         self._check_names(operation, inputs, caller)
         self._quota.check(caller.folder)
         job = Job(
@@ -320,6 +324,15 @@ class JobsService:
                 "synchronous call may take: call it asynchronously"
             )
         return self.ledger.get(job.id) or known  # it ended just now
+
+    def _check_gpus(self, operation: Operation, inputs: Mapping[str, Any]) -> None:
+        """Refuse what would otherwise wait for a GPU in vain, or fail after a while."""
+        try:
+            needs = operation.needs(inputs)
+        except InputError as error:  # a form has not settled them
+            raise InvalidInput(str(error), error.input) from error
+        if needs.gpus and not self.has_gpus:
+            raise InvalidInput(no_gpu(operation.identifier), "options")
 
     def _check_names(
         self, operation: Operation, inputs: Mapping[str, Any], caller: Caller

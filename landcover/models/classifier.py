@@ -15,6 +15,7 @@ import numpy as np
 from landcover.io.legend import NODATA
 from landcover.models.training_set import TrainingSet
 from landcover.operation import Needs
+from landcover.progress import report_progress
 
 if TYPE_CHECKING:
     import onnx
@@ -63,7 +64,8 @@ class Classifier(ABC):
     def probabilities_at(self, training_set: TrainingSet) -> np.ndarray:
         """Return the probability of each class of labelled pixels, float32 (classes, M).
 
-        A chip ends as a scene does; what lies beyond is invalid.
+        A chip ends as a scene does; what lies beyond is invalid. Progress is reported from chip
+        to chip, so that whoever listens can end it.
         """
         if training_set.chips.shape[2:] == (1, 1) and not self.halo:
             block = training_set.pixels.T[:, None]  # (bands, 1, M)
@@ -73,7 +75,9 @@ class Classifier(ABC):
         rows, columns = (
             slice(self.halo, self.halo + side) for side in training_set.chips.shape[2:]
         )
-        for chip in np.unique(training_set.at[:, 0]):
+        chips = np.unique(training_set.at[:, 0])
+        for done, chip in enumerate(chips):
+            report_progress(done / len(chips), "classifying samples")
             which = np.flatnonzero(training_set.at[:, 0] == chip)
             block = np.pad(training_set.chips[chip], ((0, 0), around, around))
             valid = np.pad(training_set.valid[chip], around)

@@ -1,7 +1,7 @@
 """The options of a method, given as one JSON object and checked against its `Options`."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -45,12 +45,18 @@ def options_as_text(options: Any) -> str:
     return json.dumps(asdict(options), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
-def describe_options(kind: type) -> str:
-    """Return the options with their ranges and defaults, in one line for a description."""
+def describe_options(kind: type, without: Collection[str] = ()) -> str:
+    """Return the options with their ranges and defaults, in one line for a description.
+
+    Args:
+        kind: the frozen dataclass of the options.
+        without: names of those that are left out.
+    """
     return "; ".join(
         f"{declared.name} ({_values(declared)}, default {json.dumps(declared.default)}): "
         f"{declared.description.removesuffix('.')}"
         for declared in fields_as_inputs(kind)
+        if declared.name not in without
     )
 
 

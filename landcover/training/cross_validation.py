@@ -8,6 +8,7 @@ those of other samples (Breiman, Machine Learning 45 (2001), section 10).
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,8 @@ MAX_SHUFFLED, LEAST_SHUFFLED = 5_000, 1_000
 """Labelled pixels of a fold on which the importance of few and of very many bands is measured."""
 _MOST_LOOKS = 50_000
 """Times that a fold's pixels are classified to measure the importance of all bands."""
+_TRAINING = 0.6
+"""Share of a fold's progress; the rest is looking at what was trained."""
 
 Fit = Callable[[TrainingSet], Classifier]
 Importance = list[tuple[str, float, float]]
@@ -188,15 +191,17 @@ def _in_unseen_places(
     for number, folds in enumerate(partitions):
         part = number / len(partitions), (number + 1) / len(partitions)
         with progress_between(*part):
-            for test, classifier in _trained_on_folds(fit, training_set, folds):
-                tested = training_set.take(test)
-                told = probabilities_of_classes(classifier, training_set, test, classes)
+            for test, classifier, rest in _trained_on_folds(fit, training_set, folds):
+                with progress_between(rest[0], sum(rest) / 2):
+                    told = probabilities_of_classes(classifier, training_set, test, classes)
                 predicted[number, test] = classes[told.argmax(axis=1)]
                 confidence[number, test] = told.max(axis=1)
                 if not number:
                     first[test] = told
                 if classifier is not None and not number:
-                    losses.append(_losses(classifier, tested, training_set, rng))
+                    with progress_between(sum(rest) / 2, rest[1]):
+                        tested = training_set.take(test)
+                        losses.append(_losses(classifier, tested, training_set, rng))
     return predicted, confidence, _ranked(training_set, losses), first
 
 
@@ -205,8 +210,9 @@ def _by_random_split(fit: Fit, training_set: TrainingSet, seed: int, only_one_fo
     folds, classes = at_random(len(training_set), seed), np.unique(training_set.codes)
     right = np.zeros(len(training_set), bool)
     tested = folds == 0 if only_one_fold else np.ones(len(folds), bool)
-    for test, classifier in _trained_on_folds(fit, training_set, folds, only_one_fold):
-        told = probabilities_of_classes(classifier, training_set, test, classes)
+    for test, classifier, rest in _trained_on_folds(fit, training_set, folds, only_one_fold):
+        with progress_between(*rest):
+            told = probabilities_of_classes(classifier, training_set, test, classes)
         right[test] = classes[told.argmax(axis=1)] == training_set.codes[test]
     return float(right[tested].mean())
 
@@ -243,14 +249,15 @@ def _losses(
     if len(tested) > most:
         tested = tested.take(rng.choice(len(tested), most, replace=False))
     tested = tested.alone()
-    right = (predict(classifier, tested) == tested.codes).mean()
     others = rng.integers(len(known.chips), size=len(tested.chips))
-    return np.array(
-        [
-            right - (predict(classifier, changed) == tested.codes).mean()
-            for changed in _changed(tested, known, others)
-        ]
-    )
+    kinds = 0 if tested.around is None else tested.around.shape[1]
+    looks = 1 + len(tested.bands) + kinds
+    right = []
+    for done, changed in enumerate(chain([tested], _changed(tested, known, others))):
+        with progress_between(done / looks, (done + 1) / looks):
+            report_progress(0, "measuring the importance of bands")
+            right.append(float((predict(classifier, changed) == tested.codes).mean()))
+    return right[0] - np.array(right[1:])
 
 
 def _changed(tested: TrainingSet, known: TrainingSet, others: np.ndarray) -> Iterator[TrainingSet]:
@@ -283,19 +290,23 @@ def _classes_of_one_place(training_set: TrainingSet) -> set[int]:
 
 def _trained_on_folds(
     fit: Fit, training_set: TrainingSet, folds: np.ndarray, only_first: bool = False
-) -> Iterator[tuple[np.ndarray, Classifier | None]]:
-    """Yield bool (M,), the pixels of a fold, and what was trained on all others.
+) -> Iterator[tuple[np.ndarray, Classifier | None, tuple[float, float]]]:
+    """Train on all folds but one, after another.
 
-    None where those are of one class: it is all that could be learned.
+    Yields:
+        bool (M,), the pixels of a fold; what was trained on all others, None where those are of
+        one class, which is all that could be learned; and the part of the progress that is left
+        for what is done with it.
     """
     numbers = np.unique(folds)[: 1 if only_first else None]
     for done, number in enumerate(numbers):
         report_progress(done / len(numbers), f"validating, fold {done + 1} of {len(numbers)}")
         test = folds == number
         train = training_set.take(~test)
-        with progress_between(done / len(numbers), (done + 1) / len(numbers)):
+        fitted, end = (done + _TRAINING) / len(numbers), (done + 1) / len(numbers)
+        with progress_between(done / len(numbers), fitted):
             classifier = fit(train) if len(np.unique(train.codes)) > 1 else None
-        yield test, classifier
+        yield test, classifier, (fitted, end)
 
 
 def _class_figures(

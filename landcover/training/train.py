@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from importlib.metadata import version
@@ -78,11 +78,16 @@ _NO_MODULE = (
 )
 _NO_START = "start continues the training of a network, {} starts anew: leave it out"
 
+_DEVICE = "device"
+"""The option by which a method asks for a GPU."""
+
+
+def _all_options(without: Collection[str] = ()) -> str:
+    return " ".join(f"{m.name}: {describe_options(m.options, without)}." for m in METHODS.values())
+
+
 MethodName = Annotated[str, Choices(METHODS)]
-OptionsOfMethod = Annotated[
-    str,
-    Details(" ".join(f"{m.name}: {describe_options(m.options)}." for m in METHODS.values())),
-]
+OptionsOfMethod = Annotated[str, Details(_all_options(), without_gpus=_all_options([_DEVICE]))]
 
 
 @dataclass(frozen=True)
@@ -194,7 +199,8 @@ def train_classifier(
     folder = Path(workdir)
     card = _card(labelled, method, options_as_dict(chosen_options), measured, validation, seed)
     save_model(folder / "model.onnx", Model(card, classifier))
-    importance = measured.importance or importance_of(classifier, training_set, seed)
+    with progress_between(0.98, 1):
+        importance = measured.importance or importance_of(classifier, training_set, seed)
     write_csv(folder / "importance.csv", FEATURES, importance)
     report = measured.report | {
         "importance": [dict(zip(FEATURES, row, strict=True)) for row in importance],
@@ -218,7 +224,7 @@ def needs_of_training(inputs: Mapping[str, Any]) -> Needs:
     """Return what the chosen method needs; a GPU besides where the options ask for one."""
     method = METHODS[inputs.get("method") or "random-forest"]
     options = read_options(inputs.get("options") or "", method.options)
-    wants_gpu = getattr(options, "device", "") == "gpu"
+    wants_gpu = getattr(options, _DEVICE, "") == "gpu"
     return replace(method.needs, gpus=1) if wants_gpu else method.needs
 
 

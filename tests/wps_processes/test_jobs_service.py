@@ -51,6 +51,21 @@ def test_every_operation_is_published_in_order(jobs):
         jobs.operation("dig")
 
 
+def test_a_job_that_asks_for_a_gpu_is_taken_only_where_there_is_one(start):
+    asked = {"samples": ["shared"], "method": "unet", "options": '{"device": "gpu"}'}
+    jobs = service_of(start(running=False))
+    train = jobs.operation("train-classifier")
+    with pytest.raises(InvalidInput, match="have none here: leave out the option device") as no:
+        jobs.submit(train, asked, ANNA)
+    assert no.value.input == "options"
+    assert jobs.jobs("anna") == []
+    jobs.submit(train, asked | {"options": '{"device": "cpu"}'}, ANNA)
+    with pytest.raises(InvalidInput, match="options has no member trees"):
+        jobs.submit(train, asked | {"options": '{"trees": 1}'}, ANNA)
+    jobs.has_gpus = True
+    assert jobs.submit(train, asked, ANNA).operation == "train-classifier"
+
+
 def test_a_job_runs_to_its_end_and_its_outputs_are_read(start):
     jobs = service_of(start())
     job = jobs.run(jobs.operation("extract-samples"), EXTRACT, ANNA)

@@ -13,6 +13,7 @@ from hub.services.wps import Wps
 from landcover.storage.nextcloud.access import TOKEN_URL
 from landcover.storage.nextcloud.connection import Timeouts
 from landcover.storage.sharing import LINKS
+from wps_processes.assembly import _have_gpus
 from wps_processes.environment import SettingsError
 from wps_processes.runners.kubernetes.settings import ClusterSettings
 from wps_processes.settings import Settings, misspelled_settings
@@ -110,6 +111,14 @@ def test_services_that_share_a_ledger_need_one_key(needed, tmp_path):
     settings = Settings.from_environment(shared | {"GEOPORTAL_JOB_KEY_FILE": key})
     assert settings.job_key_file == Path(key)
     assert settings.cluster.claim == "geo-storage"
+
+
+def test_jobs_in_a_cluster_may_have_gpus_where_there_is_an_image_for_them(needed):
+    image = {"GEOPORTAL_JOB_IMAGE_CUDA": "registry.example/wps-cuda:1"}
+    found = [
+        _have_gpus(Settings.from_environment(needed | CLUSTER | more)) for more in ({}, image)
+    ]
+    assert found == [False, True]
 
 
 def test_jobs_in_a_cluster_need_an_image(needed):

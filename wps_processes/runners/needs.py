@@ -13,6 +13,14 @@ MARGIN_MIB = 512
 """Memory for the interpreter and what it has imported, besides what an operation needs."""
 
 
+def no_gpu(operation: str) -> str:
+    """Return why a job that asks for a GPU is refused where jobs have none."""
+    return (
+        f"{operation} needs a GPU with these inputs, and jobs have none here: leave out the "
+        "option device, so that it computes on processors, or ask an administrator"
+    )
+
+
 def needed_by(job: "Job", longest_seconds: int | None = None) -> Needs:
     """Return what a job's operation needs.
 

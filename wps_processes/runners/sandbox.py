@@ -51,7 +51,10 @@ _SYSTEM = (
     "/proc/cpuinfo", "/proc/meminfo", "/proc/stat", "/dev/urandom", "/dev/random", "/dev/zero",
 )  # fmt: skip
 _OF_GPUS = ("/sys", "/proc/devices", "/proc/modules", "/proc/driver/nvidia")
+_DEV = Path("/dev")
 _GPUS = ("nvidia*", "dri/*", "kfd")
+_COMPUTE = ("nvidia[0-9]*", "kfd")
+"""Those of them that compute: NVIDIA's cards, and AMD's driver."""
 _PYTHON = (sys.prefix, sys.base_prefix)
 _OURS = (*landcover.__path__, *wps_processes.__path__)
 
@@ -152,10 +155,14 @@ def _confine_to_files(readable: Iterable[Path], writable: Iterable[Path], gpus: 
         rules.restrict()
 
 
+def has_gpus() -> bool:
+    """Return whether this machine has a GPU that a job could compute on."""
+    return any(chain.from_iterable(map(_DEV.glob, _COMPUTE)))
+
+
 def _devices(gpus: bool) -> Iterator[Path]:
-    devices = Path("/dev")
-    named = chain.from_iterable(map(devices.glob, _GPUS if gpus else ()))
-    return chain((devices / "null",), (path for path in named if not path.is_dir()))
+    named = chain.from_iterable(map(_DEV.glob, _GPUS if gpus else ()))
+    return chain((_DEV / "null",), (path for path in named if not path.is_dir()))
 
 
 if __name__ == "__main__":

@@ -39,12 +39,20 @@ class Field:
         value: what stands in it; of a list a line each.
         names: storage names offered for it.
         sentence: what is wrong with the value; "" if nothing is.
+        has_gpus: whether jobs may have a GPU.
     """
 
     input: Input
     value: str
     names: tuple[str, ...] = ()
     sentence: str = ""
+    has_gpus: bool = False
+
+    @property
+    def description(self) -> str:
+        """What it asks for, in words; nothing is offered that the service has not."""
+        without = "" if self.has_gpus else self.input.without_gpus
+        return without or self.input.description
 
     @property
     def label(self) -> str:
@@ -80,6 +88,7 @@ def fields_of(
     typed: Mapping[str, str],
     entries: Sequence[Entry],
     sentences: Mapping[str, str],
+    has_gpus: bool = False,
 ) -> list[Field]:
     """Return the fields of an operation, filled with what was typed, else with the defaults."""
     made = frozenset(output.filename for each in OPERATIONS for output in each.outputs)
@@ -89,6 +98,7 @@ def fields_of(
             value=typed.get(declared.name, as_typed(declared.default)),
             names=_suited(declared, entries, made),
             sentence=sentences.get(declared.name, ""),
+            has_gpus=has_gpus,
         )
         for declared in operation.inputs
     ]

@@ -193,7 +193,9 @@ class Pages:
         return self._page(
             "process.html", request, caller, status,
             operation=operation,
-            fields=fields_of(operation, typed, entries_in(self._storage(caller)), said),
+            fields=fields_of(
+                operation, typed, entries_in(self._storage(caller)), said, self._jobs.has_gpus
+            ),
             by_nextcloud=self._sharings.by_nextcloud,
             above=[sentence for name, sentence in said.items() if name not in names],
         )  # fmt: skip

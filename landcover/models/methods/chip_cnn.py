@@ -46,7 +46,8 @@ class Options:
         class_weight: the exponent by which a rare class weighs more; 0 is by its number of
             samples, 0.5 by the square root of it, 1 the same for all classes.
         held_out: share of the places of each class that is kept aside in training; the weights
-            that did best there are taken. 0 takes the last ones.
+            that did best there are taken. 0 takes the last ones, which is better where places are
+            few.
         threads: that train; another number gives slightly other weights.
         device: where to train; gpu asks for a GPU, auto takes one where it is.
     """
@@ -61,7 +62,7 @@ class Options:
     smoothing: Annotated[float, Range(0, 0.5)] = 0.05
     dropout: Annotated[float, Range(0, 0.9)] = 0.3
     class_weight: Annotated[float, Range(0, 1)] = 0.5
-    held_out: Annotated[float, Range(0, 0.5)] = 0.1
+    held_out: Annotated[float, Range(0, 0.5)] = 0.0
     threads: Annotated[int, Range(1, 64)] = 1
     device: Literal["auto", "cpu", "gpu"] = "auto"
 

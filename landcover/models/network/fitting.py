@@ -144,8 +144,11 @@ class _Best:
     def look(self, network: Network, plan: Plan, device: torch.device, step: int) -> None:
         """Measure the loss, and keep the weights if it is the smallest so far."""
         self._parts.train(False)
+        parts = []
         with torch.inference_mode():
-            parts = [_loss(network, batch, plan, device) for batch in self._held_out]
+            for batch in self._held_out:
+                report_progress(step / plan.steps, "looking at the places held out")
+                parts.append(_loss(network, batch, plan, device))
         self._parts.train(True)
         loss = float(sum(total for total, _ in parts) / (sum(w for _, w in parts) + _NONE))
         report_metric("loss_held_out", loss, step)

@@ -11,6 +11,7 @@ from uuid import uuid4
 import pytest
 
 from wps_processes.assembly import _say_what_confines
+from wps_processes.runners import sandbox
 from wps_processes.runners.forkserver import ForkServer
 from wps_processes.runners.sandbox import Confinement, confinement_here
 
@@ -366,3 +367,12 @@ def test_the_log_at_the_start_says_what_stands_and_warns_of_the_rest(walls, capl
     told, *warnings = [record.getMessage() for record in caplog.records]
     assert told.endswith(str(walls))
     assert warnings == [f"this kernel has {hole}" for hole in walls.holes()]
+
+
+def test_a_gpu_is_a_device_that_computes(monkeypatch, tmp_path):
+    monkeypatch.setattr(sandbox, "_DEV", tmp_path)
+    for name in ("nvidiactl", "nvidia-uvm", "null"):
+        (tmp_path / name).touch()
+    assert not sandbox.has_gpus()
+    (tmp_path / "nvidia0").touch()
+    assert sandbox.has_gpus()

@@ -125,6 +125,22 @@ def test_each_input_is_a_labelled_field_of_its_kind(anna):
     assert len(anna.page.xpath("//input[@required]")) == 2
 
 
+@pytest.mark.parametrize("has_gpus", [False, True])
+def test_a_gpu_is_offered_only_where_jobs_may_have_one(start, has_gpus):
+    wps = start(running=False, has_gpus=has_gpus)
+    anna = Browser(wps, "anna").open("processes/train-classifier")
+    (about,) = anna.texts("//*[@id='about-options']")
+    assert ("gpu asks for a GPU" in about) == has_gpus
+    assert ("device" in about) == has_gpus
+    assert "learning_rate" in about
+    asked = {"samples": "shared", "method": "unet", "options": '{"device": "gpu"}'}
+    anna.submit("Run", 303 if has_gpus else 400, **asked)
+    refused = anna.texts("//*[@id='wrong-options']")
+    assert [said.split(":")[0] for said in refused] == ([] if has_gpus else [
+        "train-classifier needs a GPU with these inputs, and jobs have none here"
+    ])  # fmt: skip
+
+
 def test_names_are_offered_that_suit_newest_first(wps, anna):
     for age, name in enumerate(("b.TIF", "a.tif", "sub/c.tiff", "notes.txt", ".hidden.tif")):
         file = wps.root / "users/anna" / name

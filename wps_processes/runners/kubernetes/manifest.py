@@ -15,7 +15,7 @@ from wps_processes.jobs.folder import storage_of
 from wps_processes.jobs.ledger import Job
 from wps_processes.runners.kubernetes.settings import ClusterSettings, Placement
 from wps_processes.runners.messages import TOKEN_VARIABLE, URL_VARIABLE
-from wps_processes.runners.needs import MARGIN_MIB
+from wps_processes.runners.needs import MARGIN_MIB, no_gpu
 
 COMPONENT = {"app.kubernetes.io/name": "geoportal", "app.kubernetes.io/component": "job"}
 """Labels of all Jobs and pods made here."""
@@ -69,10 +69,7 @@ def check_allowed(job: Job, needs: Needs, settings: ClusterSettings) -> None:
             f"{settings.most_memory_mib}: only an administrator can allow more"
         )
     if needs.gpus and not settings.image_cuda:
-        raise InputError(
-            f"{job.operation} needs a GPU with these inputs, and jobs have none here: choose "
-            "another method, or ask an administrator"
-        )
+        raise InputError(no_gpu(job.operation))
 
 
 def manifest_of(

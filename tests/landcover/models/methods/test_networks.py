@@ -11,6 +11,7 @@ from landcover import classify_scene, extract_samples, train_classifier
 from landcover.errors import InputError
 from landcover.models.file import load_model
 from landcover.models.methods import METHODS
+from landcover.models.network.classifier import NetworkClassifier
 from landcover.operations import by_identifier
 from landcover.progress import progress_to
 from landcover.training.loading import load_samples
@@ -55,12 +56,25 @@ def with_torch():
 
 @pytest.mark.usefixtures("with_torch")
 @pytest.mark.parametrize("method", SMALL)
-def test_from_samples_to_map(method, tmp_path):
+def test_from_samples_to_map(method, tmp_path, monkeypatch):
     scene, samples = made(tmp_path, method)
-    heard = []
-    with progress_to(lambda fraction, sentence: heard.append((fraction, sentence))):
+    heard, unheard = [], [0]
+    probabilities = NetworkClassifier.probabilities
+
+    def counted(*arguments):
+        unheard[-1] += 1
+        return probabilities(*arguments)
+
+    def listen(fraction, sentence):
+        heard.append((fraction, sentence))
+        unheard.append(0)
+
+    monkeypatch.setattr(NetworkClassifier, "probabilities", counted)
+    with progress_to(listen):
         result = trained(samples, method, tmp_path)
+    assert max(unheard) == 1  # so it can be stopped between any two
     assert result.accuracy > 0.95
+    assert any(sentence == "measuring the importance of bands" for _, sentence in heard)
     assert any("training, step" in sentence for _, sentence in heard)
     fractions = [fraction for fraction, _ in heard]
     assert fractions == sorted(fractions)

@@ -97,6 +97,34 @@ def test_map_of_chips_is_what_each_chip_is_told(side, texture, torch):
     assert len(np.unique(dense.argmax(axis=0))) > 1
 
 
+@pytest.mark.parametrize("texture", [2, 3])
+def test_map_of_chips_with_texture_is_what_each_chip_is_told(texture, fitting, torch):
+    from landcover.models.network.chip_net import ChipNet
+
+    side, values = 9, scene(24, 27)
+    scaled = SCALING(values, np.ones(values.shape[1:], bool))
+    views = np.lib.stride_tricks.sliding_window_view(scaled, (side, side), axis=(1, 2))
+    rows, columns = (length - 2 * (side // 2) for length in values.shape[1:])
+    chips = views[:, :rows, :columns].transpose(1, 2, 0, 3, 4).reshape(-1, 3, side, side).copy()
+    classes = np.arange(len(chips)) % columns * 3 // columns  # of light that grows to the right
+    rng = np.random.default_rng(0)
+
+    def draw():
+        some = rng.integers(len(chips), size=32)
+        return Batch(chips[some], classes[some], np.ones(32, np.float32))
+
+    plan = plan_of(fitting)
+    with fitting.computing(plan) as device:
+        network = ChipNet(3, 3, side, 8, texture, 0.0)
+        fitting.train(network, draw, (), plan, device)
+    codes = np.array([1, 2, 3], np.uint8)
+    found = NetworkClassifier.of_graph(network.graph(SCALING), codes, SCALING.centre)
+    dense = found.probabilities(values, np.ones(values.shape[1:], bool))
+    of_chips = told(torch, network, chips).T.reshape(dense.shape)
+    assert (of_chips.argmax(axis=0).ravel() == classes).mean() > 0.8
+    np.testing.assert_allclose(dense, of_chips, atol=1e-4)
+
+
 def test_graph_of_a_unet_is_what_torch_computes(torch):
     from landcover.models.network.unet_net import UNet
 

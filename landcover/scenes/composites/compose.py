@@ -143,10 +143,8 @@ def _remark_on(dates: Dates, has_masks: bool, layers: Sequence[Layer]) -> None:
             "and where they overlap the scene listed first counts"
         )
     if len(dates) < _FEW:
-        remark(
-            f"only {counted(len(dates), '# date|dates')} were composed: a median takes out clouds "
-            "from three clear dates on"
-        )
+        few = counted(len(dates), "# date|dates was|were")
+        remark(f"only {few} composed: a median takes out clouds from three clear dates on")
     if not has_masks:
         quality = any(is_about_pixels(name) for layer in layers for name in layer.names)
         made = ", and the scenes have quality bands of which mask-clouds makes them" * quality

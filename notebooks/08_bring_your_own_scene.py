@@ -116,6 +116,20 @@ small = import_scene(
 )
 with rasterio.open(small.scene) as scene:
     print(scene.descriptions, scene.res, f"{small.valid:.0%} valid")
+    falsecolor = scene.read([scene.descriptions.index(b) + 1 for b in ("nir", "red", "green")])
+
+# %% [markdown]
+# Near infrared, red and green, as red, green and blue: plants are red.
+
+# %%
+import matplotlib.pyplot as plt
+
+from sample_map import stretch
+
+plt.figure(figsize=(6, 6))
+plt.imshow(np.moveaxis(stretch(falsecolor, (falsecolor > 0).all(axis=0)), 0, -1))
+plt.axis("off")
+plt.show()
 
 # %% [markdown]
 # ## It is a scene like any other

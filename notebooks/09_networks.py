@@ -20,6 +20,7 @@ import json
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import numpy as np
 
 from landcover import extract_samples, train_classifier
 from landcover.errors import LandcoverError
@@ -42,6 +43,20 @@ samples = extract_samples(
     max_per_class=60,
     workdir=work / "extract",
 ).samples
+
+# %% [markdown]
+# This is what the network gets to see of a pixel of each class, in three of the bands:
+
+# %%
+folders = sorted(path for path in samples.iterdir() if path.is_dir())
+fig, axes = plt.subplots(1, len(folders), figsize=(9, 2))
+for folder, ax in zip(folders, axes, strict=True):
+    container = next(path for path in sorted(folder.glob("*.npy")) if path.name.count(".") == 1)
+    chip = np.load(container)[0, 2::-1].astype(float)  # (bands, 9, 9)
+    ax.imshow(np.moveaxis((chip - chip.min()) / (np.ptp(chip) or 1), 0, -1))
+    ax.set_title(folder.name, fontsize=8)
+    ax.axis("off")
+plt.show()
 
 # %% [markdown]
 # ## The network, and the forest on the same folds

@@ -248,7 +248,7 @@ def test_place_is_inspected_measured_and_seen_at_one_glance(desk_for) -> None:
 
 
 def test_two_tabs_show_the_same_layers(desk_for) -> None:
-    desk = desk_for("tabs", more=' scenes=["home/maps/map.tif"], language="en",')
+    desk = desk_for("layers-in-tabs", more=' scenes=["home/maps/map.tif"], language="en",')
     desk.save()
     second = desk.second_tab()
     for one in (desk, second):

@@ -68,7 +68,8 @@ def test_a_setting_only_lowers_the_time_of_a_job(made):
 def test_a_job_that_needs_no_gpu_sees_none(made, made_forks, monkeypatch, gpus, devices):
     monkeypatch.setitem(made_forks._environment, "CUDA_VISIBLE_DEVICES", "2,5")
     made_forks.close()  # it starts again when it is needed
-    assert ended(made(), "look-for-gpus", gpus=gpus).outputs == {"devices": devices}
+    wps = made(has_gpus=True)
+    assert ended(wps, "look-for-gpus", gpus=gpus).outputs == {"devices": devices}
     made_forks.close()
 
 

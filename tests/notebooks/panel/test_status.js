@@ -26,3 +26,16 @@ export function onlyStrokesThatTakeLongAreMentioned() {
   equal(kindOf(since(1500)), "waiting");
   equal(kindOf({}, ""), "waiting");
 }
+
+export function whatComesUnaskedLeavesAnErrorStanding() {
+  const shown = new Status({ words: { t: (text) => text }, tools: { hint: () => "a hint" } });
+  shown.build();
+  shown.tell("being read", "reading");
+  equal(shown.message.textContent, "being read");
+  shown.unsay("reading");
+  equal(shown.message.textContent, "a hint");
+  shown.sayError("no such file");
+  shown.tell("being read", "reading");
+  shown.unsay("reading");
+  equal(shown.message.textContent, "no such file");
+}

@@ -86,15 +86,7 @@ def fit(
     classes, _ = class_numbers(training_set.codes)
     out = held_out(training_set.codes, training_set.places, options.held_out, seed)
     crops = _Crops(training_set, options, seed)
-    plan = fitting.Plan(
-        steps=options.steps,
-        learning_rate=options.learning_rate,
-        weight_decay=options.weight_decay,
-        smoothing=options.smoothing,
-        seed=seed,
-        threads=options.threads,
-        device=options.device,
-    )
+    plan = fitting.Plan.of(options, seed)
     taught = crops.drawn(~out)
     with fitting.computing(plan) as device:
         network = UNet(len(training_set.bands), len(classes), options.width, options.depth)

@@ -9,7 +9,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -65,6 +65,12 @@ class Plan:
     seed: int
     threads: int
     device: str
+
+    @classmethod
+    def of(cls, options: Any, seed: int) -> "Plan":
+        """Take it from the options of a method, which have these names."""
+        names = {field.name for field in fields(cls)} - {"seed"}
+        return cls(seed=seed, **{name: getattr(options, name) for name in names})
 
 
 @contextmanager

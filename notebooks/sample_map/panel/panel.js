@@ -82,34 +82,23 @@ class Panel {
   }
 
   build() {
-    const {
-      status,
-      legend,
-      classes,
-      tools,
-      growing,
-      selection,
-      conflicts,
-      layers,
-      spectra,
-      inspector,
-    } = this;
+    const { status, tools, growing, conflicts } = this;
     this.el.replaceChildren();
     this.el.classList.add("sample-map-panel", "geoportal");
     this.el.lang = this.words.language;
     for (const part of [
       status,
-      legend,
-      classes,
       tools,
       growing,
-      selection,
       conflicts,
-      layers,
+      this.legend,
+      this.classes,
+      this.selection,
+      this.layers,
       this.printing,
       this.runs,
-      spectra,
-      inspector,
+      this.spectra,
+      this.inspector,
     ]) {
       part.build();
     }

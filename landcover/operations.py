@@ -25,7 +25,7 @@ OPERATIONS = (
     Operation.of(stack_scenes, "1.0"),
     Operation.of(compose_scenes, "1.0"),
     Operation.of(derive_bands, "1.0"),
-    Operation.of(extract_samples, "1.5"),
+    Operation.of(extract_samples, "1.6"),
     Operation.of(balance_samples, "1.3"),
     Operation.of(train_classifier, "1.5", needs_of_training, settle_training),
     Operation.of(check_radiometry, "1.3"),

@@ -1,8 +1,8 @@
 """The training loop that all networks share; this module needs torch.
 
 AdamW (Loshchilov, Hutter 2019), where asked for with one cycle of the learning rate (Smith, Topin
-2019). Everything random is drawn on the processor from one seed, so that the same seed and number of threads give
-the same weights to the bit, and a GPU draws what a processor does.
+2019). Everything random is drawn on the processor from one seed, so that the same seed and number
+of threads give the same weights to the bit, and a GPU draws what a processor does.
 """
 
 import os

@@ -111,8 +111,8 @@ if report:
 #
 # * Chips of 16 x 16 Sentinel-2 pixels, 8 classes: `chip-cnn` 79 %, a forest on the mean and
 #   deviation of each band 73 %, a forest on the centre pixel 68 %.
-# * Thirty clean polygons of large shapes on Landsat: `unet` 89 %, the forest 82 %, with windows 85 %;
-#   but its learning rate was chosen on these places, so expect less of it on yours.
+# * Thirty clean polygons of large shapes on Landsat: `unet` 89 %, the forest 82 %, with windows
+#   85 %; but its learning rate was chosen on these places, so expect less of it on yours.
 # * Hundreds of small, noisy polygons: expect a U-Net to lose to the forest with windows.
 #
 # So: windows for the forest first, a network or the mean of both where the report says that it

@@ -1,6 +1,6 @@
 """A map as polygons, for those who work with vectors."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +11,6 @@ from rasterio.features import shapes
 from rasterio.windows import Window
 
 from landcover.errors import InputError
-from landcover.io.legend import Legend
 from landcover.io.paths import AnyPath
 from landcover.io.polygon_file import writing_polygons
 from landcover.io.raster import Grid, parts_of
@@ -22,7 +21,9 @@ from landcover.maps.styles import vector_qml, vector_sld
 from landcover.operation import GPKG, MapFile, Range
 from landcover.progress import report_progress
 
-_TILE = 2048
+_TILE = 1024
+_ONE_SIZE = 64
+"""Side of a polygon, in pixels, up to which the size of one pixel is that of all."""
 _MOST_CORNERS = 20_000_000
 """Corners of a map whose outlines are simplified: that needs all of them at once."""
 
@@ -78,10 +79,18 @@ def _write(opened: OpenMap, read: Reader, simplify: float, target: Path) -> int:
     if simplify:
         patches = _simplified(patches, simplify, opened.file)
     styles = vector_qml(opened.legend, "class"), vector_sld(opened.legend, "class", target.stem)
+    measure = _Measure(opened)
+    names = np.full(256, "", object)
+    for entry in opened.legend.classes:
+        names[entry.code] = entry.name
     with writing_polygons(target, opened.grid.crs.to_wkt(), *styles) as writer:
-        for shapes_, codes in patches:
-            placed = _placed(shapes_, opened.grid)
-            writer.write(placed, _fields(placed, codes, opened.legend, opened.grid))
+        for found, codes in patches:
+            fields = (
+                ("class", names[codes]),
+                ("code", codes.astype(np.int32)),
+                ("hectares", measure.hectares(found)),
+            )
+            writer.write(_placed(found, opened.grid), fields)
         if not writer.count:
             raise InputError(f"{opened.file} holds no classified pixel")
     return writer.count
@@ -112,15 +121,19 @@ def patches_of(grid: Grid, read: Reader) -> Iterator[tuple[np.ndarray, np.ndarra
 
 def _of_tile(codes: np.ndarray, window: Window) -> tuple[np.ndarray, np.ndarray]:
     """Return the polygons of a tile in columns and rows of the map, and their codes."""
-    outlines, of_code = [], []
+    rings: list[list[tuple[float, float]]] = []
+    of_polygon, of_code = [], []
     for outline, code in shapes(codes, mask=codes != 0, connectivity=4):
-        shell, *holes = outline["coordinates"]
-        outlines.append(shapely.Polygon(shell, holes))
+        rings += outline["coordinates"]
+        of_polygon += [len(of_code)] * len(outline["coordinates"])
         of_code.append(code)
-    moved = shapely.transform(
-        np.array(outlines, object), lambda at: np.add(at, (window.col_off, window.row_off))
-    )
-    return moved, np.array(of_code, np.uint8)
+    lengths = [len(ring) for ring in rings]
+    corners = np.array([corner for ring in rings for corner in ring], float).reshape(-1, 2)
+    corners += (window.col_off, window.row_off)
+    of_ring = np.repeat(np.arange(len(rings)), lengths)
+    closed = shapely.linearrings(corners, indices=of_ring)
+    polygons = shapely.polygons(closed, indices=np.array(of_polygon, int))
+    return np.asarray(polygons, object), np.array(of_code, np.uint8)
 
 
 def _reaches_over(found: np.ndarray, window: Window, grid: Grid) -> np.ndarray:
@@ -164,19 +177,28 @@ def _placed(found: np.ndarray, grid: Grid) -> np.ndarray:
     )
 
 
-def _fields(
-    placed: np.ndarray, codes: np.ndarray, legend: Legend, grid: Grid
-) -> Sequence[tuple[str, np.ndarray]]:
-    name = {entry.code: entry.name for entry in legend.classes}
-    names = np.array([name[code] for code in codes.tolist()], object)
-    return (
-        ("class", names),
-        ("code", codes.astype(np.int32)),
-        ("hectares", _hectares(placed, grid)),
-    )
+class _Measure:
+    """Hectares of polygons in columns and rows of a map."""
 
+    def __init__(self, opened: OpenMap) -> None:
+        ground = Ground.under(opened.dataset)
+        self._ground, self._grid = ground, opened.grid
+        blocks = list(ground.blocks())
+        self._rows = np.array(sorted({window.row_off for window, _ in blocks}))
+        self._columns = np.array(sorted({window.col_off for window, _ in blocks}))
+        areas = [area for _, area in blocks]
+        self._areas = np.reshape(areas, (len(self._rows), len(self._columns)))
 
-def _hectares(placed: np.ndarray, grid: Grid) -> np.ndarray:
-    """Return the area of each polygon on the ellipsoid, float (N,)."""
-    moved = Ground(grid.crs, grid.transform, grid.width, grid.height).in_equal_area(placed)
-    return np.asarray(shapely.area(moved) / HECTARE)
+    def hectares(self, found: np.ndarray) -> np.ndarray:
+        """Return the area on the ellipsoid, float (N,).
+
+        A polygon within a block or two has pixels of one size; others are measured as they lie.
+        """
+        left, top, right, bottom = shapely.bounds(found).T
+        row = np.searchsorted(self._rows, top, "right") - 1
+        column = np.searchsorted(self._columns, left, "right") - 1
+        metres = shapely.area(found) * self._areas[row, column]
+        wide = np.maximum(right - left, bottom - top) > _ONE_SIZE
+        placed = _placed(found[wide], self._grid)
+        metres[wide] = shapely.area(self._ground.in_equal_area(placed))
+        return np.asarray(metres / HECTARE)

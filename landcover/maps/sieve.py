@@ -22,7 +22,7 @@ from landcover.maps.opened import OpenMap, open_map
 from landcover.operation import MapFile, MapTIFF, Range
 from landcover.progress import remark, report_progress
 
-_BLOCK = 2048
+_BLOCK = 1024
 _LARGEST_WINDOW = 101
 """Side of the largest square whose majority is taken."""
 
@@ -175,28 +175,30 @@ def most_frequent(codes: np.ndarray, side: int) -> np.ndarray:
         codes: uint8 (H, W), 0 where nothing is classified.
         side: odd, of the square around each pixel.
     """
-    best = np.zeros(codes.shape, np.uint16)
+    best, own = (np.zeros(codes.shape, np.uint16) for _ in range(2))
     found = np.zeros(codes.shape, np.uint8)
-    own = np.zeros(codes.shape, np.uint16)
-    for code in np.unique(codes[codes != 0]).tolist():
-        is_code = codes == code
-        count = _sum_around(is_code, side)
-        own[is_code] = count[is_code]
-        more = count > best
-        found[more], best[more] = code, count[more]
-    keeps = (own == best) | (codes == 0)
-    found[keeps] = codes[keeps]
+    for code in np.flatnonzero(np.bincount(codes.ravel(), minlength=256)).tolist():
+        if code:
+            is_code = codes == code
+            count = _sum_around(is_code, side)
+            np.copyto(own, count, where=is_code)
+            np.copyto(found, np.uint8(code), where=count > best)
+            np.maximum(best, count, out=best)
+    np.copyto(found, codes, where=(own == best) | (codes == 0))
     return found
 
 
 def _sum_around(marked: np.ndarray, side: int) -> np.ndarray:
-    """Return how many pixels of the square around each are marked, uint16 (H, W)."""
-    total = np.pad(marked, side // 2).astype(np.uint32)
-    for axis, length in enumerate(marked.shape):
-        sums = np.insert(np.cumsum(total, axis=axis, dtype=np.uint32), 0, 0, axis=axis)
-        upper = np.take(sums, range(side, side + length), axis)
-        total = upper - np.take(sums, range(length), axis)
-    return total.astype(np.uint16)
+    """Return how many pixels of the square around each are marked, unsigned (H, W)."""
+    total = np.pad(marked, side // 2).astype(np.uint8 if side * side < 256 else np.uint16)
+    height, width = marked.shape
+    rows = total[:height].copy()
+    for shift in range(1, side):
+        rows += total[shift : shift + height]
+    columns = rows[:, :width].copy()
+    for shift in range(1, side):
+        columns += rows[:, shift : shift + width]
+    return columns
 
 
 def _write(opened: OpenMap, target: Path, read: Reader) -> float:

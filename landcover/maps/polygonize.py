@@ -122,7 +122,8 @@ def patches_of(grid: Grid, read: Reader) -> Iterator[tuple[np.ndarray, np.ndarra
 def _of_tile(codes: np.ndarray, window: Window) -> tuple[np.ndarray, np.ndarray]:
     """Return the polygons of a tile in columns and rows of the map, and their codes."""
     rings: list[list[tuple[float, float]]] = []
-    of_polygon, of_code = [], []
+    of_polygon: list[int] = []
+    of_code: list[float] = []
     for outline, code in shapes(codes, mask=codes != 0, connectivity=4):
         rings += outline["coordinates"]
         of_polygon += [len(of_code)] * len(outline["coordinates"])

@@ -190,7 +190,9 @@ def most_frequent(codes: np.ndarray, side: int) -> np.ndarray:
 
 def _sum_around(marked: np.ndarray, side: int) -> np.ndarray:
     """Return how many pixels of the square around each are marked, unsigned (H, W)."""
-    total = np.pad(marked, side // 2).astype(np.uint8 if side * side < 256 else np.uint16)
+    total: np.ndarray = np.pad(marked, side // 2).astype(
+        np.uint8 if side * side < 256 else np.uint16
+    )
     height, width = marked.shape
     rows = total[:height].copy()
     for shift in range(1, side):

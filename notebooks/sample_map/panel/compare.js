@@ -8,7 +8,7 @@ export class Compare extends Part {
   constructor(panel) {
     super(panel);
     this.mode = "off"; // off, swipe, beside
-    this.left = this.right = null; // keys of layers
+    this.left = this.right = ""; // keys of layers
     this.curtain = this.second = null;
     this.place = null; // of the curtain, as its slider says it
   }
@@ -38,6 +38,7 @@ export class Compare extends Part {
     const label = layers.details.choice(title, options, this[which], (key) => {
       this[which] = key;
       this.refresh();
+      this.tell();
     });
     label.className = `sample-map-row sample-map-side-${which}`;
     return label;
@@ -49,6 +50,18 @@ export class Compare extends Part {
     if (mode !== "off" && !(layers.get(this.left) && layers.get(this.right))) this.choose();
     this.refresh();
     layers.show();
+    this.tell();
+  }
+
+  /** Show what is compared in another tab. */
+  take({ compare, left, right }) {
+    Object.assign(this, { mode: compare, left, right });
+  }
+
+  /** Have the other tabs compare the same. */
+  tell() {
+    const { mode, left, right } = this;
+    return this.ask("change_view", { changes: { compare: mode, left, right } });
   }
 
   /** The topmost shown picture to the left, and the scene, or what lies below, to the right. */
@@ -56,7 +69,7 @@ export class Compare extends Part {
     const { all, shown } = this.panel.layers;
     const [first, ...others] = [...shown, ...all.filter((layer) => !layer.shown)];
     const second = others.find((layer) => layer.kind === "scene") ?? others[0] ?? first;
-    [this.left, this.right] = [first?.key ?? null, second?.key ?? null];
+    [this.left, this.right] = [first?.key ?? "", second?.key ?? ""];
   }
 
   /** Show what is to be compared as the layers are now. */
@@ -80,6 +93,7 @@ export class Compare extends Part {
     const [one, other] = [left, right].map(({ key }) => layers.pictures.at(key));
     this.curtain = L.control.splitMap([one], [other]).addTo(map);
     const range = this.range;
+    L.DomEvent.disableClickPropagation(range); // to drag the curtain draws nothing
     range.setAttribute("aria-label", this.t("Curtain between left and right"));
     if (this.place === null) return;
     range.value = this.place; // where it was before something else changed
@@ -124,6 +138,7 @@ export class Compare extends Part {
     });
     second.attributionControl.setPrefix(false);
     this.second = { element, map: second, pictures: new Pictures(L, second) };
+    second.on("click", ({ latlng }) => this.panel.inspector.clicked(latlng));
     this.link(map, second);
   }
 

@@ -25,7 +25,7 @@ import { Tools } from "./tools.js";
 import { View } from "./view.js";
 import { Words } from "./words.js";
 
-const UNASKED = ["open", "spectra", "preview", "change_layer"]; // asked by the panel itself: an answer leaves the message alone
+const UNASKED = ["open", "spectra", "preview", "change_layer", "change_view"]; // asked by the panel itself: an answer leaves the message alone
 const LOOK = 50; // ms between two looks for the map
 const LOOKS = 600;
 
@@ -130,6 +130,7 @@ class Panel {
         name: "layers",
         title: t("Layers"),
         children: [layers.box, ...layers.forms, printing.part],
+        onopen: () => layers.offer(),
       },
       {
         name: "inspect",

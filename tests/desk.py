@@ -81,7 +81,8 @@ class Desk:
         open_notebook(self.page, f"{url}?reset")
 
     def wait(self) -> None:
-        expect(self.state).to_contain_text("Saved in", timeout=PATIENCE)
+        saved = self.page.locator('.sample-map-state[data-kind="saved"]')  # in any language
+        expect(saved).to_be_visible(timeout=PATIENCE)
         expect(self.page.locator(".sample-map-tile img").first).to_be_visible()
         self.page.locator(".leaflet-container").first.scroll_into_view_if_needed()
 

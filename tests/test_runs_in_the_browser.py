@@ -118,7 +118,7 @@ def test_map_is_made_in_the_panel_and_again_of_another_scene(desk_for) -> None:
     made.get_by_role("button", name="Repeat on ...").click()
     page.get_by_label("Train anew on each scene").check()
     expect(page.locator(".sample-map-steps summary")).to_have_text(
-        "extract-samples → train-classifier → classify-scene"
+        "Extract samples → Train classifier → Classify scene"
     )
     page.get_by_label("Scenes, with commas").fill("shared/other.tif")
     desk.shot("32-repeat-1280")

@@ -167,13 +167,19 @@ def _stitched(layers: Sequence[Layer], view: _View, maker: TileMaker) -> Image.I
 
 
 def _outline(axes: "Axes", sheet: Sheet) -> None:
+    """Draw the samples; a dark edge shows one also where the map has its colour."""
+    from matplotlib.patheffects import withStroke
+
+    edge = [withStroke(linewidth=2.5, foreground="black")]
     to_metres = pyproj.Transformer.from_crs(DEGREES, WEB_MERCATOR, always_xy=True)
     for sample in sheet.samples:
         color = (sheet.colors or {}).get(sample.class_name, "#888888")
         for line in _lines(shape(sample.geometry)):
             xs, ys = to_metres.transform(*np.asarray(line.coords).T[:2])
             marker = "o" if line.geom_type == "Point" else ""
-            axes.plot(xs, ys, color=color, marker=marker, markersize=3, linewidth=1)
+            axes.plot(
+                xs, ys, color=color, marker=marker, markersize=3, linewidth=1, path_effects=edge
+            )
 
 
 def _lines(geometry: BaseGeometry) -> Iterator[BaseGeometry]:

@@ -1,6 +1,6 @@
 """What the faces say of operations in other languages, from gettext catalogues in locale/.
 
-A name is translated as people read it ("Class field"), a title as the operation's docstring has it.
+A name is translated as people read it ("Class field"), a title as the docstring has it.
 To add a language, add locale/LANGUAGE/operations.po; a test names the entries that are missing.
 """
 

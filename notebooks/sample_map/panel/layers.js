@@ -8,6 +8,7 @@ import { Pictures } from "./pictures.js";
 import { askServer } from "./server.js";
 import { SLOW } from "./status.js";
 
+const SILENT = 10000; // ms without a tile after which a background cannot be reached
 const STILL = 2; // pixels by which a map moves when it gets another size
 
 export class Layers extends Part {
@@ -35,7 +36,7 @@ export class Layers extends Part {
     map.on("resize", () => this.refit());
     this.pictures = new Pictures(this.panel.L, map, {
       failed: (layer, picture) => this.failed(layer, picture),
-      added: (picture) => this.tellSlow(picture),
+      added: (layer, picture) => this.watch(layer, picture),
     });
   }
 
@@ -114,10 +115,23 @@ export class Layers extends Part {
       });
       return status.sayError(text);
     }
-    if (picture.hasLoaded || !this.pictures.at(layer.key)) return;
+    if (!picture.hasLoaded) this.switchOff(layer, picture);
+  }
+
+  /** A background of which nothing came is off; it may have been put away meanwhile. */
+  switchOff(layer, picture) {
+    if (this.pictures.at(layer.key) !== picture) return;
     this.pictures.drop(layer.key);
     this.change(layer, { shown: false });
-    status.sayError(this.t("The background map cannot be reached, so it is off."));
+    this.show();
+    this.panel.status.sayError(this.t("The background map cannot be reached, so it is off."));
+  }
+
+  /** Have nobody wait unknowing for a picture. */
+  watch(layer, picture) {
+    if (layer.kind !== "background") return this.tellSlow(picture);
+    const late = setTimeout(() => this.switchOff(layer, picture), SILENT);
+    picture.once("tileload remove", () => clearTimeout(late));
   }
 
   /** Say that a scene is being read, if that takes long. */

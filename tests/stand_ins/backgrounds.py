@@ -38,7 +38,9 @@ class Backgrounds:
         parts = urlsplit(address)
         if re.fullmatch(r"/tiles/\d+/\d+/\d+\.png", parts.path):
             return "image/png", _picture(256, 256, ROADS)
-        told = {key.upper(): value for key, value in parse_qsl(parts.query)}
+        told = {
+            key.upper(): value for key, value in parse_qsl(parts.query, keep_blank_values=True)
+        }
         self.asked.append(told)
         if fault := _fault(told):
             return "application/vnd.ogc.se_xml", EXCEPTION.format(fault).encode()

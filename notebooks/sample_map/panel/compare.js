@@ -72,21 +72,22 @@ export class Compare extends Part {
     [this.left, this.right] = [first?.key ?? "", second?.key ?? ""];
   }
 
-  /** Show what is to be compared as the layers are now. */
+  /** Show the layers as they are now, and those that are compared against one another. */
   refresh() {
-    if (!this.panel.map) return;
-    this.endSwipe();
+    const { map, layers } = this.panel;
+    if (!map) return;
+    this.endSwipe(); // while the pictures that it cuts are there, of which one may be a hidden layer's
     if (this.mode !== "beside") this.endBeside();
-    const [left, right] = [this.left, this.right].map((key) => this.panel.layers.get(key));
-    if (this.mode === "off" || !left || !right) return;
-    if (this.mode === "swipe") this.swipe(left, right);
-    else this.beside(right);
+    const [left, right] = [this.left, this.right].map((key) => layers.get(key));
+    const areBoth = left && right;
+    if (areBoth && left !== right && this.mode === "swipe") return this.swipe(left, right);
+    layers.pictures.show(layers.shown);
+    if (areBoth && this.mode === "beside") this.beside(right);
   }
 
   /** Draw both and no others but backgrounds, which would cover them, cut at the curtain. */
   swipe(left, right) {
     const { L, map, layers } = this.panel;
-    if (left === right) return;
     const isDrawn = (one) => one === left || one === right;
     const isBelow = (one) => one.shown && one.kind === "background";
     layers.pictures.show(layers.all.filter((one) => isDrawn(one) || isBelow(one)));
@@ -113,7 +114,6 @@ export class Compare extends Part {
     this.curtain = null;
     for (const { picture } of layers.pictures.drawn.values())
       picture.getContainer().style.clip = "";
-    layers.pictures.show(layers.shown);
   }
 
   /** Show one layer on a second map, which moves with the first. */

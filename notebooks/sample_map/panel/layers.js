@@ -63,7 +63,6 @@ export class Layers extends Part {
     this.outlines = view.polygons;
     this.panel.compare.take(view);
     this.panel.shapes.redraw();
-    this.pictures.show(this.shown);
     this.panel.compare.refresh();
     this.show();
   }
@@ -151,7 +150,6 @@ export class Layers extends Part {
   /** Show a layer otherwise: here at once, and in every tab when the kernel has told them. */
   change(layer, changes) {
     Object.assign(layer, changes);
-    this.pictures.show(this.shown);
     this.panel.compare.refresh();
     return this.ask("change_layer", { key: layer.key, changes });
   }

@@ -1,4 +1,4 @@
-"""What is said of operations in other languages: nothing lacks its translation, nothing is left over."""
+"""What is said of operations has its translations, and no translation is left over."""
 
 import re
 

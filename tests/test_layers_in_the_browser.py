@@ -13,7 +13,7 @@ import pytest
 from affine import Affine
 from playwright.sync_api import Browser, expect
 
-from tests.browser import chromium
+from tests.browser import PATIENCE, chromium
 from tests.conftest import Geoportal
 from tests.desk import SIDE, Desk, desks, write_lakes
 from tests.scenes import write_raster
@@ -244,7 +244,9 @@ def test_background_comes_from_a_wms_or_tiles_and_is_off_where_it_is_silent(desk
         page.locator(".sample-map-part-print summary").click()
         page.get_by_label("home/map.pdf or .png").fill("home/relief.png")
         page.click(".sample-map-print")
-        expect(page.locator(".sample-map-printed")).to_contain_text("not printed")
+        printed = page.locator(".sample-map-printed")
+        expect(printed).to_contain_text("not printed", timeout=PATIENCE)
+        expect(desk.state).to_contain_text("Saved in")  # the kernel answered all the while
         act(desk, "background", "remove")
         expect(layer).to_have_count(0)
         add_background(desk, "roads", maps.url + "/tiles/{z}/{x}/{y}.png")

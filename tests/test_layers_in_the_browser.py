@@ -261,7 +261,7 @@ def test_background_comes_from_a_wms_or_tiles_and_is_off_where_it_is_silent(desk
 
         # a server that takes the question and never answers holds up nothing
         maps.speaks.clear()
-        add_background(desk, "silent", f"{maps.url}/wms", "relief")
+        add_background(desk, "silent", f"{maps.url}/silent", "relief")  # nothing of it is kept
         expect(layer.get_by_role("checkbox")).to_be_checked()
         desk.rectangle((0.44, 0.44), (0.48, 0.48))
         desk.saved(1)

@@ -121,7 +121,7 @@ export class Layers extends Part {
   switchOff(layer, picture) {
     if (this.pictures.at(layer.key) !== picture) return;
     this.pictures.drop(layer.key);
-    this.change(layer, { shown: false });
+    this.change(this.get(layer.key), { shown: false }); // as it was told last
     this.show();
     this.panel.status.sayError(this.t("The background map cannot be reached, so it is off."));
   }

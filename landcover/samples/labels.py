@@ -23,8 +23,8 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from landcover.errors import InputError
+from landcover.io.files.paths import AnyPath
 from landcover.io.legend import MAX_CODE, NODATA, Legend, is_bare, is_whole_number
-from landcover.io.paths import AnyPath
 from landcover.io.raster import (
     Grid,
     legend_of,

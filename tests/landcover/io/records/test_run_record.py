@@ -9,8 +9,8 @@ import pytest
 import rasterio
 
 from landcover.errors import InputError
-from landcover.io import run_record
-from landcover.io.digests import sha256_of_file, sha256_of_path
+from landcover.io.records import run_record
+from landcover.io.records.digests import sha256_of_file, sha256_of_path
 from landcover.operations import OPERATIONS, by_identifier
 from tests.scenes import pixels, write_labels, write_raster
 

@@ -179,6 +179,20 @@ def test_scenes_are_offered_before_results_and_no_json_as_labels(wps, anna):
     assert maps.index("home/jobs/1/map.tif") < maps.index("home/jobs/1/confidence.tif")
 
 
+def test_of_everybodys_files_those_are_offered_first_that_are_called_so(wps, anna):
+    for age, name in enumerate(("reference.tif", "labels.gpkg", "scene.tif", "reference.gpkg")):
+        (wps.root / "shared" / name).touch()
+        os.utime(wps.root / "shared" / name, (2e9 - age, 2e9 - age))
+    options = "//datalist[@id='names-{}']/option/@value"
+    page = anna.open("processes/extract-samples").page
+    assert page.xpath(options.format("scene")) == ["shared/scene.tif", "shared/reference.tif"]
+    labels = [name for name in page.xpath(options.format("labels")) if "shared" in name]
+    assert labels[0] == "shared/labels.gpkg"
+    page = anna.open("processes/assess-quality").page
+    named = [name for name in page.xpath(options.format("reference")) if "shared" in name]
+    assert named[:2] == ["shared/reference.tif", "shared/reference.gpkg"]
+
+
 def test_times_are_brought_to_the_readers_zone_by_a_script_of_our_own(wps, anna):
     anna.open("")
     (script,) = anna.page.xpath("//script/@src")

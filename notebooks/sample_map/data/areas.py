@@ -16,7 +16,7 @@ from rasterio.windows import Window
 
 from landcover.io.legend import MAX_CODE, Legend
 from landcover.io.raster import legend_of, parts_of
-from sample_map.data.tiles import DEGREES
+from sample_map.data.tiles import DEGREES, has_place
 
 _STEPS = 8  # points along a side of a block
 _SIDE = 512  # pixels, and rows, of a block
@@ -51,7 +51,7 @@ def class_areas(dataset: DatasetReader) -> tuple[ClassArea, ...]:
     """
     counts, metres = np.zeros(256, "int64"), np.zeros(256)
     to_degrees = None
-    if dataset.crs is not None:
+    if has_place(dataset):
         to_degrees = pyproj.Transformer.from_crs(dataset.crs, DEGREES, always_xy=True)
     for window in _parts(dataset):
         codes, valid = dataset.read(1, window=window), dataset.read_masks(1, window=window) > 0

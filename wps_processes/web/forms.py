@@ -26,6 +26,7 @@ NAMES_LOOKED_AT = 50_000
 NAMES_OFFERED = 2000
 SECONDS_OF_LOOKING = 1.0
 _RECORD = re.compile(r"run(\.[a-z-]+)?\.json")  # which no operation reads
+_COPY = re.compile(r" \(\d+\)(?=\.[^.]*$)")  # as names of copies are made: map (2).tif
 AGAIN = "again-from"
 """In a link to a form, the job whose inputs are filled in; no input can have this name."""
 
@@ -217,7 +218,7 @@ def _rank(name: str, declared: Input, made: Collection[str]) -> tuple[bool, bool
     What is meant for an input is called as the operations' outputs for it, or as the input itself:
     `reference.tif` is no scene to begin with.
     """
-    path = PurePosixPath(name)
+    path = PurePosixPath(_COPY.sub("", name))
     if path.name in declared.offers or path.stem == declared.name:
         return (False, False)
     return (name.startswith("home/jobs/") or path.name in made, name.startswith("shared/"))

@@ -36,9 +36,9 @@ from landcover.inference.shifts.judgement import (
     Verdict,
 )
 from landcover.inference.shifts.resemblance import Resemblance, write_resemblance
-from landcover.io.atomic import write_csv
 from landcover.io.bands import SceneBands, choose_bands, in_file_order, match_bands, match_named
-from landcover.io.paths import AnyPath
+from landcover.io.files.atomic import write_csv
+from landcover.io.files.paths import AnyPath
 from landcover.io.raster import open_scene
 from landcover.io.scene_pixels import ScenePixels, sample_pixels
 from landcover.io.sensors import Measured, measured_by

@@ -9,8 +9,8 @@ import numpy as np
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
+from landcover.io.files.paths import AnyPath
 from landcover.io.legend import Legend
-from landcover.io.paths import AnyPath
 from landcover.io.raster import Grid, legend_of, on_grid, open_raster
 from landcover.models.footprint import footprints_of_map, places_tag
 from landcover.quality.confusion import need_named, read_codes

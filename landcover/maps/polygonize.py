@@ -11,7 +11,7 @@ from rasterio.features import shapes
 from rasterio.windows import Window
 
 from landcover.errors import InputError
-from landcover.io.paths import AnyPath
+from landcover.io.files.paths import AnyPath
 from landcover.io.polygon_file import writing_polygons
 from landcover.io.raster import Grid, parts_of
 from landcover.maps.ground import HECTARE, Ground

@@ -12,13 +12,13 @@ from typing import Annotated, Literal
 
 from landcover.errors import InputError
 from landcover.inference.area import Area, read_area
-from landcover.io.atomic import draft_folder, write_json
 from landcover.io.bands import listed
-from landcover.io.checkpoints import resumable
-from landcover.io.cog import writing_scene
-from landcover.io.paths import AnyPath
+from landcover.io.files.atomic import draft_folder, write_json
+from landcover.io.files.paths import AnyPath
+from landcover.io.geotiff.cog import writing_scene
 from landcover.io.raster import Grid
-from landcover.io.run_record import DISTRIBUTION, input_digests, with_recipe
+from landcover.io.records.checkpoints import resumable
+from landcover.io.records.run_record import DISTRIBUTION, input_digests, with_recipe
 from landcover.io.sensors import key_of
 from landcover.operation import JSON, GeoTIFF, Given, LabelFile, Range
 from landcover.progress import remark, report_progress

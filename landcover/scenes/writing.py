@@ -11,12 +11,12 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from landcover.errors import InputError
-from landcover.io.checkpoints import resumable
-from landcover.io.cog import CogWriter, writing_scene
-from landcover.io.cog_header import TILE
-from landcover.io.pixels import Pixels
+from landcover.io.geotiff.cog import CogWriter, writing_scene
+from landcover.io.geotiff.cog_header import TILE
+from landcover.io.geotiff.pixels import Pixels
 from landcover.io.raster import Band, Grid
-from landcover.io.run_record import DISTRIBUTION
+from landcover.io.records.checkpoints import resumable
+from landcover.io.records.run_record import DISTRIBUTION
 from landcover.io.sensors import Measured
 from landcover.progress import Pace, report_progress
 

@@ -15,8 +15,8 @@ from rasterio.windows import Window
 from landcover.counts import counted
 from landcover.errors import InputError
 from landcover.io.bands import is_about_pixels
-from landcover.io.paths import AnyPath
-from landcover.io.run_record import input_digests
+from landcover.io.files.paths import AnyPath
+from landcover.io.records.run_record import input_digests
 from landcover.operation import GeoTIFF, RasterFile, SceneFile
 from landcover.progress import remark
 from landcover.scenes.composites.agreement import (

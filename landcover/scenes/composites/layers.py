@@ -13,7 +13,7 @@ from rasterio.windows import Window
 
 from landcover.errors import InputError
 from landcover.io.bands import is_about_pixels
-from landcover.io.paths import AnyPath
+from landcover.io.files.paths import AnyPath
 from landcover.io.raster import Band, Grid, bands_of, mask_bands, open_raster
 from landcover.io.sensors import Conversion, Measured, measured_by
 from landcover.scenes.composites.dates import date_of

@@ -11,10 +11,10 @@ from rasterio.windows import Window
 
 from landcover.errors import InputError
 from landcover.io.bands import match_named
-from landcover.io.paths import AnyPath
-from landcover.io.pixels import Pixels
+from landcover.io.files.paths import AnyPath
+from landcover.io.geotiff.pixels import Pixels
 from landcover.io.raster import MOST_BANDS, Grid, unique_names
-from landcover.io.run_record import input_digests
+from landcover.io.records.run_record import input_digests
 from landcover.io.sensors import is_near, same_system
 from landcover.operation import GeoTIFF, SceneFile
 from landcover.progress import remark

@@ -18,9 +18,9 @@ from rasterio.windows import Window
 from landcover.counts import counted
 from landcover.errors import InputError
 from landcover.io.bands import SceneBands, choose_bands, is_about_pixels
-from landcover.io.paths import AnyPath
+from landcover.io.files.paths import AnyPath
 from landcover.io.raster import MOST_BANDS, Grid, open_raster, read_grown
-from landcover.io.run_record import input_digests
+from landcover.io.records.run_record import input_digests
 from landcover.io.sensors import Measured, measured_by
 from landcover.io.upright import upright
 from landcover.operation import GeoTIFF, RasterFile, SceneFile

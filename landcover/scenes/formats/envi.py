@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 from landcover.errors import InputError
-from landcover.io.plain_files import read_plain_file
+from landcover.io.files.plain_files import read_plain_file
 from landcover.io.raster import MOST_BANDS
 
 ENDINGS = (".img", ".dat", ".bil", ".bip", ".bsq", ".raw", "")

@@ -12,8 +12,8 @@ import pytest
 import rasterio
 
 from landcover.errors import InputError
-from landcover.io import archives
-from landcover.io.atomic import is_draft
+from landcover.io.files import archives
+from landcover.io.files.atomic import is_draft
 from landcover.operations import by_identifier
 from tests.products import write_image
 from tests.scenes import write_raster

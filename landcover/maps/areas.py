@@ -161,6 +161,7 @@ def _measure(opened: OpenMap, zones: Zones, name: str) -> list[ZoneAreas]:
     counts[:, 0] = metres[:, 0] = 0
     if not counts.any():
         raise InputError(f"{opened.file} holds no classified pixel in any zone")
+    opened.remark_on_no_place(metres.ravel().tolist())
     _remark_on_uncovered(zones, metres, ground, name)
     date = opened.dataset.tags().get("DATE", "")
     return [

@@ -205,6 +205,7 @@ def _count(pair: _Pair) -> tuple[np.ndarray, np.ndarray]:
     if not table.any():
         raise InputError(f"no pixel is classified in both {one} and {other}: they do not overlap")
     pair.match.check(table.T)
+    pair.one.remark_on_no_place(metres.ravel().tolist())
     if only_one:
         remark(counted(
             only_one, f"# pixel|pixels is|are classified in one of {one} and {other} only, and "

@@ -23,6 +23,7 @@ from landcover.inference.shifts.faults import (
     fault_of,
     is_cut,
     loose_bands,
+    steps_of,
 )
 from landcover.inference.shifts.registration import Change
 from landcover.io.scene_pixels import ScenePixels
@@ -98,6 +99,8 @@ MOST_MOVED = 0.05
 """Of the pixels may change their class between two corrections that fit alike."""
 MOST_UNSURE = 0.05
 """Of the pixels may change their class by what halves of a scene differ in their correction."""
+MOST_LOST = 0.04
+"""Of the pixels may change their class by what rounding took away, before a correction."""
 LEAST_KNOWN = 0.5
 """Of the pixels must resemble what was learned: training pixels, or any of the training scene."""
 LEAST_LABELLED = 0.2
@@ -113,6 +116,7 @@ LEAST_OUTSIDE = 0.1
 """Of the pixels lie outside what a band learned, if that band is to be named as the reason."""
 FEWEST_OF_BLOCK, FEWEST_BLOCKS, FEWEST_SHIFTED = 20, 6, 3
 """Pixels of a block, blocks of a scene, and blocks of a part that differs."""
+_WHOLE_STEP = 1.001  # between neighbouring values after a correction: whole numbers come back
 _NAMED = 4  # bands that one sentence gives
 _FEW_PIXELS = 250  # enough to choose among many orders of bands
 _FEW_ITERATIONS = 8  # of the shares in a block
@@ -187,12 +191,11 @@ class Comparison:
         if len(np.unique(self.some, axis=0)) <= self.some.shape[1]:
             return self._as_known(as_is, [])  # so few spectra would fit after many a change
         candidates = self._search.candidates()
-        best = max(candidates, key=lambda one: one.likelihood)
         order = self._better_order(as_is, candidates)
         if order is not None:
             return self._foreign(as_is.learned, self._advice_on_order(order))
         suspected = any(self._explains(one) for one in candidates)
-        part = self._shifted_part(best if suspected else self._as_it_is)
+        part = self._shifted_part(self._simplest(candidates) if suspected else self._as_it_is)
         if part:
             return self._foreign(as_is.learned, part)
         if suspected:
@@ -305,20 +308,38 @@ class Comparison:
         self, learned: float, candidates: Sequence[Candidate], cut: np.ndarray | None = None
     ) -> Radiometry:
         """Judge such a scene by pixels that are whole, where others (N, bands) may be cut off."""
-        best = max(candidates, key=lambda one: one.likelihood)
-        gained = best.likelihood - self._as_it_is.likelihood
-        slack = max(self._limits(best).per_band / 2, SLACK * gained)
-        equal = [one for one in candidates if one.likelihood >= best.likelihood - slack]
-        simplest = next((one for one in equal if self._explains(one)), best)
+        simplest = self._simplest(candidates)
         corrected = self.spectra.fit(simplest.change.apply(self.some))
         reason = self._why_foreign(simplest, corrected) or self._why_unsure(simplest, candidates)
         if not reason and cut is not None and self._misleads(simplest, cut):
             reason = _advice_on_ends(simplest, ends_of(self.pixels.values, self.card))
         if reason:
             return self._foreign(learned, reason)
-        change = simplest.registered(self.spectra, self._many)
+        change = simplest.registered(self.spectra, self._many.values)
+        if simplest.family is not None and self._lost(change) > MOST_LOST:
+            return self._foreign(learned, _advice_on_rounding(simplest))
         bands = self._bands(change.gain, change.offset)
         return Radiometry("shifted", bands, corrected.learned, _advice_on_shift(simplest.name))
+
+    def _simplest(self, candidates: Sequence[Candidate]) -> Candidate:
+        """Return the simplest change that explains the scene nearly as well as the best does."""
+        best = max(candidates, key=lambda one: one.likelihood)
+        gained = best.likelihood - self._as_it_is.likelihood
+        slack = max(self._limits(best).per_band / 2, SLACK * gained)
+        equal = [one for one in candidates if one.likelihood >= best.likelihood - slack]
+        return next((one for one in equal if self._explains(one)), best)
+
+    def _lost(self, change: Change) -> float:
+        """Return the share of pixels whose class hangs on what rounding took from their values."""
+        step = np.abs(change.gain) * steps_of(self.pixels.values)
+        if self.card.dtype.startswith(("int", "uint")):
+            step = np.where(step <= _WHOLE_STEP, 0.0, step)  # rounding to whole numbers restores
+        if not step.any():
+            return 0.0
+        corrected = change.apply(self._many.values)
+        drawn = np.random.default_rng(0).uniform(-0.5, 0.5, corrected.shape)
+        before, after = (self.spectra.classes_of(v) for v in (corrected, corrected + step * drawn))
+        return float((before != after).mean())
 
     def _misleads(self, change: Candidate, cut: np.ndarray) -> bool:
         """Return whether pixels that are cut off leave a change unsure, or say that it is wrong.
@@ -355,10 +376,10 @@ class Comparison:
 
     def _why_halves_differ(self, chosen: Candidate) -> str:
         """Say so if halves of the scene ask for corrections that give other maps."""
-        at = self.few.at
+        many = self._many
         for axis in (0, 1):
-            first = at[:, axis] < np.median(at[:, axis])
-            halves = [self.some[half] for half in (first, ~first)]
+            first = many.at[:, axis] < np.median(many.at[:, axis])
+            halves = [many.values[half] for half in (first, ~first)]
             if min(map(len, halves)) < FEWEST_OF_BLOCK:
                 continue
             one, other = (chosen.registered(self.spectra, half) for half in halves)
@@ -366,12 +387,14 @@ class Comparison:
                 return _advice_on_halves(chosen)
         return ""
 
-    @property
-    def _many(self) -> np.ndarray:
-        """The values of many pixels, (N, bands), without those that may have been cut off."""
-        many = self.pixels.some(MOST_TO_REFINE).values
-        whole = many[~is_cut(many, self.pixels.values)]
-        return many if len(whole) < LEAST_KNOWN * len(many) else whole
+    @cached_property
+    def _many(self) -> ScenePixels:
+        """Many pixels, without those that may have been cut off."""
+        many = self.pixels.some(MOST_TO_REFINE)
+        whole = ~is_cut(many.values, self.pixels.values)
+        if whole.mean() < LEAST_KNOWN:
+            return many
+        return ScenePixels(many.values[whole], many.at[whole])
 
     def _rivals(self, chosen: Candidate, candidates: Sequence[Candidate]) -> Iterator[Candidate]:
         """Yield the other changes as simple that fit as well; none of a unit, which is known."""
@@ -525,6 +548,12 @@ class Comparison:
 
     def _advice_on_loose(self, loose: list[int]) -> str:
         names = ", ".join(self.card.bands[band].name for band in loose)
+        if len(loose) > 1:
+            return (
+                f"{names} do not go together with the other bands as in the training scene, which "
+                "no gain or offset explains: bands may be noisy, inverted, in another order or of "
+                "another place or date; take the scene as it was delivered"
+            )
         return (
             f"{names} does not go with the other bands as in the training scene, which no gain or "
             "offset explains: it may be noisy, inverted or of another place or date; take the "
@@ -555,17 +584,17 @@ class Comparison:
 
 
 def _other_orders(order: list[int], names: Sequence[str]) -> list[list[int]]:
-    """Return the order reversed, and with any two bands exchanged.
+    """Return the order as programs change it, and with any two bands exchanged.
 
-    Of very many bands, whose pairs would take long, those orders that programs make of them:
-    beginning with the second or with the last band, and sorted by name, b10 before b2.
+    They reverse it, begin with the second or with the last band, or sort by name, b10 before b2.
+    Of very many bands the pairs would take long.
     """
     bands = len(order)
+    by_name = np.argsort(sorted(range(bands), key=names.__getitem__)).tolist()
+    exchanged = [order[::-1], order[1:] + order[:1], order[-1:] + order[:-1]]
+    exchanged.append([order[i] for i in by_name])
     if bands > _MOST_BANDS:
-        by_name = sorted(range(bands), key=names.__getitem__)
-        ways = [*range(1, bands), 0], [bands - 1, *range(bands - 1)], np.argsort(by_name).tolist()
-        return [order[::-1], *([order[i] for i in way] for way in ways)]
-    exchanged = [order[::-1]] if bands > 1 else []
+        return exchanged
     for i, j in combinations(range(bands), 2):
         other = order.copy()
         other[i], other[j] = order[j], order[i]
@@ -587,8 +616,9 @@ def _advice_on_shift(name: str) -> str:
 
 
 def _advice_on_equal(one: Candidate, other: Candidate) -> str:
+    rival = other.name if other.name != one.name else "other numbers of that kind"
     return (
-        f"the scene fits better after {one.name}, but nearly as well after {other.name}, and the "
+        f"the scene fits better after {one.name}, but nearly as well after {rival}, and the "
         "maps would differ: which of them is right cannot be told, so nothing is corrected; take "
         "the scene in the unit and processing of the training scene"
     )
@@ -607,6 +637,14 @@ def _advice_on_ends(one: Candidate, cut: str) -> str:
         f"the scene fits better after {one.name}, but {cut}, so that what happened to it cannot "
         "be told well enough to be corrected; take the scene in the unit and processing of the "
         "training scene"
+    )
+
+
+def _advice_on_rounding(one: Candidate) -> str:
+    return (
+        f"the scene fits what the model learned after {one.name}, but its values are so coarse "
+        "that rounding took away what tells classes apart, and a corrected map would be weaker: "
+        "take the scene in the unit and processing of the training scene, or train a model on it"
     )
 
 

@@ -249,9 +249,7 @@ def parts_of(scene: Scene) -> Iterator[tuple[str, Scene]]:
 _OPPOSITE = {"north": "south", "south": "north", "west": "east", "east": "west"}
 
 
-def _rows(
-    name: str, scene: Scene, done: Set[tuple[object, ...]]
-) -> Iterator[dict[str, object]]:
+def _rows(name: str, scene: Scene, done: Set[tuple[object, ...]]) -> Iterator[dict[str, object]]:
     """Yield a row per part and case that is not done, the unchanged ones first."""
     told = {"scene": name, "half": "sets" if scene.source.sets_thresholds else "tries"}
     trained = Trained.on(scene)

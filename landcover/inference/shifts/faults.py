@@ -46,7 +46,7 @@ def fault_of(pixels: np.ndarray, card: Card, spectra: Spectra) -> str:
     return (
         _cut_off(pixels, card, spectra)
         or _dead(pixels, card)
-        or _fill(pixels, spectra)
+        or _fill(pixels, card, spectra)
         or _doubled(pixels, card)
     )
 
@@ -156,24 +156,35 @@ def _dead(pixels: np.ndarray, card: Card) -> str:
     )
 
 
-def _fill(pixels: np.ndarray, spectra: Spectra) -> str:
+def _fill(pixels: np.ndarray, card: Card, spectra: Spectra) -> str:
     """Say which spectrum is most frequent, if it is no land.
 
-    A margin or gap that was filled with one value has one spectrum, which nothing resembles;
-    where values are so coarse that land repeats itself, others are frequent too.
+    A margin or gap that was filled with one value has one spectrum, which nothing resembles, or
+    which is one number in all bands that training pixels do not reach in most; where values are
+    so coarse that land repeats itself, others are frequent too.
     """
     every, counts = np.unique(pixels, axis=0, return_counts=True)
     first = int(counts.argmax())
     second = int(np.delete(counts, first).max(initial=0))
     share = counts[first] / len(pixels)
     is_alone = share >= LEAST_CUT and counts[first] >= _OFTENER * max(second, 1)
-    if not is_alone or spectra.fit(every[[first]]).known > _MOST_KNOWN:
+    is_land = spectra.fit(every[[first]]).known > _MOST_KNOWN
+    if not is_alone or (is_land and not _is_filler(every[first], card)):
         return ""
     values = ", ".join(f"{value:g}" for value in np.unique(every[first])[:3])
     return (
-        f"{share:.0%} of the pixels all hold {values}, which resembles nothing that the model "
-        "knows: declare it as the scene's nodata if such pixels are missing ones"
+        f"{share:.0%} of the pixels all hold {values}, which is no land that the model knows: "
+        "declare it as the scene's nodata if such pixels are missing ones"
     )
+
+
+def _is_filler(spectrum: np.ndarray, card: Card) -> bool:
+    """Return whether a spectrum (bands,) is one number that training pixels do not reach."""
+    beyond = [
+        not band.quantiles[0] <= value <= band.quantiles[-1]
+        for band, value in zip(card.bands, spectrum, strict=True)
+    ]
+    return len(beyond) > 1 and np.ptp(spectrum) == 0 and sum(beyond) > len(beyond) / 2
 
 
 def _doubled(pixels: np.ndarray, card: Card) -> str:

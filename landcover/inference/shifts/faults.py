@@ -160,8 +160,8 @@ def _fill(pixels: np.ndarray, card: Card, spectra: Spectra) -> str:
     """Say which spectrum is most frequent, if it is no land.
 
     A margin or gap that was filled with one value has one spectrum, which nothing resembles, or
-    which is one number in all bands that training pixels do not reach in most; where values are
-    so coarse that land repeats itself, others are frequent too.
+    which is one number in all bands that lies below the training pixels in most; where values
+    are so coarse that land repeats itself, others are frequent too.
     """
     every, counts = np.unique(pixels, axis=0, return_counts=True)
     first = int(counts.argmax())
@@ -179,12 +179,12 @@ def _fill(pixels: np.ndarray, card: Card, spectra: Spectra) -> str:
 
 
 def _is_filler(spectrum: np.ndarray, card: Card) -> bool:
-    """Return whether a spectrum (bands,) is one number that training pixels do not reach."""
-    beyond = [
-        not band.quantiles[0] <= value <= band.quantiles[-1]
-        for band, value in zip(card.bands, spectrum, strict=True)
-    ]
-    return len(beyond) > 1 and np.ptp(spectrum) == 0 and sum(beyond) > len(beyond) / 2
+    """Return whether a spectrum (bands,) is one number below the training pixels in most bands.
+
+    One above them may be bright land, at the end of what the sensor measures.
+    """
+    below = [value < band.quantiles[0] for band, value in zip(card.bands, spectrum, strict=True)]
+    return len(below) > 1 and np.ptp(spectrum) == 0 and sum(below) > len(below) / 2
 
 
 def _doubled(pixels: np.ndarray, card: Card) -> str:

@@ -246,6 +246,7 @@ def parts_of(scene: Scene) -> Iterator[tuple[str, Scene]]:
             yield name, part
 
 
+_AS_IT_IS = "as it is", "as it is"
 _OPPOSITE = {"north": "south", "south": "north", "west": "east", "east": "west"}
 
 
@@ -256,15 +257,18 @@ def _rows(name: str, scene: Scene, done: Set[tuple[object, ...]]) -> Iterator[di
     parts = dict(parts_of(scene))
     for part_name, part in [*parts.items(), *islice(_pieces(scene), MOST_PIECES)]:
         about = told | {"part": part_name, "model": "of the scene"}
-        yield about | _as_it_is(part, trained.card)
+        if (*about.values(), *_AS_IT_IS) not in done:
+            yield about | _as_it_is(part, trained.card)
     for part_name, other_name in _OPPOSITE.items():
         if part_name in parts and other_name in parts:
             about = told | {"part": part_name, "model": "of the other half"}
-            yield about | _as_it_is(parts[part_name], card_of(parts[other_name]))
+            if (*about.values(), *_AS_IT_IS) not in done:
+                yield about | _as_it_is(parts[part_name], card_of(parts[other_name]))
     for number, (part_name, part) in enumerate(islice(parts.items(), PLANTED_PARTS)):
         about = told | {"part": part_name, "model": "of the scene"}
         for turn, case in enumerate(cases(scene.source.unit, number)):
-            if part_name == "whole" or turn % 3 == number % 3:
+            is_asked = part_name == "whole" or turn % 3 == number % 3
+            if is_asked and (*about.values(), case.kind, case.name) not in done:
                 yield about | _planted(part, trained, case)
 
 
@@ -280,7 +284,7 @@ def _pieces(scene: Scene) -> Iterator[tuple[str, Scene]]:
 
 def _as_it_is(part: Scene, card: Card) -> dict[str, object]:
     found = _judge(part, part.values.astype(part.source.unit.dtype), card)
-    return _told("as it is", "as it is", 0.0, found)
+    return _told(*_AS_IT_IS, 0.0, found)
 
 
 def _planted(part: Scene, trained: Trained, case: Case) -> dict[str, object]:

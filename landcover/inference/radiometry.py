@@ -27,15 +27,11 @@ from rasterio.io import DatasetReader
 from landcover.cpus import one_blas_thread
 from landcover.errors import InputError
 from landcover.inference.area import Area
-from landcover.inference.shifts.judgement import (
-    KNOWN_WELL,
-    MOST_PIXELS,
-    BandRadiometry,
-    Comparison,
-    Radiometry,
-    Verdict,
-)
+from landcover.inference.shifts.comparison import MOST_PIXELS, Comparison
+from landcover.inference.shifts.judgement import judge
+from landcover.inference.shifts.order import KNOWN_WELL
 from landcover.inference.shifts.resemblance import Resemblance, write_resemblance
+from landcover.inference.shifts.verdict import BandRadiometry, Radiometry, Verdict
 from landcover.io.bands import SceneBands, choose_bands, in_file_order, match_bands, match_named
 from landcover.io.files.atomic import write_csv
 from landcover.io.files.paths import AnyPath
@@ -176,7 +172,7 @@ def compare_pixels(
     """
     some = pixels.some(MOST_PIXELS)
     with one_blas_thread():
-        return Comparison(pixels, some, spectra_of(card), card, measured, at_home).judge()
+        return judge(Comparison(pixels, some, spectra_of(card), card, measured, at_home))
 
 
 def spectra_of(card: Card) -> Spectra:

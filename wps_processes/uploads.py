@@ -157,12 +157,15 @@ class Uploads:
 
         Raises:
             NoSuchUpload: there is none, or no more.
+            UploadBusy: it has arrived, and is being placed.
         """
         with _unfinished(storage_of(caller, self._root)) as folder:
             upload = _known(folder, upload_id)
-        if upload.offset == upload.length and not upload.placed:  # a service died just before
-            return self.append(caller, upload_id, upload.length, b"")
-        return upload
+            if upload.offset < upload.length or upload.placed:
+                return upload
+            with suppress(NoSuchUpload):  # a service died just before it placed the file
+                return self.append(caller, upload_id, upload.length, b"")
+            return _known(folder, upload_id)  # somebody has placed it meanwhile
 
     def of(self, caller: Caller) -> list[Upload]:
         """Return a caller's unfinished uploads, those that were added to last first."""
@@ -371,11 +374,16 @@ def _known(folder: int, upload_id: str) -> Upload:
     """
     try:
         announced, changed = _read(folder, upload_id)
+        if not announced.placed:
+            try:
+                part = os.stat(f"{upload_id}.part", dir_fd=folder, follow_symlinks=False)
+                offset, until = part.st_size, part.st_mtime + KEPT_SECONDS
+            except FileNotFoundError:  # it may have been placed since
+                announced, changed = _read(folder, upload_id)
+                if not announced.placed:
+                    raise
         if announced.placed:
             offset, until = announced.length, changed + _FINISHED_SECONDS
-        else:
-            part = os.stat(f"{upload_id}.part", dir_fd=folder, follow_symlinks=False)
-            offset, until = part.st_size, part.st_mtime + KEPT_SECONDS
     except (OSError, ValueError) as error:
         raise NoSuchUpload("you have no such upload") from error
     return Upload(

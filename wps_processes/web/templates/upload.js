@@ -92,7 +92,7 @@ class Item {
   async path() {
     const known = unfinished.get(this.key);
     if (known) {
-      document.querySelector(`[data-id="${known}"]`)?.remove();
+      removeRow(document.querySelector(`[data-id="${known}"]`));
       const path = `${prefix}uploads/${known}`;
       if ((await ask(path, {}, this)).status !== 404) return path;
     }
@@ -170,6 +170,13 @@ class Item {
   }
 }
 
+/** Remove an upload from those that are not whole, and their part of the page with the last. */
+function removeRow(row) {
+  const section = row?.closest("section");
+  row?.remove();
+  if (section && !section.querySelector("li")) section.remove();
+}
+
 function text(tag, content, name = "") {
   return Object.assign(document.createElement(tag), { textContent: content, className: name });
 }
@@ -245,9 +252,7 @@ function warn(event) {
 function take(found) {
   const shown = found.filter(({ name }) => !name.split("/").some((part) => part.startsWith(".")));
   const hidden = found.length - shown.length;
-  document.getElementById("said").textContent = hidden
-    ? `${hidden} hidden files are left out.`
-    : "";
+  document.getElementById("said").textContent = hidden ? `Hidden files left out: ${hidden}.` : "";
   const isInside = ({ name }) => name.includes("/");
   const folders = new Set(shown.filter(isInside).map(({ name }) => topOf(name, 1)));
   const together = [...folders].map((folder) =>
@@ -297,7 +302,7 @@ for (const button of document.querySelectorAll(".remove")) {
       method: "DELETE",
       headers,
     });
-    if (answer.ok || answer.status === 404) row.remove();
+    if (answer.ok || answer.status === 404) removeRow(row);
     else document.getElementById("said").textContent = "It was not removed, try again.";
   };
 }

@@ -25,8 +25,11 @@ Written as it is loaded, without a build, as room.js beside it.
       "Перетащите GeoTIFF на список файлов слева или выберите здесь:",
     "With Nextcloud: put it into the folder Geoportal/home there; its name here is then home/NAME.":
       "С Nextcloud: положите её там в папку Geoportal/home; здесь она называется home/ИМЯ.",
-    "What is no GeoTIFF yet (JPEG 2000, ENVI, SAFE) becomes one in QGIS: Raster, Conversion, Translate.":
-      "Что ещё не GeoTIFF (JPEG 2000, ENVI, SAFE), станет им в QGIS: Растр, Конвертация, Преобразование.",
+    "Large files, archives and folders (SAFE, Landsat): ": "Большие файлы, архивы и папки (SAFE, Landsat): ",
+    "the page Upload": "страница Upload",
+    ", which goes on where it was if the connection breaks.": " продолжает с того же места, если связь прервалась.",
+    "What is no GeoTIFF yet (zip, SAFE, JPEG 2000, ENVI) becomes a scene by the process Import scene.":
+      "Что ещё не GeoTIFF (zip, SAFE, JPEG 2000, ENVI), станет сценой в процессе Import scene.",
     "A double click on the file then says what it is, and opens the map.":
       "Двойной щелчок по файлу скажет, что это, и откроет карту.",
     "Uploading {name} ...": "Загружается {name} ...",
@@ -139,7 +142,12 @@ Written as it is loaded, without a build, as room.js beside it.
         make("p", {}, [t("Drag a GeoTIFF onto the list of files at the left, or choose it here:"), " ", choose]),
         said,
         make("p", {}, [t("With Nextcloud: put it into the folder Geoportal/home there; its name here is then home/NAME.")]),
-        make("p", {}, [t("What is no GeoTIFF yet (JPEG 2000, ENVI, SAFE) becomes one in QGIS: Raster, Conversion, Translate.")]),
+        make("p", {}, [
+          t("Large files, archives and folders (SAFE, Landsat): "),
+          make("a", { href: `${this.jobs}upload`, target: "_blank" }, [t("the page Upload")]),
+          t(", which goes on where it was if the connection breaks."),
+        ]),
+        make("p", {}, [t("What is no GeoTIFF yet (zip, SAFE, JPEG 2000, ENVI) becomes a scene by the process Import scene.")]),
         make("p", {}, [t("A double click on the file then says what it is, and opens the map.")]),
       ];
     }

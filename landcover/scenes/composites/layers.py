@@ -18,7 +18,7 @@ from landcover.io.raster import Band, Grid, bands_of, mask_bands, open_raster
 from landcover.io.sensors import Conversion, Measured, measured_by
 from landcover.scenes.composites.dates import date_of
 from landcover.scenes.composites.placing import Placed, are_smaller, common_grid, placed_on
-from landcover.scenes.features.names import has_own_unit, is_deviation
+from landcover.io.derived_names import has_own_unit, is_deviation
 
 _CACHE_MIB = 1
 """Blocks of all scenes together that GDAL keeps; each is read once or twice."""

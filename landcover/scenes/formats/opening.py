@@ -80,11 +80,13 @@ class Raster:
         name: by which people know it.
         path: what GDAL is given.
         driver: the only one that may open it.
+        moment: when it was taken, if what lies beside it says so.
     """
 
     name: str
     path: str
     driver: str
+    moment: str = ""
 
     @contextmanager
     def open(self, cache_mib: int = _WARP_CACHE_MIB) -> Iterator[DatasetReader]:
@@ -200,16 +202,18 @@ def rasters_in(
     folder = Path(mkdtemp(dir=scratch))
     alias = folder / plain
     alias.symlink_to(path.absolute())
+    moment = ""
     match kind:
         case "ENVI":
             envi.write_checked_header(path, header, name, alias.with_suffix(".hdr"))
+            moment = envi.acquired(header) if header else ""
         case "ERDAS Imagine":
             erdas.need_own_pixels(path, name)
         case "HDF5":
             hdf5.need_own_content(path, name)
         case "Zarr":
             zarr_store.need_own_content(path, name)
-    whole = Raster(name, str(alias), driver)
+    whole = Raster(name, str(alias), driver, moment)
     return _variables(whole) if kind in ("NetCDF", "HDF5", "Zarr") else {"": whole}
 
 

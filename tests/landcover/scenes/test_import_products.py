@@ -358,3 +358,10 @@ def test_a_nested_zip_is_not_unpacked(tmp_path):
     shutil.rmtree(safe)
     with pytest.raises(InputError, match=r"is a zip within the delivery|holds no image"):
         imported(tmp_path / "outer.zip", tmp_path / "out")
+
+
+def test_one_band_under_two_names_is_refused(tmp_path):
+    safe = sentinel_2(tmp_path)
+    for bands in ("B04,B4", "B04,red=B04"):
+        with pytest.raises(InputError, match="which are one band"):
+            imported(safe, tmp_path / "out", bands=bands)

@@ -16,7 +16,7 @@ from typing import Any, cast
 import rasterio
 from rasterio._err import CPLE_BaseError
 from rasterio.crs import CRS
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
 
 from landcover.errors import InputError
@@ -111,7 +111,7 @@ class Raster:
                     if dataset.count:
                         need_readable(dataset, self.name)
                     yield _in_degrees(dataset) if _is_in_degrees(dataset) else dataset
-        except (RasterioError, CPLE_BaseError) as error:
+        except (RasterioError, CRSError, CPLE_BaseError) as error:
             raise self._damaged(error) from error
 
     @contextmanager
@@ -123,7 +123,7 @@ class Raster:
         """
         try:
             yield
-        except (RasterioError, CPLE_BaseError) as error:
+        except (RasterioError, CRSError, CPLE_BaseError) as error:
             raise self._damaged(error) from error
 
     def _damaged(self, error: Exception) -> InputError:

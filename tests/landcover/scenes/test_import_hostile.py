@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import tarfile
 import zipfile
 
@@ -264,3 +265,11 @@ def test_nothing_lies_in_the_folder_that_is_read(tmp_path):
     image = write_image(tmp_path / "in" / "a.tif", np.ones((1, 4, 4), np.uint16), 10, "GTiff")
     with pytest.raises(InputError, match="the workdir lies in source, which is read"):
         IMPORT.run({"source": [image.parent]}, image.parent / "out")
+
+
+def test_a_coordinate_system_that_cannot_be_read_is_said(tmp_path):
+    path = write_image(tmp_path / "a.dat", np.ones((1, 8, 8), np.uint16), 10, "ENVI")
+    header = tmp_path / "a.hdr"
+    text = re.sub(r"coordinate system string = .*", "", header.read_text())
+    header.write_text(f'{text}\ncoordinate system string = {{PROJCS["x",GEOGCS["y",DATUM[}}\n')
+    assert importing(path, tmp_path)

@@ -180,7 +180,7 @@ def _unit(band: str, groups: Groups, level: str) -> tuple[float, float] | None:
     unit = _numbers(_group(groups, group), f"REFLECTANCE_{{}}_BAND_{number[1]}")
     if unit is None and not _THERMAL.fullmatch(band) and band != _PANCHROMATIC:
         raise InputError(
-            f"the MTL lacks REFLECTANCE_MULT_BAND_{number[1]} or its ADD, without which the values "
+            f"the MTL lacks REFLECTANCE_MULT_BAND_{number[1]} or its ADD, without which values "
             f"of {band} mean nothing: fetch the metadata anew"
         )
     if unit is None or is_surface:

@@ -160,6 +160,7 @@ PNG = Annotated[Path, Written("png", "image/png")]
 HTML = Annotated[Path, Written("html", "text/html")]
 ONNX = Annotated[Path, Written("onnx", "application/octet-stream")]
 GPKG = Annotated[Path, Written("gpkg", "application/geopackage+sqlite3")]
+ZIP = Annotated[Path, Written("zip", "application/zip")]
 WrittenFolder = Annotated[Path, Written("", "")]
 
 

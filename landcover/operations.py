@@ -2,6 +2,11 @@
 
 from landcover.inference.classify import classify_scene
 from landcover.inference.radiometry import check_radiometry
+from landcover.maps.areas import tabulate_areas
+from landcover.maps.change import detect_changes
+from landcover.maps.export import export_map
+from landcover.maps.polygonize import polygonize_map
+from landcover.maps.sieve import sieve_map
 from landcover.operation import Needs, Operation
 from landcover.quality.assessment import assess_quality
 from landcover.quality.comparison import compare_maps
@@ -33,6 +38,11 @@ OPERATIONS = (
     Operation.of(draw_reference_sample, "1.1"),
     Operation.of(assess_quality, "1.2"),
     Operation.of(compare_maps, "1.2"),
+    Operation.of(sieve_map, "1.0"),
+    Operation.of(tabulate_areas, "1.0"),
+    Operation.of(detect_changes, "1.0"),
+    Operation.of(polygonize_map, "1.0"),
+    Operation.of(export_map, "1.0"),
 )
 """The only list: commands, processes, functions of the package, forms and tests follow from it."""
 

@@ -347,7 +347,7 @@ def write_points(
 ) -> None:
     """Write a GeoPackage of points (N,) with fields of N values each, beside `target`."""
     names, values = zip(*fields, strict=True)
-    with written_beside(target) as beside, _undated():
+    with written_beside(target) as beside, undated():
         pyogrio.raw.write(
             beside,
             geometry=shapely.to_wkb(points),
@@ -362,7 +362,7 @@ def write_points(
 
 
 @contextmanager
-def _undated() -> Iterator[None]:
+def undated() -> Iterator[None]:
     """Fix the time that GDAL writes into a GeoPackage, so that two runs give the same bytes."""
     pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": _NO_DATE})
     try:

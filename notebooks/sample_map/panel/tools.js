@@ -110,6 +110,8 @@ export class Tools extends Part {
     const { steps } = this.panel.samples;
     this.buttons.undo.disabled = !steps.undo;
     this.buttons.redo.disabled = !steps.redo;
+    const isFull = document.fullscreenElement !== null;
+    this.buttons.full.setAttribute("aria-pressed", String(isFull));
   }
 
   begin(map) {
@@ -137,7 +139,7 @@ export class Tools extends Part {
     if (name !== "select") selection.change(false);
     this.name = name;
     for (const [other, button] of Object.entries(this.buttons)) {
-      button.setAttribute("aria-pressed", String(other === name));
+      if (other !== "full") button.setAttribute("aria-pressed", String(other === name));
     }
     growing.show(name === "grow");
     if (!this.map) return;

@@ -42,7 +42,7 @@ export class View extends Part {
   resized() {
     const isFull = document.fullscreenElement === this.panel.box;
     this.panel.box.classList.toggle("sample-map-full", isFull);
-    this.panel.tools.buttons.full.setAttribute("aria-pressed", String(isFull));
+    this.panel.tools.show();
     this.map.invalidateSize();
   }
 }

@@ -5,6 +5,7 @@ read, brought to one grid, masked and packed by a few threads, so memory does no
 scene; what is finished survives an interruption.
 """
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -181,7 +182,21 @@ def choose(product: Product, text: str, *, with_quality: bool) -> list[SourceBan
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise InputError(f"bands names {twice} twice, each band needs a name of its own", "bands")
-    return [_found(product, source).renamed(name) for name, source in pairs]
+    found = [_found(product, source) for _, source in pairs]
+    _need_different(found, [source for _, source in pairs])
+    return [band.renamed(name) for band, name in zip(found, names, strict=True)]
+
+
+def _need_different(found: Sequence[SourceBand], sources: Sequence[str]) -> None:
+    """Refuse one band under two names, as B04 and B4: a model would count it twice."""
+    for number, band in enumerate(found):
+        first = found.index(band)
+        if first < number:
+            raise InputError(
+                f"bands names {sources[first]} and {sources[number]}, which are one band: each "
+                "is taken once",
+                "bands",
+            )
 
 
 def _pair(part: str) -> tuple[str, str]:

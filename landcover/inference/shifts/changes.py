@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from landcover.inference.shifts.registration import Change, Family, families, haze, register
+from landcover.io.derived_names import has_own_unit, is_deviation
 from landcover.io.sensors import Conversion
 from landcover.models.file import Card
 from landcover.models.spectra import Mixed, Spectra
@@ -97,8 +98,11 @@ class Search:
         return plain[0] if plain else units[int(np.argmax(fits))]
 
     def _of_unit(self, conversion: Conversion) -> Candidate:
-        ones = np.ones(self.some.shape[1])
-        change = Change(conversion.gain * ones, conversion.offset * ones)
+        # indices and terrain have no unit, and deviations no offset
+        names = [band.name for band in self.card.bands]
+        has_unit = ~np.array([has_own_unit(name) for name in names])
+        is_moved = has_unit & ~np.array([is_deviation(name) for name in names])
+        change = Change(np.where(has_unit, conversion.gain, 1.0), conversion.offset * is_moved)
         return Candidate(str(conversion), change, -np.inf)
 
     def _beginnings(self, unit: Change) -> dict[str, Change]:

@@ -85,7 +85,7 @@ class _Column:
     @property
     def band(self) -> SceneBand:
         layer, at = self.pieces[0]
-        return SceneBand(self.name, layer.bands[at].wavelength)
+        return SceneBand(self.name, layer.bands[at].wavelength, unit=layer.own_unit_of(at))
 
 
 def _columns(series: Series) -> list[_Column]:

@@ -27,6 +27,9 @@ Written as it is loaded, without a build, as room.js beside it.
       "С Nextcloud: положите её там в папку Geoportal/home; здесь она называется home/ИМЯ.",
     "What is no GeoTIFF yet (SAFE, archives, JPEG 2000, ENVI, netCDF) becomes one by the process Import scene; page 8 of the course shows how.":
       "Что ещё не GeoTIFF (SAFE, архивы, JPEG 2000, ENVI, netCDF), станет им с помощью процесса Import scene; как — показывает страница 8 курса.",
+    "Large files, archives and folders (SAFE, Landsat): ": "Большие файлы, архивы и папки (SAFE, Landsat): ",
+    "the page Upload": "страница Upload",
+    ", which goes on where it was if the connection breaks.": " продолжает с того же места, если связь прервалась.",
     "A double click on the file then says what it is, and opens the map.":
       "Двойной щелчок по файлу скажет, что это, и откроет карту.",
     "Uploading {name} ...": "Загружается {name} ...",
@@ -139,6 +142,11 @@ Written as it is loaded, without a build, as room.js beside it.
         make("p", {}, [t("Drag a GeoTIFF onto the list of files at the left, or choose it here:"), " ", choose]),
         said,
         make("p", {}, [t("With Nextcloud: put it into the folder Geoportal/home there; its name here is then home/NAME.")]),
+        make("p", {}, [
+          t("Large files, archives and folders (SAFE, Landsat): "),
+          make("a", { href: `${this.jobs}upload`, target: "_blank" }, [t("the page Upload")]),
+          t(", which goes on where it was if the connection breaks."),
+        ]),
         make("p", {}, [t("What is no GeoTIFF yet (SAFE, archives, JPEG 2000, ENVI, netCDF) becomes one by the process Import scene; page 8 of the course shows how.")]),
         make("p", {}, [t("A double click on the file then says what it is, and opens the map.")]),
       ];

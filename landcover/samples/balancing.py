@@ -14,7 +14,7 @@ import numpy as np
 
 from landcover.errors import InputError
 from landcover.io.figures import label_of
-from landcover.io.paths import AnyPath
+from landcover.io.files.paths import AnyPath
 from landcover.operation import CSV, PNG, Folder, Range, Seed
 from landcover.progress import remark, report_progress
 from landcover.samples.balance_diagram import Clouds, Thinned, draw_balance

@@ -16,13 +16,13 @@ import numpy as np
 from rasterio.io import DatasetReader
 
 from landcover.errors import InputError
-from landcover.io.atomic import write_csv
 from landcover.io.bands import MOST_LEARNED, SceneBands, choose_bands
-from landcover.io.digests import sha256_of_path
+from landcover.io.files.atomic import write_csv
+from landcover.io.files.paths import AnyPath
 from landcover.io.legend import Legend
 from landcover.io.legend_files import read_legend
-from landcover.io.paths import AnyPath
 from landcover.io.raster import Band, BlockReader, Grid, open_scene
+from landcover.io.records.digests import sha256_of_path
 from landcover.io.scene_pixels import sample_pixels
 from landcover.io.sensors import measured_by
 from landcover.io.undeclared_fill import without_fill

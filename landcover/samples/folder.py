@@ -22,9 +22,9 @@ from affine import Affine
 from landcover.counts import counted
 from landcover.errors import InputError
 from landcover.io.bands import match_named
+from landcover.io.files.safe_open import open_beneath
 from landcover.io.legend import MAX_CODE, Legend
 from landcover.io.raster import Band, unique_names
-from landcover.io.safe_open import open_beneath
 from landcover.io.sensors import UNKNOWN, Measured
 from landcover.operation import Folder
 from landcover.progress import remark

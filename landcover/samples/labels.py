@@ -23,8 +23,8 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from landcover.errors import InputError
+from landcover.io.files.paths import AnyPath
 from landcover.io.legend import MAX_CODE, NODATA, Legend, is_bare, is_whole_number
-from landcover.io.paths import AnyPath
 from landcover.io.raster import (
     Grid,
     legend_of,
@@ -510,7 +510,8 @@ def to_crs_of(grid: Grid, geometries: np.ndarray, source: str, file: str) -> np.
         transformer = pyproj.Transformer.from_crs(origin, target, always_xy=True)
     except (pyproj.exceptions.CRSError, pyproj.exceptions.ProjError) as error:
         raise InputError(
-            f"{file} cannot be brought from its coordinate system to that of the scene"
+            f"{file} cannot be brought from its coordinate system to that of the scene: one of "
+            "them is tied to no place on the Earth; assign the right one in QGIS"
         ) from error
     flat = shapely.force_2d(geometries)
     moved = _moved(flat, transformer)

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from landcover.errors import InputError
 from landcover.io.bands import match_named
-from landcover.io.digests import sha256_of_path
-from landcover.io.paths import AnyPath
+from landcover.io.files.paths import AnyPath
 from landcover.io.raster import Band
+from landcover.io.records.digests import sha256_of_path
 from landcover.io.sensors import Measured, is_near
 from landcover.progress import remark
 from landcover.samples.folder import Samples, read_scenes

@@ -12,10 +12,10 @@ import numpy as np
 from affine import Affine
 
 from landcover.errors import InputError
-from landcover.io.atomic import write_json, written_beside
+from landcover.io.files.atomic import write_json, written_beside
 from landcover.io.legend import Legend
 from landcover.io.raster import Band
-from landcover.io.run_record import with_recipe
+from landcover.io.records.run_record import with_recipe
 from landcover.io.sensors import UNKNOWN, Measured
 from landcover.samples.containers import COMPANIONS, PATCHES, UNLABELLED, GrowingArray
 

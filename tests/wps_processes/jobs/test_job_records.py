@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from landcover.io.digests import sha256_of_json
+from landcover.io.records.digests import sha256_of_json
 from tests.wps_processes.jobs.test_ledger import EXTRACT
 from wps_processes.jobs.folder import LOG
 

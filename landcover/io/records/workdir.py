@@ -15,9 +15,9 @@ from typing import Any
 from landcover import strict_json
 from landcover.disk import explaining_unwritable
 from landcover.errors import InputError, LandcoverError
-from landcover.io.digests import sha256_of_path
-from landcover.io.plain_files import read_plain_file
-from landcover.io.run_record import Recipe, record_names
+from landcover.io.files.plain_files import read_plain_file
+from landcover.io.records.digests import sha256_of_path
+from landcover.io.records.run_record import Recipe, record_names
 
 _MOST_BYTES = 64 << 20
 _SHOWN = 3  # changes named in a remark

@@ -29,7 +29,7 @@ OPERATIONS = (
     Operation.of(balance_samples, "1.3"),
     Operation.of(train_classifier, "1.5", needs_of_training, settle_training),
     Operation.of(check_radiometry, "1.3"),
-    Operation.of(classify_scene, "1.4", Needs(cores=2, memory_mib=4096)),
+    Operation.of(classify_scene, "1.4", Needs(cores=2, memory_mib=4096, parts=True)),
     Operation.of(draw_reference_sample, "1.1"),
     Operation.of(assess_quality, "1.2"),
     Operation.of(compare_maps, "1.2"),

@@ -23,7 +23,7 @@ OPERATIONS = (
     Operation.of(import_scene, "1.0", Needs(cores=2, memory_mib=2048)),
     Operation.of(mask_clouds, "1.0", Needs(memory_mib=4096)),
     Operation.of(stack_scenes, "1.0"),
-    Operation.of(compose_scenes, "1.0"),
+    Operation.of(compose_scenes, "1.0", Needs(cores=2, parts=True, workers=True)),
     Operation.of(derive_bands, "1.0"),
     Operation.of(extract_samples, "1.5"),
     Operation.of(balance_samples, "1.3"),

@@ -1,6 +1,6 @@
 """The windows of a scene that is classified: threads read, classify and encode them.
 
-Windows are whole blocks of the scene, a few of which are in memory, which so does not grow with it.
+Windows are whole blocks of the scene; a few are in memory at a time, however large it is.
 """
 
 import math

@@ -434,7 +434,7 @@ def writing_scene(
     bands: Sequence[tuple[str, Mapping[str, str]]],
     pixels: Pixels,
     tags: Mapping[str, str],
-    spool: BinaryIO,
+    spool: BinaryIO | None,
     units: Sequence[tuple[float, float]] = (),
 ) -> Iterator[CogWriter]:
     """Write a scene as a COG, window by window; it appears when the block ends well.
@@ -446,6 +446,7 @@ def writing_scene(
         pixels: how they are stored.
         tags: of the dataset.
         spool: for finished tiles; those from its position on are taken over. The caller keeps it.
+            None is a file without a name.
         units: scale and offset of each band, if any.
     """
     with rasterio.Env(**RASTER_ENV):

@@ -25,10 +25,12 @@ from threadpoolctl import threadpool_limits
 from landcover.cpus import cores
 from landcover.disk import why_unwritable
 from landcover.errors import LandcoverError
+from landcover.executors.parts import carried_by
+from landcover.executors.workers import ForkedWorkers
 from landcover.io import gdal_drivers
 from landcover.io.atomic import draft_name
 from landcover.io.run_record import instruction_set, libraries
-from landcover.operation import Operation
+from landcover.operation import Needs, Operation
 from landcover.operations import by_identifier
 from landcover.progress import progress_to
 from landcover.storage import Storage
@@ -176,6 +178,8 @@ def _run(request: Mapping[str, Any], reporter: Reporter) -> dict[str, Any]:
         # a name that the runner tidies away if this process is killed
         stack.enter_context(_temporary_files_in(workdir / draft_name("temporary")))
         inputs = _open_inputs(operation, request["inputs"], request["fetched"], storage, stack)
+        # after the inputs, which they read too, and before anything is computed
+        stack.enter_context(_workers(operation.needs(request["inputs"])))
         done = operation.run(
             inputs,
             workdir,
@@ -192,6 +196,18 @@ def _run(request: Mapping[str, Any], reporter: Reporter) -> dict[str, Any]:
         for declared in operation.outputs
         if declared.name in done.outputs
     }
+
+
+@contextmanager
+def _workers(needs: Needs) -> Iterator[None]:
+    """Let worker processes compute the parts of the job, where it is granted several cores."""
+    count = min(needs.cores, cores())
+    if not needs.workers or count < 2:
+        yield
+        return
+    log(f"parts are computed by {count} processes")
+    with ForkedWorkers(count) as workers, carried_by(workers):
+        yield
 
 
 @contextmanager

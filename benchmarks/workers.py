@@ -1,4 +1,4 @@
-"""`python -m benchmarks.workers [SIDE]`: one scene, one and two workers; sixteen in virtual time.
+"""`python -m benchmarks.workers [SIDE [ROUNDS]]`: one worker, two, and sixteen in virtual time.
 
 Two workers can be no better than two busy loops on the same machine in the same minute, each in a
 session of its own: that is what their speed-up is divided by. Sixteen are simulated, from the CPU
@@ -73,12 +73,13 @@ def finished(parts: list[float], workers: int, reading: float) -> float:
 
 def main() -> None:
     """Print two tables."""
-    side = int(sys.argv[1]) if len(sys.argv) > 1 else SIDE
+    given = [*map(int, sys.argv[1:])]
+    side, rounds = given + [SIDE, ROUNDS][len(given) :]
     pools = {count: ForkedWorkers(count) for count in (1, 2)}  # before anything computes
     with tempfile.TemporaryDirectory() as folder_name, pools[1], pools[2]:
         folder = Path(folder_name)
         scene = _made(folder, side)
-        _one_and_two(scene, folder, pools)
+        _one_and_two(scene, folder, pools, rounds)
         _sixteen(scene, folder, side)
 
 
@@ -105,11 +106,11 @@ def _classify(scene: Path, folder: Path, executor: Executor) -> float:
     return time.monotonic() - start
 
 
-def _one_and_two(scene: Path, folder: Path, pools: dict[int, ForkedWorkers]) -> None:
+def _one_and_two(scene: Path, folder: Path, pools: dict[int, ForkedWorkers], rounds: int) -> None:
     print("| round | loops, 1 -> 2 | workers, 1 -> 2 | of what there was | CPU of 2 / of 1 |")
     print("|---|---|---|---|---|")
     found = []
-    for number in range(ROUNDS):
+    for number in range(rounds):
         loops = {count: _seconds_of_loops(pool, count) for count, pool in pools.items()}
         taken = {count: _parts_alone(scene, folder, pool) for count, pool in pools.items()}
         again = {count: _seconds_of_loops(pool, count) for count, pool in pools.items()}
@@ -118,7 +119,8 @@ def _one_and_two(scene: Path, folder: Path, pools: dict[int, ForkedWorkers]) -> 
         found.append(reached / possible)
         figures = (possible, reached, found[-1], 1 / cpu)
         print(f"| {number + 1} | {' | '.join(f'{one:.2f}' for one in figures)} |", flush=True)
-    print(f"\nmedian {statistics.median(found):.2f}\n")
+    if found:
+        print(f"\nmedian {statistics.median(found):.2f}\n")
 
 
 def _seconds_of_loops(pool: ForkedWorkers, count: int) -> float:

@@ -27,11 +27,14 @@ NETWORKS = ("tcp", "fast open", "mptcp", "udp", "packet", "abstract")
 TURNED = """
 import errno, json, os, resource, socket, subprocess, sys
 from pathlib import Path
-from landcover.operation import Completed
+from landcover.operation import Completed, Needs
 from wps_processes.runners import forkserver, sandbox, worker
 
 class Turned:
     inputs = outputs = ()
+
+    def needs(self, inputs):
+        return Needs()
 
     def run(self, inputs, workdir, **told):
         (workdir / "made").write_text("x")

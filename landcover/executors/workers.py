@@ -5,9 +5,9 @@ they are forked by a process that was forked before anything was computed, becau
 has made threads of OpenMP hangs in a child of its process. A worker that dies is replaced by a new
 one, and what it worked on fails with `WorkerLost`: whoever asked may ask again.
 
-Each worker leads a session of its own, where the kernel lets it: Linux shares processors among
-sessions before it shares them among processes (autogroup, man 7 sched). In a job of the service
-they stay in the session of the job, which is to have the share of one job and ends as a whole.
+Each worker leads a session of its own, unless asked not to: Linux shares processors among sessions
+before it shares them among processes (autogroup, man 7 sched). In a job of the service they stay
+in the session of the job, which is to have the share of one job, and ends as a whole.
 """
 
 import os
@@ -41,14 +41,15 @@ class ForkedWorkers(Executor):
     pairs of sockets that nobody else has.
     """
 
-    def __init__(self, count: int = 0) -> None:
+    def __init__(self, count: int = 0, own_sessions: bool = True) -> None:
         """Fork what will fork the workers.
 
         Args:
             count: of workers; 0 is one for each core. Each gets its part of the cores.
+            own_sessions: whether each leads one; else they end with the group of this process.
         """
         self.count = count or cores()
-        self._nursery = _Nursery(max(1, cores() // self.count))
+        self._nursery = _Nursery(max(1, cores() // self.count), own_sessions)
         self._idle: SimpleQueue[socket.socket] = SimpleQueue()
         # one thread speaks to one worker at a time
         self._threads = ThreadPoolExecutor(self.count, thread_name_prefix="worker")
@@ -98,14 +99,14 @@ class ForkedWorkers(Executor):
 class _Nursery:
     """The process that forks workers, as seen by who asks for them."""
 
-    def __init__(self, cores_each: int) -> None:
+    def __init__(self, cores_each: int, own_sessions: bool) -> None:
         self._requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         self._lock = Lock()
         with theirs:
             self._pid = _fork()
             if not self._pid:
                 self._requests.close()
-                _run(_serve_nursery, theirs, cores_each)
+                _run(_serve_nursery, theirs, cores_each, own_sessions)
 
     def fork(self) -> socket.socket:
         """Fork a worker and return the socket by which it is spoken to."""
@@ -144,7 +145,7 @@ def _run(work: Callable[..., None], *arguments: Any) -> NoReturn:
         os._exit(0)
 
 
-def _serve_nursery(requests: socket.socket, cores_each: int) -> None:
+def _serve_nursery(requests: socket.socket, cores_each: int, own_sessions: bool) -> None:
     """Fork a worker for each request; end with all of them when nobody can ask any more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # who asks ends us
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -158,7 +159,7 @@ def _serve_nursery(requests: socket.socket, cores_each: int) -> None:
         pid = os.fork()
         if not pid:
             requests.close()
-            _run(_serve, socket.socket(fileno=descriptor), cores_each)
+            _run(_serve, socket.socket(fileno=descriptor), cores_each, own_sessions)
         workers.add(pid)
         os.close(descriptor)
     for pid in workers:  # none was waited for, so that each number is still its own
@@ -173,9 +174,9 @@ def _forget_dead(workers: set[int]) -> None:
             workers.remove(pid)
 
 
-def _serve(asked: socket.socket, cores_each: int) -> None:
+def _serve(asked: socket.socket, cores_each: int, own_session: bool) -> None:
     """Call what is asked for, until nobody asks any more."""
-    with suppress(PermissionError):  # a confined job's, which ends as a whole
+    if own_session:
         os.setsid()
     os.environ["OMP_NUM_THREADS"] = str(cores_each)
     with suppress(BrokenPipeError, ConnectionResetError):

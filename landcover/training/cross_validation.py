@@ -209,7 +209,9 @@ def _told_of(
     folds: Sequence[Fold], fit: Fit, training_set: TrainingSet, folder: Path | None
 ) -> Iterator[Told]:
     """Return what is told of each fold: by others, or here, one after another."""
-    told = folder and told_by_others(measure_fold, fit, training_set, folds, folder)
+    told = None
+    if folder is not None:
+        told = told_by_others(measure_fold, fit, training_set, folds, folder)
     return _told_here(folds, fit, training_set) if told is None else iter(told)
 
 

@@ -5,7 +5,7 @@ beside them, for it may be large.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 from typing import BinaryIO
@@ -151,10 +151,9 @@ def _read(work: _Work) -> tuple[TrainingSet, list[Fold]]:
     if remarks_of_sealed(work.data, work.seal) is None:
         raise FileNotFoundError(f"{work.data} is not what the folds are to be cut from")
     with open_sealed(work.data) as file:
-        *arrays, around = _arrays(file, 6)
-        training_set = TrainingSet(*arrays, bands=work.bands)
-        if around.size:
-            training_set = replace(training_set, around=around)
-        folds = [Fold(test, (chosen, others)) for test, chosen, others in
-                 (_arrays(file, 3) for _ in range(work.folds))]  # fmt: skip
-        return training_set, folds
+        chips, valid, at, codes, places, around = _arrays(file, 6)
+        training_set = TrainingSet(
+            chips, valid, at, codes, places, work.bands, around if around.size else None
+        )
+        folds = (_arrays(file, 3) for _ in range(work.folds))
+        return training_set, [Fold(test, (chosen, others)) for test, chosen, others in folds]

@@ -218,7 +218,7 @@ def _workers(needs: Needs) -> Iterator[None]:
         yield
         return
     log(f"parts are computed by {count} processes")
-    with ForkedWorkers(count) as workers, carried_by(workers):
+    with ForkedWorkers(count, own_sessions=False) as workers, carried_by(workers):
         yield
 
 

@@ -190,6 +190,11 @@ def test_workers_lead_sessions_of_their_own(workers):
     assert os.getsid(pid) == pid
 
 
+def test_workers_stay_in_the_session_of_a_job():
+    with ForkedWorkers(1, own_sessions=False) as workers:
+        assert workers.submit(os.getsid, 0).result() == os.getsid(0)
+
+
 def test_workers_end_with_what_they_work_on():
     workers = ForkedWorkers(1)
     pid = workers.submit(os.getpid).result()

@@ -104,7 +104,7 @@ def tried(deed, workdir):
             return "refused" if os.waitpid(child, 0)[1] else "done"
         elif kind == "workers":
             from landcover.executors.workers import ForkedWorkers
-            with ForkedWorkers(2) as workers:
+            with ForkedWorkers(2, own_sessions=False) as workers:
                 assert [*workers.map(len, ["xx", "x"])] == [2, 1]
         elif kind == "pool":
             from multiprocessing.pool import ThreadPool

@@ -107,7 +107,7 @@ class Runs:
                 is to be said again later.
         """
         with _unavailable():
-            return self._admitted(request, job_id)
+            return self._admitted(request, job_id, _part(request))
 
     def _admitted(self, request: Request, job_id: str, part: int | None = None) -> Job:
         job, token = self.ledger.get(job_id), token_of(request)

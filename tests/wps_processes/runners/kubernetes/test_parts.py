@@ -33,14 +33,15 @@ def submitted(serve, root, monkeypatch):  # noqa: F811
     return service, service.submit(INPUTS, operation="compose-scenes")
 
 
-def pod_of(service, part):
+def pod_of(service, part, but=()):
     """Wait for the pod of a part that runs, and return its name."""
-    begin = f"-parts-{part}-"
-    found = service.cluster.wait_for(
-        "pods",
-        lambda pod: begin in pod["metadata"]["name"] and pod["status"].get("phase") == "Running",
-    )
-    return found["metadata"]["name"]
+
+    def running():
+        pods = service.cluster.find("pods")
+        names = [p["metadata"]["name"] for p in pods if p["status"].get("phase") == "Running"]
+        return next((n for n in names if f"-parts-{part}-" in n and n not in but), None)
+
+    return until(running)
 
 
 def test_pods_compute_the_parts_and_one_joins_them(submitted, root, hold, tmp_path):  # noqa: F811
@@ -66,7 +67,7 @@ def test_a_part_that_fails_three_times_ends_the_job_and_is_named(submitted, hold
     service, job = submitted
     killed = set()
     for _ in range(3):
-        name = until(lambda: (name := pod_of(service, 1)) not in killed and name)
+        name = pod_of(service, 1, but=killed)
         killed.add(name)
         service.cluster.kill(name, "Error", 139)
     over = service.over(job)

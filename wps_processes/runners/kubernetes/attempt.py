@@ -178,8 +178,7 @@ class Attempt:
         return self._needs.parts and not self._needs.gpus and size >= WORTH_PARTS
 
     def _create_parts(self) -> Object:
-        numbers = range(self._context.settings.parts)
-        tokens = [self._context.tokens.of(self._job, number) for number in numbers]
+        tokens = [self._context.tokens.of(self._job, number) for number in self._parts]
         made = parts_manifest_of(
             self._job, self._needs, self._context.settings, self._context.root, tokens
         )
@@ -190,7 +189,7 @@ class Attempt:
         stuck = None  # since when
         while self._is_running_here():
             woken.clear()
-            view = self._context.watching.view(name)
+            view = self._view_of_parts(name)
             ended = conditions.parts_ending(view, self._needs, RETRIES + 1)
             if ended is not None:
                 return ended or None
@@ -204,6 +203,11 @@ class Attempt:
             self._say_of_parts(view)
             woken.wait(1.0 if stuck else _SECONDS_BETWEEN_LOOKS)
         return None
+
+    def _view_of_parts(self, name: str) -> JobView:
+        """Return the Job with the pod of the part that failed, else of the first."""
+        failed = conditions.failed_part(self._context.watching.view(name))
+        return self._context.watching.view(name, failed)
 
     def _say_of_parts(self, view: JobView) -> None:
         """Report how many pods are done; the joining is the rest."""
@@ -267,14 +271,14 @@ class Attempt:
         return found is not None or not self._is_running_here()
 
     def _end(self, name: str = "") -> None:
-        """Delete the Job, and wait until its pod writes no more."""
+        """Delete the Job, and wait until its pods write no more."""
         name = name or self._name
         with suppress(Refused):
             self._persistently(lambda: self._context.cluster.delete(name), lambda: True)
         deadline = time.monotonic() + _SECONDS_TO_END
         while not self._context.stopping.is_set() and time.monotonic() < deadline:
-            view = self._context.watching.view(name)
-            if view.pod is None or conditions.is_ended(view):
+            views = [self._context.watching.view(name, part) for part in (None, *self._parts)]
+            if all(view.pod is None or conditions.is_ended(view) for view in views):
                 return
             self._woken.clear()
             self._woken.wait(1.0)
@@ -349,6 +353,11 @@ class Attempt:
             job_folder.log_of(self._job, self._context.root) as log,
         ):
             os.write(log, "".join(f"{timed(line)}\n" for line in lines if line).encode())
+
+    @property
+    def _parts(self) -> range:
+        """The numbers that parts may have."""
+        return range(self._context.settings.parts)
 
     @property
     def _who(self) -> dict[str, str]:

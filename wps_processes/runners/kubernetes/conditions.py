@@ -106,18 +106,29 @@ def are_parts_started(view: JobView) -> bool:
     return bool(_status(view.job).get("ready") or parts_done(view))
 
 
+def failed_part(view: JobView) -> int:
+    """Return the first part of an Indexed Job that failed too often; 0 if none did."""
+    found = re.match(r"\d+", str(_status(view.job).get("failedIndexes") or ""))
+    return int(found[0]) if found else 0
+
+
 def parts_ending(view: JobView, needs: Needs, attempts: int) -> str | None:
-    """Return why an Indexed Job failed, "" if it ended well, None if it is not over."""
+    """Return why an Indexed Job failed, "" if it ended well, None if it is not over.
+
+    Args:
+        view: of the Job, with the pod of the part that failed.
+        needs: what each pod had.
+        attempts: at each part.
+    """
     conditions = _conditions(view.job)
     if conditions.get("Complete", {}).get("status") == "True":
         return ""
     if not any(conditions.get(name, {}).get("status") == "True" for name in _FAILED):
         return None
     why = ending(view, needs) or NO_ANSWER
-    failed = re.match(r"\d+", str(_status(view.job).get("failedIndexes") or ""))
-    if failed is None:
+    if not _status(view.job).get("failedIndexes"):
         return why
-    number = int(failed[0]) + 1
+    number = failed_part(view) + 1
     return f"part {number} of the job could not be computed, tried {attempts} times: {why}"
 
 

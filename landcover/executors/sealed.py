@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from landcover.errors import InputError
 from landcover.io.atomic import written_beside
 
 _DIGEST = hashlib.sha256().digest_size
@@ -30,7 +31,12 @@ def write_sealed(path: Path, seal: str, write: Callable[[BinaryIO], list[str]]) 
         path: of the file.
         seal: digest of all that decides what is written.
         write: writes, and returns the remarks that belong to what it wrote.
+
+    Raises:
+        InputError: a folder has its name.
     """
+    if path.is_dir() and not path.is_symlink():
+        raise InputError(f"{path.name} is in the way, remove it or name another workdir")
     with written_beside(path) as beside, beside.open("x+b") as file:
         remarks = write(file)
         file.seek(0, os.SEEK_END)

@@ -162,6 +162,14 @@ def test_a_link_in_the_place_of_a_part_is_not_followed(tmp_path):
     assert (tmp_path / "other").read_text() == "another's"
 
 
+def test_a_folder_in_the_place_of_a_part_is_kept(tmp_path):
+    folder = parts_of(tmp_path).file(1)
+    (folder / "of somebody").mkdir(parents=True)
+    with pytest.raises(InputError, match=r"squaring-1[.]part is in the way"):
+        joined(parts_of(tmp_path))
+    assert (folder / "of somebody").is_dir()
+
+
 def test_shares_together_are_the_whole(tmp_path):
     for index in range(2):
         with carried_by(Share(index, 2)), pytest.raises(ShareSealed):

@@ -168,6 +168,8 @@ class Attempt:
     def _is_worth_parts(self) -> bool:
         """Return whether the job falls into parts, and its files take long enough to read."""
         operation = by_identifier(self._job.operation)
+        if any(declared.kind == "folder" for declared in operation.inputs):
+            return False  # how long samples are learned from does not follow from their size
         storage = job_folder.storage_of(self._job, self._context.root)
         size = 0
         with suppress(LandcoverError, OSError):  # its pod says so

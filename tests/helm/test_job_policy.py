@@ -252,6 +252,13 @@ HOSTILE = {
     "no limit of memory": lambda job: container(job)["resources"].pop("limits"),
     "no end": lambda job: job["spec"].pop("activeDeadlineSeconds"),
     "a late end": lambda job: job["spec"].update(activeDeadlineSeconds=10**9),
+    "many pods, one for each index": lambda job: job["spec"].update(
+        completionMode="Indexed",
+        completions=100,
+        parallelism=100,
+        backoffLimitPerIndex=2,
+        maxFailedIndexes=0,
+    ),
     "many pods": lambda job: job["spec"].update(parallelism=100),
     "no label": lambda job: metadata(job).update(labels={}),
     "the label that leaves the network policy": lambda job: labels(job).pop(

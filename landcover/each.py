@@ -73,9 +73,9 @@ def each_scene(
 def _by_scene(
     operation: Operation, scenes: Sequence[AnyPath], inputs: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
+    if _SCENE not in {declared.name for declared in operation.inputs}:
+        raise InputError(f"{operation.identifier} takes no scene: call it once")
     single = {declared.name for declared in operation.inputs if not declared.many}
-    if _SCENE not in single:
-        raise InputError(f"{operation.identifier} takes no single scene: call it once")
     several = {n for n, v in inputs.items() if n in single and isinstance(v, list | tuple)}
     for name in several:
         if len(inputs[name]) != len(scenes):

@@ -58,7 +58,7 @@ def view_of(source: Source, name: Filter) -> View:
 
 def brightest(rgb: np.ndarray) -> np.ndarray:
     """Return V, uint8 (H, W), of colours (3, H, W)."""
-    return np.maximum(np.maximum(rgb[0], rgb[1]), rgb[2])
+    return np.asarray(np.maximum(np.maximum(rgb[0], rgb[1]), rgb[2]))
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,8 @@ class Stretched:
         low, high, (least, most) = self._ends
         below, above = (_finer(ends, window) for ends in (low, high))
         share = (values - below) / np.maximum(above - below, 1)
-        return np.rint(np.clip(least + share * (most - least), 0, 255)).astype(np.uint8)
+        levels = np.rint(np.clip(least + share * (most - least), 0, 255))
+        return np.asarray(levels.astype(np.uint8))
 
     @cached_property
     def _ends(self) -> tuple[np.ndarray, np.ndarray, tuple[float, float]]:
@@ -162,7 +163,7 @@ def _between(values: np.ndarray, at: np.ndarray) -> np.ndarray:
     first = np.minimum(place.astype(int), max(len(values) - 2, 0))
     last = np.minimum(first + 1, len(values) - 1)
     share = (place - first).astype(np.float32)[:, None]
-    return values[first] * (1 - share) + values[last] * share
+    return np.asarray(values[first] * (1 - share) + values[last] * share)
 
 
 @dataclass(frozen=True)
@@ -238,7 +239,7 @@ def foreground(bands: np.ndarray, lacking: _Sides = ((0, 0), (0, 0))) -> np.ndar
 
 
 def _difference(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    return np.maximum(one, other) - np.minimum(one, other)
+    return np.asarray(np.maximum(one, other) - np.minimum(one, other))
 
 
 def medians(values: np.ndarray, side: int) -> np.ndarray:

@@ -57,6 +57,11 @@ class Source:
         """Return the roles that a quantity needs and the scene has not."""
         return tuple(role for role in roles_of(quantity) if role not in self.at)
 
+    def measures(self, quantity: str) -> bool:
+        """Return whether the scene has the bands of a quantity, in units that it needs."""
+        known = all(self.units.get(role) for role in roles_of(quantity))
+        return not self.lacks(quantity) and (known or _is_ratio(quantity))
+
     @property
     def is_8_bit(self) -> bool:
         """Whether its colours are those of a picture."""

@@ -1,14 +1,14 @@
-"""Rules: which ranges of which quantities make a class. Names are of a fixed list, and nothing in
-a file is ever evaluated.
+"""Rules: which ranges of which quantities make a class.
 
-Sources of the set for sea ice: Huang et al., arXiv 2303.12719; Iqrah et al., arXiv 2403.13135
-(thresholds 31 and 205 of the value of 8-bit colours).
+Names are of a fixed list, and nothing in a file is ever evaluated. Source of the set for sea ice:
+Iqrah et al., arXiv 2303.12719 and 2403.13135 (31 and 205 of the value of 8-bit colours).
 """
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -143,7 +143,7 @@ class RuleSet:
             return None
         order = sorted(self.classes, key=lambda rule: rule.conditions[0][0].low)
         steps = [rule.conditions[0][0] for rule in order]
-        if any(one.high > other.low for one, other in zip(steps, steps[1:], strict=False)):
+        if any(one.high > other.low for one, other in pairwise(steps)):
             return None
         return Ladder(self.quantities[0], tuple(rule.code for rule in order))
 
@@ -232,6 +232,9 @@ def _rule_set(name: str, given: Any) -> RuleSet:
     )
     rules = tuple(sorted(rules, key=lambda rule: rule.code))
     read = RuleSet(name, legend, rules, _conditions(unsure, f"{name}: unsure") if unsure else ())
+    of_colour = [r.name for c in read.unsure for r in c if r.name in OF_COLOUR]
+    if of_colour:
+        raise _refused(f"{name}: unsure names {of_colour[0]}, it takes bands and indices")
     if sum(len(c) for rule in rules for c in rule.conditions) > _MOST_RANGES:
         raise _refused(f"{name} has more than {_MOST_RANGES} ranges")
     return read
@@ -292,6 +295,7 @@ def _need_members(given: Any, needed: set[str], allowed: set[str], where: str) -
 
 def _refused(what: str) -> InputError:
     return InputError(
-        f'{what}; rules need the form {{"classes": [{{"name": ..., "ranges": {{"V": [0, 30]}}}}]}}',
+        f'{what}; rules have the form {{"classes": [{{"name": "water", "ranges": '
+        '{"V": [0, 30]}}]}',
         "rules",
     )

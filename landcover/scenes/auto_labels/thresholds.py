@@ -1,5 +1,4 @@
-"""Thresholds of a histogram: Otsu's, or those that agree best with a reference; and whether a
-histogram has as many modes as there are classes.
+"""Thresholds of a histogram, Otsu's or those of a reference; and whether it has enough modes.
 
 Both are exact: levels are few, so the best of all thresholds is found by dynamic programming.
 

@@ -1,16 +1,28 @@
-"""Labels that rules made and no person: whatever is measured against them agrees with rules."""
+"""Labels that rules made and no person: what is measured against them is agreement with rules."""
 
-from rasterio.io import DatasetReader
+from pathlib import Path
+
+from landcover.io.paths import AnyPath
+from landcover.io.raster import open_raster
+from landcover.io.vector_formats.formats import GEOTIFF, need_labels
 
 AUTOMATIC_TAG = "LANDCOVER_LABELS"
 """Of a label raster's dataset: how its labels were made."""
 _LONGEST = 120
 
 
-def made_by(dataset: DatasetReader) -> str:
-    """Return by what the labels of a raster were made, such as `label-by-color, rules sea-ice`.
+def made_by(labels: AnyPath) -> str:
+    """Return by what labels were made, as `label-by-color, rules sea-ice`.
 
-    "" if they do not say that they were made by rules.
+    "" if they do not say that they were made by rules; only label rasters can.
     """
-    told = "".join(c for c in dataset.tags().get(AUTOMATIC_TAG, "") if c.isprintable())
-    return " ".join(told.split())[:_LONGEST]
+    if need_labels(Path(labels)) != GEOTIFF:
+        return ""
+    with open_raster(labels) as dataset:
+        return short(dataset.tags().get(AUTOMATIC_TAG, ""))
+
+
+def short(told: object) -> str:
+    """Return what a file says of its labels, as it fits into a sentence; "" if it is no text."""
+    printable = "".join(c for c in told if c.isprintable()) if isinstance(told, str) else ""
+    return " ".join(printable.split())[:_LONGEST]

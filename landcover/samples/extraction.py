@@ -36,6 +36,7 @@ from landcover.operation import (
     WrittenFolder,
 )
 from landcover.progress import remark
+from landcover.samples.automatic import made_by
 from landcover.samples.cutting import ChipCutter, LabelReader, PatchCutter, Squares
 from landcover.samples.folder import MOST_SCENE_NUMBERS, MOST_SCENE_PIXELS
 from landcover.samples.labels import Points, open_labels
@@ -112,7 +113,12 @@ def extract_samples(
         InputError: an input is invalid, inputs contradict one another, or no sample comes of them.
     """
     _check(chip_size, max_per_class, patches)
-    known = read_legend(legend)
+    known, rules = read_legend(legend), made_by(labels)
+    if rules:
+        remark(
+            f"the labels were made by {rules}, not by people: what a model that learns from these "
+            "samples says of its accuracy is how well it learned the rules"
+        )
     target = Path(workdir) / "samples"
     with open_scene(scene, mask) as opened:
         raster = upright(opened)
@@ -149,6 +155,7 @@ def extract_samples(
                 context=context,
                 patches=patches,
                 scene_pixels=_of_scene(opened, used),
+                labels_by=rules,
             )
             classes = labelled.legend
             remark_left_out(

@@ -138,11 +138,13 @@ class SamplesWriter:
         context: int = 0,
         patches: int = 0,
         scene_pixels: np.ndarray | None = None,
+        labels_by: str = "",
     ) -> None:
         """Create a folder for each class, and write samples.json.
 
         `scene_pixels` (N, bands) are drawn from all over the scene, labelled or not: they tell a
-        model's card what its scene looks like.
+        model's card what its scene looks like. `labels_by` says which rules made the labels, ""
+        if people did.
 
         Of patches `classes` is empty: a reader that knows no patches finds no sample, and none
         that it would take for a class of that name.
@@ -176,6 +178,7 @@ class SamplesWriter:
                     "classes": {name: code for code, name in folders.items()},
                     **({"context": context} if context else {}),
                     **({"patches": patches} if patches else {}),
+                    **({"labels_by": labels_by} if labels_by else {}),
                     **({} if scene_pixels is None else {"scene_pixels": scene_pixels.tolist()}),
                     **asdict(measured),
                 }

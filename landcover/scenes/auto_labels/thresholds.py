@@ -156,9 +156,11 @@ class Modes:
 
 
 def _valley(pixels: np.ndarray) -> float:
+    """Return how deep the valley between two peaks is; saturated pixels make no peak."""
     from scipy.ndimage import gaussian_filter1d
 
-    smooth = gaussian_filter1d(pixels, _SMOOTHED, mode="constant")
+    inner = np.concatenate([[pixels[1]], pixels[1:-1], [pixels[-2]]])
+    smooth = gaussian_filter1d(inner, _SMOOTHED, mode="constant")
     before = np.maximum.accumulate(smooth)
     behind = np.maximum.accumulate(smooth[::-1])[::-1]
     floor = max(float(smooth.max()) * 1e-3, 1e-9)

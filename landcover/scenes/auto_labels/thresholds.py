@@ -17,13 +17,15 @@ GAP = 25
 """Levels between the means of neighbouring classes."""
 SHARE = 0.02
 """Of the pixels, in every class."""
-VALLEY = 1.02
-"""How many times the lower of two peaks is higher than the valley between them."""
+PEAK = 1.15
+"""How many times the highest level has as many pixels as the mean of all."""
 _OF_GAUSSIAN = {2: 0.637, 3: 0.810, 4: 0.883, 5: 0.920}
 """Share of the variance of a single normal mode that lies between classes (Max 1960)."""
 _MARGIN = 0.01
 _SMOOTHED = 6.0
-"""Standard deviation in levels, for peaks and valleys."""
+"""Standard deviation in levels, for the highest one."""
+_TAILS = (0.01, 0.99)
+"""Shares of the pixels between which levels count as occupied."""
 
 
 def otsu(histogram: np.ndarray, classes: int) -> tuple[int, ...]:
@@ -92,14 +94,14 @@ class Modes:
         means: level of each class.
         shares: of the pixels.
         separation: share of the variance that lies between the classes.
-        valley: how many times the lower of the two highest peaks is higher than the valley
-            between them, where that is most; 1 of a single peak.
+        peak: how many times the highest level has as many pixels as the mean of all that are
+            occupied; 1 of a flat histogram.
     """
 
     means: tuple[float, ...]
     shares: tuple[float, ...]
     separation: float
-    valley: float
+    peak: float
 
     @classmethod
     def of(cls, histogram: np.ndarray, cuts: Sequence[int]) -> "Modes":
@@ -113,7 +115,7 @@ class Modes:
         between = (counts * (means - mean) ** 2).sum()
         separation = float(between / variance) if variance > 0 else 0.0
         shares = counts / counts.sum()
-        return cls(tuple(means.tolist()), tuple(shares.tolist()), separation, _valley(pixels))
+        return cls(tuple(means.tolist()), tuple(shares.tolist()), separation, _peak(pixels))
 
     @property
     def contrast(self) -> float:
@@ -150,18 +152,18 @@ class Modes:
                 f"its classes explain {100 * self.separation:.1f} % of the variance, as parts of "
                 f"a single mode do, more than {100 * lowest:.1f} % are needed"
             )
-        if self.valley < VALLEY:
-            return "its histogram has a single peak"
+        if self.peak < PEAK:
+            return "its histogram is flat"
         return ""
 
 
-def _valley(pixels: np.ndarray) -> float:
-    """Return how deep the valley between two peaks is; saturated pixels make no peak."""
+def _peak(pixels: np.ndarray) -> float:
+    """Return how far the highest level stands out; saturated pixels make no peak."""
     from scipy.ndimage import gaussian_filter1d
 
     inner = np.concatenate([[pixels[1]], pixels[1:-1], [pixels[-2]]])
-    smooth = gaussian_filter1d(inner, _SMOOTHED, mode="constant")
-    before = np.maximum.accumulate(smooth)
-    behind = np.maximum.accumulate(smooth[::-1])[::-1]
-    floor = max(float(smooth.max()) * 1e-3, 1e-9)
-    return float((np.minimum(before, behind) / np.maximum(smooth, floor)).max())
+    smooth = gaussian_filter1d(inner, _SMOOTHED, mode="nearest")
+    below = np.cumsum(pixels) / pixels.sum()
+    first, last = (int(np.searchsorted(below, share)) for share in _TAILS)
+    mean = inner[first : last + 1].mean()
+    return float(smooth.max() / mean) if mean > 0 else 1.0

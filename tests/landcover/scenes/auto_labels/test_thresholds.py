@@ -49,7 +49,7 @@ def normal(*modes):
         (normal((150, 40, 900)), "single mode"),
         (normal((60, 8, 900), (220, 8, 900)), "two of its classes"),
         (normal((60, 9, 900)), "overcast"),
-        (np.full(256, 50), "single peak"),
+        (np.full(256, 50), "flat"),
         (np.eye(256, dtype=np.int64)[200] * 99, "apart"),
         (normal((20, 3, 60), (150, 4, 4000), (225, 4, 4000)), "holds"),
     ],
@@ -61,6 +61,6 @@ def test_three_modes_are_needed(histogram, says):
 
 
 def test_saturated_pixels_are_no_peak():
-    histogram = normal((180, 40, 900))
+    histogram = np.full(256, 50)
     histogram[255] = 20_000
-    assert Modes.of(histogram, otsu(histogram, 3)).valley == pytest.approx(1)
+    assert Modes.of(histogram, otsu(histogram, 3)).peak < 1.01

@@ -161,21 +161,21 @@ def _score(labels: np.ndarray, day: Day) -> float:
 
 
 def _print_refusals(days: dict[str, list[Day]]) -> None:
-    """Print what becomes of windows, by how right Otsu's labels would be in them."""
-    found = []
-    for day in (days["clear"][0], days["cloudy"][0]):
-        values = day.picture.max(axis=0)
-        for veil in (0, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9):
+    """Print which windows are refused, and how right Otsu's labels are in them and in others."""
+    print("\n| even veil | windows | taken | right in those taken, lowest | right in those refused |")
+    print("|---|---|---|---|---|")
+    for veil in (0, 0.3, 0.5, 0.7, 0.9):
+        found = []
+        for day in (days["clear"][0], days["cloudy"][0]):
+            values = day.picture.max(axis=0)
             veiled = np.rint(values * (1 - veil) + 225 * veil).astype(np.uint8)
-            for window in _windows_of(day.truth.shape):
-                found.append(_judged(veiled[window], day.truth[window]))
-    rated = [(taken, right) for taken, right in found if not np.isnan(right)]
-    print(f"\n{len(rated)} windows, plain and under even veils of 30 to 90 %\n")
-    print("| Otsu would be right in | windows | taken | refused |\n|---|---|---|---|")
-    for low, high in ((0.9, 1.01), (0.8, 0.9), (0.7, 0.8), (0, 0.7)):
-        taken = [one for one, right in rated if low <= right < high]
-        row = f"{100 * low:.0f} to {min(100, 100 * high):.0f} %"
-        print(f"| {row} | {len(taken)} | {sum(taken)} | {len(taken) - sum(taken)} |")
+            found += [_judged(veiled[w], day.truth[w]) for w in _windows_of(day.truth.shape)]
+        rated = [(is_taken, right) for is_taken, right in found if not np.isnan(right)]
+        taken = [right for is_taken, right in rated if is_taken]
+        refused = [right for is_taken, right in rated if not is_taken]
+        lowest = f"{np.mean(taken):.3f}, {min(taken):.3f}" if taken else "–"
+        others = f"{np.mean(refused):.3f}" if refused else "–"
+        print(f"| {100 * veil:.0f} % | {len(rated)} | {len(taken)} | {lowest} | {others} |")
 
 
 def _windows_of(shape: tuple[int, ...]) -> Iterator[tuple[slice, slice]]:

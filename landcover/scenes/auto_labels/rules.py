@@ -193,7 +193,7 @@ def read_rules(given: AnyPath) -> RuleSet:
     """Return the named set of rules, or those of a file.
 
     Raises:
-        InputError: it is no such file (docs/auto_labels.md says what one holds).
+        InputError: it is no such file (docs/labels.md says what one holds).
     """
     if str(given) in NAMED:
         return _rule_set(str(given), NAMED[str(given)])

@@ -162,7 +162,9 @@ def _score(labels: np.ndarray, day: Day) -> float:
 
 def _print_refusals(days: dict[str, list[Day]]) -> None:
     """Print which windows are refused, and how right Otsu's labels are in them and in others."""
-    print("\n| even veil | windows | taken | right in those taken, lowest | right in those refused |")
+    print(
+        "\n| even veil | windows | taken | right in those taken, lowest | right in those refused |"
+    )
     print("|---|---|---|---|---|")
     for veil in (0, 0.3, 0.5, 0.7, 0.9):
         found = []

@@ -199,6 +199,14 @@ def input_name(name: str, path: str | os.PathLike[str]) -> str:
     return known if isinstance(known, str) else str(Path(known).absolute())
 
 
+def input_names(name: str, paths: Sequence[Path]) -> list[str]:
+    """Return the paths by which people know the files of an input that is a list."""
+    record = _recording.get()
+    known = paths if record is None else record.names.get(name, paths)
+    listed = known if isinstance(known, list | tuple) and len(known) == len(paths) else paths
+    return [each if isinstance(each, str) else str(Path(each).absolute()) for each in listed]
+
+
 def input_digest(name: str, path: Path) -> Any:
     """Return the SHA-256 of an input, which the record of this run needs too."""
     return input_digests(name, [path])[0]

@@ -36,6 +36,7 @@ def test_a_named_set_is_no_name_of_a_file(wps):
     assert job["inputs"]["rules"] == "sea-ice"
     assert job["outputs"]["labelled"]["value"] == 1
     assert job["outputs"]["labels"]["name"] == f"home/jobs/{job['id']}/labels"
+    assert (wps.root / f"users/anna/jobs/{job['id']}/labels/ice.tif").is_file()
 
 
 def test_rules_of_ones_own_are_a_file_in_the_storage(wps):

@@ -15,6 +15,7 @@ from landcover.cpus import cores
 from landcover.errors import InputError
 from landcover.io.atomic import write_csv, written_beside
 from landcover.io.paths import AnyPath
+from landcover.io.run_record import input_names
 from landcover.operation import (
     CSV,
     HTML,
@@ -122,7 +123,7 @@ def label_by_color(
         done = label_scenes(
             tasks, calibrate, beside, margin=margin, tile=tile, spread=_spread(len(tasks))
         )
-    rows = (row for one in done.labelled for row in one.made.tiles.rows(one.task.scene.name))
+    rows = (row for one in done.labelled for row in one.made.tiles.rows(one.name))
     write_csv(folder / "concentration.csv", header_of(chosen.legend), rows)
     report = write_report(folder / "report.html", done)
     return ColorLabels(
@@ -220,6 +221,7 @@ def _tasks(
             "each scene needs one, in their order",
             "masks",
         )
+    names = input_names("scenes", [Path(scene) for scene in scenes])
     by_scene: Sequence[AnyPath | None] = masks or [None] * len(scenes)
     return [
         Task(
@@ -230,8 +232,9 @@ def _tasks(
             filter,
             None if reference is None else Path(reference),
             class_field,
+            known_as,
         )
-        for scene, mask in zip(scenes, by_scene, strict=True)
+        for scene, mask, known_as in zip(scenes, by_scene, names, strict=True)
     ]
 
 

@@ -56,6 +56,7 @@ class Task:
         filter: before colours are compared.
         reference: labels that people made, if any.
         class_field: of a vector reference.
+        known_as: the path by which people know the scene; that of the file by default.
     """
 
     scene: Path
@@ -65,6 +66,7 @@ class Task:
     filter: Filter = "none"
     reference: Path | None = None
     class_field: str = "class"
+    known_as: str = ""
 
 
 @dataclass(frozen=True)

@@ -79,7 +79,9 @@ class Labelling:
         fit: Fit | None,
     ) -> "Labelling":
         """Put together what is known of each scene; `made` by their numbers."""
-        known = distinct_names({f"scene {i + 1}": str(t.scene) for i, t in enumerate(tasks)})
+        known = distinct_names(
+            {f"scene {i + 1}": task.known_as or str(task.scene) for i, task in enumerate(tasks)}
+        )
         names = list(known.values())
         return cls(
             tasks[0].rules,

@@ -236,6 +236,8 @@ def test_scenes_of_one_name_keep_their_own_labels(tmp_path):
     done = labelled({"scenes": paths}, tmp_path / "out")
     for number, name in enumerate(["s.tif", "s_2.tif"]):
         assert (read(done, name)[0] == classes(seed=number)).mean() > 0.99
+    with done.result.concentration.open(encoding="utf-8") as file:
+        assert {row["scene"] for row in csv.DictReader(file)} == {"0/s.tif", "1/s.tif"}
 
 
 def test_command_line_takes_the_named_set_and_files(scene, tmp_path, capsys):

@@ -15,7 +15,7 @@ from landcover.cpus import cores
 from landcover.errors import InputError
 from landcover.io.atomic import write_csv, written_beside
 from landcover.io.paths import AnyPath
-from landcover.io.run_record import input_names
+from landcover.io.run_record import input_names, recipe_tag
 from landcover.operation import (
     CSV,
     HTML,
@@ -277,6 +277,7 @@ def _tags(rules: RuleSet, how: Calibration, task: Task, plan: Calibrated) -> dic
         "CALIBRATE": how,
         "FILTER": task.filter,
         **({"THRESHOLDS": thresholds} if thresholds else {}),
+        **recipe_tag(),  # which threads and processes do not know
     }
 
 

@@ -12,6 +12,7 @@ from landcover.errors import InputError
 from landcover.io import run_record
 from landcover.io.digests import sha256_of_file, sha256_of_path
 from landcover.operations import OPERATIONS, by_identifier
+from tests.landcover.scenes.auto_labels.ice import classes, picture, write_picture
 from tests.scenes import pixels, write_labels, write_raster
 
 RECORDS = re.compile(r"run\.([a-z-]+\.)?json")
@@ -43,6 +44,9 @@ def inputs(tmp_path_factory):
     made("stack-scenes", scenes=dated)
     made("compose-scenes", scenes=dated)
     made("derive-bands", scene=dated[0], indices="NDVI")
+    days = [write_picture(folder / f"ice{day}.tif", picture(classes(48, day), day))
+            for day in range(2)]  # fmt: skip
+    made("label-by-color", scenes=days)
     samples = made("extract-samples", scene=scene, labels=labels)["samples"]
     selection = made("balance-samples", samples=samples, threshold=40)["selection"]
     model = made("train-classifier", samples=samples, selection=selection)["model"]
@@ -130,6 +134,8 @@ def test_written_files_carry_the_digest_of_their_recipe(inputs, tmp_path):
         by_identifier(identifier).run(given, tmp_path / identifier)
     digests = {name: digest_in(tmp_path / name / "run.json") for name in inputs}
     assert len(set(digests.values())) == len(digests)
+    with rasterio.open(tmp_path / "label-by-color/labels/ice0.tif") as dataset:
+        assert dataset.tags()["LANDCOVER_RECIPE"] == digests["label-by-color"]
     for name in ("map", "confidence"):
         with rasterio.open(tmp_path / f"classify-scene/{name}.tif") as dataset:
             assert dataset.tags()["LANDCOVER_RECIPE"] == digests["classify-scene"]

@@ -1,6 +1,6 @@
 """Automatic labels of sea ice: how right they are, which scenes are refused, what a U-Net adds.
 
-    python -m benchmarks.sea_ice CLEAR REFERENCE CLOUDY REFERENCE [--networks]
+    python -m benchmarks.sea_ice CLEAR REFERENCE CLOUDY REFERENCE [LAND] [--networks]
 
 Pictures of one place on two days and, for each, a raster of codes 1 open water, 2 thin, 3 thick
 that the pictures do not contain, such as one of the near infrared. Thresholds are fitted on the
@@ -87,7 +87,7 @@ def main() -> None:
         _print_refusals(days)
         _print_map_reduce(clear, folder)
         if "--networks" in sys.argv:
-            _print_networks(days, folder)
+            _print_networks(days, folder, files[4] if files[4:] else None)
 
 
 def _read(picture: Path, truth: Path) -> Day:
@@ -162,7 +162,7 @@ def _labels(day: Day, inputs: dict, folder: Path) -> np.ndarray:
 def _score(labels: np.ndarray, day: Day, axis: int = 1) -> float:
     """Return the share of the reference in the second half that labels agree with."""
     own = _half(day.truth.shape, axis, second=True)
-    known = day.truth[own] > 0
+    known = (day.truth[own] > 0) & (day.truth[own] < 255)
     return float((labels[own] == day.truth[own])[known].mean())
 
 
@@ -233,10 +233,14 @@ def _cost(work: Callable[[], object]) -> str:
     return f"{time.process_time() - cpu:.2f} | {time.perf_counter() - wall:.2f}"
 
 
-def _print_networks(days: dict[str, list[Day]], folder: Path) -> None:
+def _print_networks(days: dict[str, list[Day]], folder: Path, land: Path | None = None) -> None:
     """Print how right U-Nets are that learned from labels or from the reference."""
     clear = days["clear"][0]
     labels = {"Otsu": _labels(clear, {}, folder), "the reference": clear.truth}
+    if land is not None:
+        with rasterio.open(land) as dataset:
+            sea = clear.write(folder / "sea.tif", (dataset.read(1) == 0).astype(np.uint8))
+        labels["Otsu, land masked"] = _labels(clear, {"masks": [sea]}, folder)
     print(f"\nU-Nets, mean of {_SEEDS} seeds\n")
     print("| learned from | under | clear | veiled | cloudy | agrees with what taught it, clear |"
           "\n|---|---|---|---|---|---|")  # fmt: skip

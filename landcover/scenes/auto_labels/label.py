@@ -107,7 +107,7 @@ def label_by_color(
         class_field: attribute of a vector reference that holds the class.
         bands: what the scenes' bands are, if they do not say so, as in red=B4,nir=B5.
         masks: one for each scene, in their order, as mask-clouds writes them: pixels of 0 or
-            nodata get no label, such as land.
+            nodata get no label and no part in thresholds, such as land.
         margin: levels (of 256) on both sides of a threshold where no class is certain.
         tile: pixels a side of the tiles in the table of concentrations.
         workdir: folder to write to.

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from landcover.errors import LandcoverError
-from landcover.io.atomic import to_json
+from landcover.io.files.atomic import to_json
 from landcover.io.gdal_drivers import restrict_process
 from landcover.operation import Input, Operation
 from landcover.operations import OPERATIONS

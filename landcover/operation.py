@@ -31,9 +31,9 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 from docstring_parser import Docstring, DocstringStyle, parse
 
 from landcover.errors import InputError
-from landcover.io.paths import AnyPath
-from landcover.io.run_record import Recipe, record_names, recording
-from landcover.io.workdir import (
+from landcover.io.files.paths import AnyPath
+from landcover.io.records.run_record import Recipe, record_names, recording
+from landcover.io.records.workdir import (
     changes_since,
     earlier_records,
     made_folder,
@@ -162,6 +162,7 @@ PNG = Annotated[Path, Written("png", "image/png")]
 HTML = Annotated[Path, Written("html", "text/html")]
 ONNX = Annotated[Path, Written("onnx", "application/octet-stream")]
 GPKG = Annotated[Path, Written("gpkg", "application/geopackage+sqlite3")]
+ZIP = Annotated[Path, Written("zip", "application/zip")]
 WrittenFolder = Annotated[Path, Written("", "")]
 
 

@@ -33,14 +33,14 @@ from landcover.inference.fitted import (
     remark_on_fit,
     worst_of,
 )
-from landcover.io.atomic import write_json
 from landcover.io.bands import choose_bands
-from landcover.io.checkpoints import resumable
-from landcover.io.cog import CogWriter, writing_cog
+from landcover.io.files.atomic import write_json
+from landcover.io.files.paths import AnyPath
+from landcover.io.geotiff.cog import CogWriter, writing_cog
 from landcover.io.legend import NODATA, Legend
-from landcover.io.paths import AnyPath
 from landcover.io.raster import Grid, open_scene, windows_of, windows_with_halo
-from landcover.io.run_record import DISTRIBUTION, input_digest, input_digests, with_recipe
+from landcover.io.records.checkpoints import resumable
+from landcover.io.records.run_record import DISTRIBUTION, input_digest, input_digests, with_recipe
 from landcover.io.scene_pixels import no_valid_pixel
 from landcover.models.classifier import without_halo
 from landcover.models.footprint import places_tag

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from landcover.io.paths import AnyPath
+from landcover.io.files.paths import AnyPath
 from landcover.io.raster import open_raster
 from landcover.io.vector_formats.formats import GEOTIFF, need_labels
 

@@ -11,12 +11,12 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from landcover.errors import InputError
-from landcover.io.checkpoints import resumable
-from landcover.io.cog import CogWriter, writing_scene
-from landcover.io.cog_header import TILE
-from landcover.io.pixels import Pixels
+from landcover.io.geotiff.cog import CogWriter, writing_scene
+from landcover.io.geotiff.cog_header import TILE
+from landcover.io.geotiff.pixels import Pixels
 from landcover.io.raster import Band, Grid
-from landcover.io.run_record import DISTRIBUTION
+from landcover.io.records.checkpoints import resumable
+from landcover.io.records.run_record import DISTRIBUTION
 from landcover.io.sensors import Measured
 from landcover.progress import Pace, report_progress
 
@@ -37,11 +37,13 @@ class SceneBand:
         name: its description.
         wavelength: centre in nm, where that makes sense and is known.
         tags: further ones.
+        unit: scale and offset, where the bands of a scene have several; (1, 0) is none.
     """
 
     name: str
     wavelength: float | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
+    unit: tuple[float, float] = (1.0, 0.0)
 
     @classmethod
     def like(cls, band: Band) -> "SceneBand":
@@ -102,9 +104,18 @@ def write_scene(
     seal = {**made_from, "layout": _described(layout), "code": version(DISTRIBUTION)}
     target = folder / "scene.tif"
     bands = [(band.name, band.all_tags) for band in layout.bands]
+    units = [band.unit for band in layout.bands]
     with (
         resumable(folder, UNFINISHED, seal) as (spool,),
-        writing_scene(target, layout.grid, bands, layout.pixels, layout.tags, spool) as writer,
+        writing_scene(
+            target,
+            layout.grid,
+            bands,
+            layout.pixels,
+            layout.tags,
+            spool,
+            units if set(units) != {(1.0, 0.0)} else (),
+        ) as writer,
     ):
         _write_missing(writer, layout, compute, what)
         if writer.filled <= always_known * layout.grid.pixels:
@@ -138,7 +149,7 @@ def _described(layout: Layout) -> dict[str, Any]:
     return {
         "crs": grid.crs.to_wkt(),
         "grid": [*grid.transform[:6], grid.width, grid.height],
-        "bands": [[band.name, band.all_tags] for band in layout.bands],
+        "bands": [[band.name, band.all_tags, band.unit] for band in layout.bands],
         "pixels": [pixels.dtype.str, str(pixels.nodata)],
         "tags": dict(layout.tags),
     }

@@ -15,10 +15,10 @@ import numpy as np
 from landcover.counts import counted
 from landcover.cpus import cores
 from landcover.errors import InputError
-from landcover.io.atomic import write_csv, write_json
 from landcover.io.bands import MOST_LEARNED
-from landcover.io.paths import AnyPath
-from landcover.io.run_record import DISTRIBUTION, with_recipe
+from landcover.io.files.atomic import write_csv, write_json
+from landcover.io.files.paths import AnyPath
+from landcover.io.records.run_record import DISTRIBUTION, with_recipe
 from landcover.models.classifier import Method, Start
 from landcover.models.file import QUANTILES, Card, CardBand, Model, load_model, save_model
 from landcover.models.forest.window_features import WINDOWS

@@ -26,8 +26,8 @@ from landcover.cpus import cores
 from landcover.disk import why_unwritable
 from landcover.errors import LandcoverError
 from landcover.io import gdal_drivers
-from landcover.io.atomic import draft_name
-from landcover.io.run_record import instruction_set, libraries
+from landcover.io.files.atomic import draft_name
+from landcover.io.records.run_record import instruction_set, libraries
 from landcover.operation import Operation
 from landcover.operations import by_identifier
 from landcover.progress import progress_to

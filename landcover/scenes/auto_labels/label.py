@@ -13,9 +13,9 @@ from typing import Annotated, Any, TypeVar
 from landcover.counts import counted
 from landcover.cpus import cores
 from landcover.errors import InputError
-from landcover.io.atomic import write_csv, written_beside
-from landcover.io.paths import AnyPath
-from landcover.io.run_record import input_names, recipe_tag
+from landcover.io.files.atomic import write_csv, written_beside
+from landcover.io.files.paths import AnyPath
+from landcover.io.records.run_record import input_names, recipe_tag
 from landcover.operation import (
     CSV,
     HTML,

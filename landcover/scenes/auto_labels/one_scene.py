@@ -15,7 +15,7 @@ import numpy as np
 from rasterio.windows import Window
 
 from landcover.errors import InputError
-from landcover.io.cog import writing_cog
+from landcover.io.geotiff.cog import writing_cog
 from landcover.io.legend import NODATA
 from landcover.io.raster import windows_of
 from landcover.progress import collecting_notes, report_progress

@@ -13,7 +13,7 @@ from rasterio.windows import Window
 
 from landcover.errors import InputError
 from landcover.io.bands import SceneBands, choose_bands, listed
-from landcover.io.paths import AnyPath
+from landcover.io.files.paths import AnyPath
 from landcover.io.raster import Grid, open_scene, read_valid
 from landcover.io.sensors import Measured, measured_by
 from landcover.io.upright import upright

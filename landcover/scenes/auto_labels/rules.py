@@ -16,8 +16,8 @@ import numpy as np
 
 from landcover import strict_json
 from landcover.errors import InputError
+from landcover.io.files.paths import AnyPath
 from landcover.io.legend import NODATA, Legend
-from landcover.io.paths import AnyPath
 from landcover.scenes.auto_labels.colours import COLOURS, all_colours, hsv_of
 from landcover.scenes.features.indices import INDICES, ROLES
 

@@ -5,7 +5,7 @@ NaN, and equal to it. What is in memory does not grow with the scene.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -15,8 +15,8 @@ from rasterio.windows import Window
 from landcover.counts import counted
 from landcover.errors import InputError
 from landcover.io.bands import is_about_pixels
-from landcover.io.paths import AnyPath
-from landcover.io.run_record import input_digests
+from landcover.io.files.paths import AnyPath
+from landcover.io.records.run_record import input_digests
 from landcover.operation import GeoTIFF, RasterFile, SceneFile
 from landcover.progress import remark
 from landcover.scenes.composites.agreement import (
@@ -156,9 +156,13 @@ def _layout(series: Series, dates: Dates, method: Method) -> Layout:
     dtypes = [layer.dtype(at) for group in dates for layer in group
               for at in range(len(layer.bands))]  # fmt: skip
     count = SceneBand(VALID_DATES, tags={"DESCRIPTION": "number of dates that are valid"})
+    own = [
+        replace(SceneBand.like(band), unit=first.own_unit_of(at))
+        for at, band in enumerate(first.bands)
+    ]
     return Layout(
         series.grid,
-        (*map(SceneBand.like, first.bands), count),
+        (*own, count),
         floating(dtypes),
         tags_of(first.measured) | _tags(dates, method),
         _window(series, dates),

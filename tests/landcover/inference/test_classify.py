@@ -16,7 +16,7 @@ from landcover.errors import InputError, Stopped
 from landcover.inference import classify as classification
 from landcover.inference.block import Correction
 from landcover.inference.classify import UNFINISHED
-from landcover.io.checkpoints import resumable
+from landcover.io.records.checkpoints import resumable
 from landcover.models.file import load_model
 from landcover.models.forest import kernel
 from landcover.progress import Pace, collecting_notes, progress_to

@@ -23,13 +23,13 @@ import numpy as np
 import rasterio
 from rasterio.windows import Window
 
-from landcover.io.atomic import written_beside
-from landcover.io.cog_header import LEADER, TILE, TRAILER, Tag, Tiles, details, header
+from landcover.io.files.atomic import written_beside
 from landcover.io.gdal_drivers import RASTER_ENV
+from landcover.io.geotiff.cog_header import LEADER, TILE, TRAILER, Tag, Tiles, details, header
+from landcover.io.geotiff.pixels import CODES, Pixels
 from landcover.io.legend import LEGEND_TAG, NODATA, Legend
-from landcover.io.pixels import CODES, Pixels
 from landcover.io.raster import Grid
-from landcover.io.run_record import recipe_tag
+from landcover.io.records.run_record import recipe_tag
 from landcover.io.sidecars.legend_beside import (
     metadata_item,
     remove_stale_beside,

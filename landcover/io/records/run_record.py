@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cache, cached_property
 from importlib import metadata
@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from landcover.cpus import cores
-from landcover.io.atomic import write_json
-from landcover.io.digests import sha256_of_json, sha256_of_path
+from landcover.io.files.atomic import write_json
+from landcover.io.records.digests import sha256_of_json, sha256_of_path
 from landcover.progress import Notes
 
 DISTRIBUTION = "landcover-geoportal"
@@ -186,6 +186,31 @@ def record_names(operation: str) -> tuple[str, str]:
     return "run.json", f"run.{operation}.json"
 
 
+@contextmanager
+def made_without(*names: str) -> Iterator[None]:
+    """Tag what is written in the `with` block as made without inputs that have no part in it.
+
+    So it has the same bytes whatever these are.
+
+    Args:
+        names: of the inputs.
+    """
+    record = _recording.get()
+    if record is None:
+        yield
+        return
+    recipe = replace(
+        record.recipe,
+        files={name: each for name, each in record.recipe.files.items() if name not in names},
+        options={n: each for n, each in record.recipe.options.items() if n not in names},
+    )
+    token = _recording.set(replace(record, recipe=recipe))
+    try:
+        yield
+    finally:
+        _recording.reset(token)
+
+
 def recipe_digest() -> str | None:
     """Return the digest of the recipe that is being followed; None outside a recorded run."""
     record = _recording.get()
@@ -194,16 +219,14 @@ def recipe_digest() -> str | None:
 
 def input_name(name: str, path: str | os.PathLike[str]) -> str:
     """Return the path by which people know an input file; in a job it is a storage name."""
-    record = _recording.get()
-    known = path if record is None else record.names.get(name, path)
-    return known if isinstance(known, str) else str(Path(known).absolute())
+    return input_names(name, [path])[0]
 
 
-def input_names(name: str, paths: Sequence[Path]) -> list[str]:
-    """Return the paths by which people know the files of an input that is a list."""
+def input_names(name: str, paths: Sequence[str | os.PathLike[str]]) -> list[str]:
+    """Return the paths by which people know the files of an input."""
     record = _recording.get()
-    known = paths if record is None else record.names.get(name, paths)
-    listed = known if isinstance(known, list | tuple) and len(known) == len(paths) else paths
+    known = None if record is None else record.names.get(name)
+    listed = known if isinstance(known, list | tuple) else paths if known is None else [known]
     return [each if isinstance(each, str) else str(Path(each).absolute()) for each in listed]
 
 

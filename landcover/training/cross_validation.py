@@ -135,6 +135,29 @@ def validate(
     return Validation(report, importance, len(np.unique(usable.places)), right, unseen)
 
 
+def accuracy_by_place(fit: Fit, training_set: TrainingSet, seed: int) -> dict[str, Any]:
+    """Return the accuracy in unseen places as `validate` measures it, in one partition and alone.
+
+    Args:
+        fit: trains a classifier.
+        training_set: what it learns from.
+        seed: of folds and draws.
+
+    Returns:
+        accuracy_spatial and accuracy_spatial_interval, None where fewer than two classes lie in
+        two places; places, the number tested; skipped, the codes of classes of a single place.
+    """
+    skipped = _classes_of_one_place(training_set)
+    usable = training_set.take(~np.isin(training_set.codes, list(skipped)))
+    told = {"places": len(np.unique(usable.places)), "skipped": sorted(skipped)}
+    if len(np.unique(usable.codes)) < 2:
+        return told | {"accuracy_spatial": None, "accuracy_spatial_interval": None}
+    folds = partitions_by_place(usable.codes, usable.places, 1, seed)
+    predicted, *_ = _in_unseen_places(fit, usable, folds, seed, with_importance=False)
+    figures = _figures(usable, predicted, seed)
+    return told | {k: figures[k] for k in ("accuracy_spatial", "accuracy_spatial_interval")}
+
+
 def _figures(training_set: TrainingSet, predicted: np.ndarray, seed: int) -> dict[str, Any]:
     """Return the accuracy in unseen places, and how far it may be from the truth.
 
@@ -173,7 +196,11 @@ def importance_of(classifier: Classifier, tested: TrainingSet, seed: int) -> Imp
 
 
 def _in_unseen_places(
-    fit: Fit, training_set: TrainingSet, partitions: Sequence[np.ndarray], seed: int
+    fit: Fit,
+    training_set: TrainingSet,
+    partitions: Sequence[np.ndarray],
+    seed: int,
+    with_importance: bool = True,
 ) -> tuple[np.ndarray, np.ndarray, Importance, np.ndarray]:
     """Return what models tell that did not see the place.
 
@@ -198,7 +225,7 @@ def _in_unseen_places(
                 confidence[number, test] = told.max(axis=1)
                 if not number:
                     first[test] = told
-                if classifier is not None and not number:
+                if with_importance and classifier is not None and not number:
                     with progress_between(sum(rest) / 2, rest[1]):
                         tested = training_set.take(test)
                         losses.append(_losses(classifier, tested, training_set, rng))

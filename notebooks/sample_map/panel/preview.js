@@ -26,8 +26,10 @@ export class Preview extends Part {
     this.said = make("div", { class: "sample-map-preview-said", role: "status" });
     this.figure = make("div", { class: "sample-map-preview-accuracy", role: "status" });
     this.moved = make("div", { class: "sample-map-chart" });
+    this.remarks = make("div", {});
     this.details = make("div", { class: "sample-map-preview-details" }, [
       this.said,
+      this.remarks,
       this.figure,
       this.moved,
       this.controls(),
@@ -186,12 +188,20 @@ export class Preview extends Part {
   tellFull(told) {
     this.told = told;
     const { words } = this.panel;
-    const parts = told.remarks.map((remark) => this.t(remark));
+    this.remarks.replaceChildren(...this.remarksOf(told.remarks));
+    const parts = told.about.map((sentence) => this.t(sentence));
     if (this.share !== undefined) {
       const percent = words.number(100 * this.share);
       parts.push(this.t("{percent} % of it is like nothing that was drawn.", { percent }));
     }
     this.say(parts.join(" "));
+  }
+
+  remarksOf(remarks) {
+    if (!remarks.length) return [];
+    const summary = make("summary", {}, [this.t("Remarks: {count}", { count: remarks.length })]);
+    const items = remarks.map((remark) => make("li", {}, [remark]));
+    return [make("details", { class: "sample-map-remarks" }, [summary, make("ul", {}, items)])];
   }
 
   say(text) {

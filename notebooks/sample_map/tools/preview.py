@@ -217,10 +217,10 @@ class Preview:
             coarse = seen_in(trained.classifier, block, COARSE * step, stop)
             tell("coarse", picture(coarse.codes, window=look.window, step=coarse.step))
         seen = seen_in(trained.classifier, block, step, stop)
-        remarks = [*scene.remarks, *trained.remarks, *_of_look(look)]
+        remarks = [*scene.remarks, *trained.remarks]
         tell(
             "full", picture(seen.codes, window=look.window, step=step),
-            remarks=remarks, step=step,
+            remarks=remarks, about=[*_of_look(look)], step=step,
         )  # fmt: skip
         clear = scene.clear(look)
         self._shown[question.view] = Shown(

@@ -14,7 +14,7 @@ from tests.desk import Desk, desks, write_lakes
 
 pytestmark = [pytest.mark.e2e, pytest.mark.browser, pytest.mark.timeout(600)]
 LAKE = ((0.45, 0.42), (0.47, 0.45)), ((0.53, 0.55), (0.55, 0.58))
-PLAIN = ((0.3, 0.2), (0.33, 0.24)), ((0.68, 0.75), (0.71, 0.79))
+PLAIN = ((0.32, 0.3), (0.35, 0.34)), ((0.64, 0.66), (0.67, 0.7))
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +68,7 @@ def test_strokes_become_a_map_and_a_place_is_proposed(desk_for) -> None:
     expect(question).to_contain_text("Is this")  # the next one comes by itself
     expect(page.locator(".sample-map-preview-accuracy")).to_contain_text("points since")
     desk.shot("loop-3-moved")
+    page.keyboard.press("Escape")
 
     page.locator(".sample-map-preview-on").click()
     expect(page.locator("img.sample-map-previewed-map")).to_have_count(0)
@@ -75,8 +76,9 @@ def test_strokes_become_a_map_and_a_place_is_proposed(desk_for) -> None:
 
 
 def test_keys_alone_are_enough(desk_for) -> None:
-    desk = desk_for("keys", more='\n    language="ru",')
+    desk = desk_for("keys")
     page, keys = desk.page, desk.page.keyboard
+    page.click(".sample-map-language")
     draw_lake_and_plain(desk, 1)
     keys.press("n")  # switches the preview on, and asks as soon as there is one
     question = page.locator(".sample-map-next-question")

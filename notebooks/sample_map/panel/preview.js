@@ -128,7 +128,10 @@ export class Preview extends Part {
     const { stage } = message;
     if (stage === "none") this.failed(message.why);
     if (stage === "coarse" || stage === "full") this.lay("map", message, buffers[0]);
-    if (stage === "full") this.tellFull(message);
+    if (stage === "full") {
+      this.share = undefined;
+      this.tellFull(message);
+    }
     if (stage === "unknown") {
       this.lay("unknown", message, buffers[0]);
       this.share = message.share;
@@ -136,7 +139,8 @@ export class Preview extends Part {
     }
     if (stage === "ready") {
       this.isReady = true;
-      this.panel.whereNext.ready(message.clouds);
+      this.knowsClouds = message.clouds;
+      this.panel.whereNext.ready();
     }
     if (stage === "accuracy") this.showAccuracy(message.accuracies);
     this.box.dataset.stage = stage;
@@ -190,6 +194,9 @@ export class Preview extends Part {
     const { words } = this.panel;
     this.remarks.replaceChildren(...this.remarksOf(told.remarks));
     const parts = told.about.map((sentence) => this.t(sentence));
+    if (this.knowsClouds === false) {
+      parts.push(this.t("This scene does not tell clouds: places may lie under one."));
+    }
     if (this.share !== undefined) {
       const percent = words.number(100 * this.share);
       parts.push(this.t("{percent} % of it is like nothing that was drawn.", { percent }));

@@ -4,7 +4,7 @@ import { make, makeButton } from "./elements.js";
 import { Part } from "./part.js";
 import { Pictures } from "./pictures.js";
 
-const CLOSER = 3; // zoom levels that the small map is above the one that shows a pixel as a pixel
+const CLOSER = 2; // zoom levels from the frame filling the small map to what is shown there
 const RING = {
   radius: 14,
   weight: 3,
@@ -147,8 +147,7 @@ export class WhereNext extends Part {
     if (preview.isReady) this.propose();
   }
 
-  ready(knowsClouds) {
-    this.knowsClouds = knowsClouds;
+  ready() {
     if (this.isWanted) this.propose();
   }
 
@@ -160,9 +159,6 @@ export class WhereNext extends Part {
     this.place = reply.place;
     this.mark();
     this.show();
-    if (!this.knowsClouds) {
-      this.panel.status.say(this.t("This scene does not tell clouds: places may lie under one."));
-    }
   }
 
   /** Go on without a label; why: later, or untold. */
@@ -213,17 +209,28 @@ export class WhereNext extends Part {
     this.unmark();
     const { L, map } = this.panel;
     const [longitude, latitude] = this.place.middle;
-    const still = { pmIgnore: true, interactive: false };
-    const outline = (color, weight) =>
-      L.geoJSON(this.place.geometry, { ...still, style: { color, weight, fill: false } });
     const dark = L.circleMarker([latitude, longitude], { ...RING, color: "#000000", weight: 6 });
     const ring = L.circleMarker([latitude, longitude], {
       ...RING,
       className: "sample-map-next-ring",
     });
-    this.marks = [dark, ring, outline("#000000", 3), outline("#ffffff", 1)];
+    this.marks = [dark, ring, ...this.outlines()];
     for (const one of this.marks) one.addTo(map);
     this.lookCloser(latitude, longitude);
+  }
+
+  /** The frame, dark and light, so that it is seen on whatever it lies. */
+  outlines() {
+    const still = { pmIgnore: true, interactive: false };
+    return [
+      ["#000000", 4],
+      ["#ffffff", 2],
+    ].map(([color, weight]) =>
+      this.panel.L.geoJSON(this.place.geometry, {
+        ...still,
+        style: { color, weight, fill: false },
+      }),
+    );
   }
 
   unmark() {
@@ -254,9 +261,7 @@ export class WhereNext extends Part {
     });
     this.pictures.show(layers.shown);
     this.inner?.remove();
-    const style = { color: "#ffffff", weight: 2, fill: false };
-    const still = { pmIgnore: true, interactive: false };
-    this.inner = L.geoJSON(this.place.geometry, { ...still, style }).addTo(this.small);
+    this.inner = L.layerGroup(this.outlines()).addTo(this.small);
   }
 
   endCloser() {

@@ -7,8 +7,9 @@ are those of train-classifier, classify-scene and check-radiometry.
 """
 
 import hashlib
+import logging
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -41,6 +42,7 @@ from sample_map.texts import text
 from sample_map.tools.live_scene import Block, Bounds, LiveScene, Look, stamp_of
 from sample_map.tools.preview_picture import Picture, picture_of_codes, picture_of_unknown
 
+LOGGER = logging.getLogger(__name__)
 TREES = 50
 COARSE = 4
 """So many times the step of what is shown first."""
@@ -163,7 +165,7 @@ class Preview:
         """Compute what a view wants to see; what it asked before is left."""
         self.stop(question.view)
         stop = self._stops[question.view] = Event()
-        self._thread.submit(self._answer, question, stop)
+        self._thread.submit(self._answer, question, stop).add_done_callback(_log_failure)
 
     def stop(self, view: str) -> None:
         """Leave what a view asked for."""
@@ -357,6 +359,12 @@ def spectra_of(training_set: TrainingSet) -> Spectra:
     known = spectra_on_card(training_set, _SEED)
     mean, std = np.array([(band.mean, band.std) for band in known["bands"]]).T
     return Spectra.of(known["clusters"], mean, std, np.array(known["correlation"]))
+
+
+def _log_failure(done: Future[None]) -> None:
+    """Log what nobody foresaw: a thread keeps it to itself."""
+    if not done.cancelled() and (error := done.exception()) is not None:
+        LOGGER.error("a preview failed", exc_info=error)
 
 
 def _need_not_stale(stop: Event) -> None:

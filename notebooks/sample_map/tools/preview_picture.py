@@ -1,13 +1,14 @@
 """The pictures of a preview: codes of a scene's pixels, brought to the grid of a web map."""
 
 import io
+import math
 from dataclasses import dataclass
 
 import numpy as np
 import pyproj
 from affine import Affine
 from PIL import Image
-from rasterio.warp import Resampling, calculate_default_transform, reproject
+from rasterio.warp import Resampling, reproject
 from rasterio.windows import Window
 
 from landcover.io.legend import NODATA, Legend
@@ -19,6 +20,7 @@ _STRANGE = (214, 0, 147)
 """The colour of what resembles nothing that was drawn; no legend of land cover begins with it."""
 _HATCH = 6
 """Pixels from stripe to stripe."""
+_STEPS = 9
 
 
 @dataclass(frozen=True)
@@ -62,13 +64,13 @@ def _warped(
     codes: np.ndarray, grid: Grid, window: Window, step: int
 ) -> tuple[np.ndarray, tuple[float, float, float, float]]:
     """Bring codes to a grid of Web Mercator; return them and its bounds in degrees."""
-    height, width = codes.shape
     own = grid.transform_of(window) @ Affine.scale(step)
-    corners = [own @ corner for corner in ((0, 0), (width, 0), (width, height), (0, height))]
-    x, y = zip(*corners, strict=True)
-    transform, columns, rows = calculate_default_transform(
-        grid.crs, WEB_MERCATOR, width, height, min(x), min(y), max(x), max(y)
-    )
+    x, y = _outline(codes.shape, own, grid)
+    left, right, bottom, top = x.min(), x.max(), y.min(), y.max()
+    # pixels about as large as they are in the scene, along its diagonal
+    size = math.hypot(right - left, top - bottom) / math.hypot(*codes.shape)
+    columns, rows = (max(1, math.ceil(side / size)) for side in (right - left, top - bottom))
+    transform = Affine((right - left) / columns, 0, left, 0, (bottom - top) / rows, top)
     into = np.full((rows, columns), NODATA, np.uint8)
     reproject(
         codes, into, src_transform=own, src_crs=grid.crs, src_nodata=NODATA,
@@ -76,10 +78,19 @@ def _warped(
         resampling=Resampling.nearest,
     )  # fmt: skip
     to_degrees = pyproj.Transformer.from_crs(WEB_MERCATOR, CRS, always_xy=True)
-    left, top = transform @ (0, 0)
-    right, bottom = transform @ (columns, rows)
     (west, east), (north, south) = to_degrees.transform((left, right), (top, bottom))
     return into, (float(south), float(west), float(north), float(east))
+
+
+def _outline(
+    shape: tuple[int, ...], transform: Affine, grid: Grid
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return x and y in Web Mercator of points all over some pixels, whose sides may be curved."""
+    height, width = shape
+    columns, rows = np.meshgrid(np.linspace(0, width, _STEPS), np.linspace(0, height, _STEPS))
+    to_web = pyproj.Transformer.from_crs(grid.crs.to_wkt(), WEB_MERCATOR, always_xy=True)
+    x, y = to_web.transform(*(transform @ (columns.ravel(), rows.ravel())))
+    return np.asarray(x), np.asarray(y)
 
 
 def _png(codes: np.ndarray, palette: np.ndarray) -> bytes:

@@ -152,6 +152,8 @@ def run(ground: Ground, rule: str, seed: int) -> Curve:
         found = predict(forest, ground.tested)
         rows.append((len(labelled), *scores(ground.tested.codes, found)))
         free = np.setdiff1d(np.arange(len(codes)), labelled)
+        if not len(free):  # polygons so small that all of them is labelled
+            break
         asked = rng.permutation(free)[:CANDIDATES]
         middles = known.take(ground.middles[asked])
         percent = np.rint(100 * forest.probabilities_at(middles))

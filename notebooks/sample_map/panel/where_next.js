@@ -107,6 +107,7 @@ export class WhereNext extends Part {
     this.box.hidden = !isOn;
     this.why.textContent = `${this.rules()[this.rule].does} ${this.simulated(this.rule)}`;
     this.question.textContent = this.place ? this.inWords(this.place) : this.silence();
+    this.question.dataset.at = this.place?.at.join(" ") ?? "";
     this.closer.hidden = !this.place;
     this.row.replaceChildren(...this.buttons());
   }

@@ -158,7 +158,7 @@ def run(ground: Ground, rule: str, seed: int) -> Curve:
         middles = known.take(ground.middles[asked])
         percent = np.rint(100 * forest.probabilities_at(middles))
         told = Told(ground.at[asked], forest.codes[percent.argmax(axis=0)], percent,
-                    middles.pixels)  # fmt: skip
+                    middles.pixels.__getitem__)  # fmt: skip
         counts = dict(zip(*np.unique(codes[labelled], return_counts=True), strict=True))
         name = BASELINE if rule == AGAIN else rule
         # polygons are small: places side by side may follow one another here

@@ -81,7 +81,9 @@ def curve(rule: str, seed: int) -> list[float]:
         forest = fit(known.take(near), Options(trees=20), seed)  # frames of 3 by 3 pixels
         found.append(float((predict(forest, tested) == tested.codes).mean()))
         percent = 100 * forest.probabilities_at(known)
-        told = Told(where, forest.codes[percent.argmax(axis=0)], percent, known.pixels)
+        told = Told(
+            where, forest.codes[percent.argmax(axis=0)], percent, lambda which: known.pixels[which]
+        )
         places = dict(zip(*np.unique(codes[asked], return_counts=True), strict=True))
         asked += propose(rule, told, places, where[asked], rng, A_ROUND, apart=4)
     return found

@@ -33,13 +33,13 @@ class Told:
         at: int (N, 2), row and column.
         codes: uint8 (N,), the class that each is told to be.
         percent: (classes, N), how probable each class is.
-        values: (N, bands).
+        values: takes indexes (K,), returns the values of those pixels, (K, bands).
     """
 
     at: np.ndarray
     codes: np.ndarray
     percent: np.ndarray
-    values: np.ndarray
+    values: Callable[[np.ndarray], np.ndarray]
 
     def __len__(self) -> int:
         """Return the number of pixels."""
@@ -49,10 +49,6 @@ class Told:
     def confidence(self) -> np.ndarray:
         """Percent of the class that each is told to be, (N,)."""
         return np.asarray(self.percent.max(axis=0))
-
-    def take(self, which: np.ndarray) -> "Told":
-        """Return some of the pixels, by index."""
-        return Told(self.at[which], self.codes[which], self.percent[:, which], self.values[which])
 
 
 Places = Mapping[int, int]
@@ -146,7 +142,7 @@ def _margin(told: Told, free: np.ndarray, places: Places, rng: np.random.Generat
     some = rng.permutation(free)[:_LOOKED_AT]
     best = np.sort(told.percent[:, some].astype(np.float64), axis=0)
     least = some[np.argsort(best[-1] - best[-2], kind="stable")[:_LEAST_SURE]]
-    return int(rng.choice(least[_middles(told.values[least], rng)]))
+    return int(rng.choice(least[_middles(told.values(least), rng)]))
 
 
 def _middles(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:

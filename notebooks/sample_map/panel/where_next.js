@@ -33,6 +33,8 @@ export class WhereNext extends Part {
     }
     this.select.onchange = () => {
       this.rule = this.select.value;
+      // after a click the keys are for places again
+      if (!this.select.matches(":focus-visible")) this.select.blur();
       this.show();
     };
     this.why = make("div", { class: "sample-map-next-why" });

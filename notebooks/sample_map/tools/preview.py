@@ -52,6 +52,8 @@ _STRIP = 64
 """Rows that are classified between two looks whether a new stroke has come."""
 _REMEMBERED = 20
 """Accuracies, so that it is seen how they move."""
+_VIEWS = 3
+"""Whose previews are kept."""
 _SEED = 0
 
 Send = Callable[[dict[str, Any], Sequence[bytes]], None]
@@ -225,9 +227,7 @@ class Preview:
             remarks=remarks, about=[*_of_look(look)], step=step,
         )  # fmt: skip
         clear = scene.clear(look)
-        self._shown[question.view] = Shown(
-            question, trained, seen, told_by(seen, block, clear), scene.grid
-        )
+        self._keep(Shown(question, trained, seen, told_by(seen, block, clear), scene.grid))
         tell("ready", clouds=clear is not None)
         tell("accuracy", accuracies=self._measured(trained, question))
         unknown = self._unknown_in(trained, block, step)
@@ -236,6 +236,13 @@ class Preview:
             "unknown", picture_of_unknown(unknown, grid=scene.grid, window=look.window, step=step),
             share=share,
         )  # fmt: skip
+
+    def _keep(self, shown: Shown) -> None:
+        """Keep what the latest views show: a page that is loaded again is another view."""
+        self._shown.pop(shown.question.view, None)
+        self._shown[shown.question.view] = shown
+        while len(self._shown) > _VIEWS:
+            del self._shown[next(iter(self._shown))]
 
     def _opened(self, name: str) -> LiveScene:
         if self._scene is None or (self._scene.name, self._scene.stamp) != (name, stamp_of(name)):
@@ -347,11 +354,12 @@ def told_by(seen: Seen, block: Block, clear: np.ndarray | None) -> Told:
     if clear is not None:
         usable &= clear[:: seen.step, :: seen.step]
     rows, columns = np.nonzero(usable)
-    values = block.inner(0)[0][:, :: seen.step, :: seen.step]
-    return Told(
-        seen.at(rows, columns), seen.codes[usable], seen.percent[:, usable],
-        values[:, usable].T,
-    )  # fmt: skip
+
+    def values(which: np.ndarray) -> np.ndarray:
+        thinned = block.inner(0)[0][:, :: seen.step, :: seen.step]
+        return thinned[:, rows[which], columns[which]].T
+
+    return Told(seen.at(rows, columns), seen.codes[usable], seen.percent[:, usable], values)
 
 
 def spectra_of(training_set: TrainingSet) -> Spectra:

@@ -16,7 +16,7 @@ def told():
     sure = 50 + rows * 50 // SIDE
     percent = np.where([codes == 1, codes == 2], sure, 100 - sure).astype(np.uint8)
     values = np.column_stack([rows, columns]).astype(np.float32)
-    return Told(np.column_stack([rows, columns]), codes, percent, values)
+    return Told(np.column_stack([rows, columns]), codes, percent, values.__getitem__)
 
 
 def asked(rule, told, places=None, taken=(), count=1, seed=0):

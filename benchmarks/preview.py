@@ -27,7 +27,8 @@ from landcover.models.forest.window_features import window_features
 from landcover.models.methods.random_forest import Options, trainer
 from sample_map.data.features import Sample
 from sample_map.tools.live_scene import LiveScene
-from sample_map.tools.preview import TREES, Preview, Question, learn
+from sample_map.tools.preview import Preview
+from sample_map.tools.small_forest import TREES, Question, learn
 from sample_map.tools.where_next import WhereNext
 
 SIDE, SPOTS, POLYGONS, ROUNDS = 512, 32, 20, 5

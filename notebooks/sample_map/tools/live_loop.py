@@ -3,7 +3,8 @@
 from typing import Any
 
 from sample_map.tools.drawing import Drawing
-from sample_map.tools.preview import Preview, Question, Send
+from sample_map.tools.preview import Preview, Send
+from sample_map.tools.small_forest import Question
 from sample_map.tools.where_next import WhereNext
 
 Message = dict[str, Any]

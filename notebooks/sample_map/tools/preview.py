@@ -2,132 +2,57 @@
 
 Whatever is asked for is computed in one thread, in the order in which it can be shown: the map
 coarse, then fine, then the accuracy in unseen places, then what resembles nothing that was drawn.
-A new question of the same view ends what the one before has begun. Trees, classes and radiometry
-are those of train-classifier, classify-scene and check-radiometry.
+A new question of the same view ends what the one before has begun.
 """
 
-import hashlib
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from dataclasses import dataclass
+from functools import partial
 from threading import Event
 from typing import Any
 
 import numpy as np
-import shapely
 
 from landcover.cpus import one_blas_thread
-from landcover.errors import InputError, LandcoverError
+from landcover.errors import LandcoverError
 from landcover.inference.shifts.judgement import MOST_PIXELS
 from landcover.inference.shifts.resemblance import Resemblance
-from landcover.io.legend import NODATA, Legend
+from landcover.io.legend import NODATA
 from landcover.io.raster import Grid
-from landcover.models.classifier import Classifier
-from landcover.models.forest.windowed import UNUSED, USED
-from landcover.models.methods.random_forest import Options, fit
-from landcover.models.spectra import Spectra
-from landcover.models.training_set import TrainingSet
-from landcover.progress import collecting_notes
-from landcover.samples.labels import Labels, labels_of_features
 from landcover.training.cross_validation import accuracy_by_place
-from landcover.training.live import label_pixels
 from landcover.training.next_places import Told
-from landcover.training.train import places_apart, spectra_on_card
-from sample_map.data.features import CRS, Sample
 from sample_map.data.layers import UNKNOWN_BELOW
 from sample_map.texts import text
-from sample_map.tools.live_scene import Block, Bounds, LiveScene, Look, stamp_of
+from sample_map.tools.live_scene import Block, LiveScene, Look, stamp_of
 from sample_map.tools.preview_picture import Picture, picture_of_codes, picture_of_unknown
+from sample_map.tools.small_forest import (
+    SEED,
+    Question,
+    Seen,
+    Stale,
+    Trained,
+    learn,
+    need_not_stale,
+    seen_in,
+    spectra_of,
+    told_by,
+    train,
+)
 
 LOGGER = logging.getLogger(__name__)
-TREES = 50
 COARSE = 4
 """So many times the step of what is shown first."""
 _WORTH_IT = 128 * 128
 """Pixels; fewer are shown at once."""
-_STRIP = 64
-"""Rows that are classified between two looks whether a new stroke has come."""
 _REMEMBERED = 20
 """Accuracies, so that it is seen how they move."""
 _VIEWS = 3
 """Whose previews are kept."""
-_SEED = 0
 
 Send = Callable[[dict[str, Any], Sequence[bytes]], None]
-
-
-@dataclass(frozen=True)
-class Question:
-    """What a view wants to see.
-
-    Attributes:
-        view: who asks.
-        scene: storage name.
-        bounds: of what the map shows.
-        windows: whether the forest looks at the windows around pixels, too.
-        samples: what is drawn.
-        legend: its classes.
-    """
-
-    view: str
-    scene: str
-    bounds: Bounds
-    windows: bool
-    samples: tuple[Sample, ...]
-    legend: Legend
-
-    @cached_property
-    def learned(self) -> str:
-        """What a forest follows from: with the same it need not be trained again."""
-        digest = hashlib.sha256(f"{self.scene} {self.windows}".encode())
-        digest.update(repr(self.legend.to_list()).encode())
-        for sample in self.samples:
-            digest.update(f"{sample.id} {sample.class_name} ".encode())
-            digest.update(shapely.to_wkb(sample.shape))
-        return digest.hexdigest()
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A small forest.
-
-    Attributes:
-        learned: what it follows from.
-        classifier: it.
-        labelled: what it learned from.
-        at: int (M, 2), row and column of the labelled pixels.
-        remarks: what is to be known of it.
-    """
-
-    learned: str
-    classifier: Classifier
-    training_set: TrainingSet
-    at: np.ndarray
-    remarks: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Seen:
-    """What a forest tells of a look.
-
-    Attributes:
-        look: of the scene.
-        codes: uint8 (H, W), of every so-maniest pixel; 255 where invalid.
-        percent: uint8 (classes, H, W).
-    """
-
-    look: Look
-    codes: np.ndarray
-    percent: np.ndarray
-    step: int
-
-    def at(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-        """Return row and column (N, 2) in the scene."""
-        corner = (self.look.window.row_off, self.look.window.col_off)
-        return np.stack([rows, columns], axis=1) * self.step + corner
 
 
 @dataclass(frozen=True)
@@ -139,10 +64,6 @@ class Shown:
     seen: Seen
     told: Told
     grid: Grid
-
-
-class Stale(Exception):
-    """A new stroke has come."""
 
 
 class Preview:
@@ -209,11 +130,11 @@ class Preview:
                 )
 
     def _show(self, question: Question, tell: Callable[..., None], stop: Event) -> None:
-        _need_not_stale(stop)
+        need_not_stale(stop)
         scene = self._opened(question.scene)
         look = scene.look(question.bounds)
         trained = self._learn(question, scene)
-        _need_not_stale(stop)
+        need_not_stale(stop)
         block = scene.read(look)
         picture = partial(picture_of_codes, grid=scene.grid, legend=question.legend)
         step = look.step
@@ -267,7 +188,7 @@ class Preview:
         pixels = some[:, valid].T
         if self._unknown is None or self._unknown[0] != trained.learned:
             spectra = spectra_of(trained.training_set)
-            few = np.random.default_rng(_SEED).permutation(len(pixels))[:MOST_PIXELS]
+            few = np.random.default_rng(SEED).permutation(len(pixels))[:MOST_PIXELS]
             with one_blas_thread():
                 self._unknown = (
                     trained.learned,
@@ -281,7 +202,7 @@ class Preview:
     def _measured(self, trained: Trained, question: Question) -> list[dict[str, Any]]:
         """Return the accuracies after the last strokes, the newest last."""
         if not self._accuracies or self._accuracies[-1]["learned"] != trained.learned:
-            found = accuracy_by_place(partial(_fit, question), trained.training_set, _SEED)
+            found = accuracy_by_place(partial(train, question), trained.training_set, SEED)
             names = {entry.code: entry.name for entry in question.legend.classes}
             found["skipped"] = [names[code] for code in found["skipped"]]
             entry = {"learned": trained.learned, **found}
@@ -289,95 +210,10 @@ class Preview:
         return self._accuracies
 
 
-def learn(question: Question, scene: LiveScene) -> Trained:
-    """Train a small forest on what is drawn.
-
-    Raises:
-        InputError: it is of fewer than two classes, or lies outside the scene.
-    """
-    with collecting_notes(lambda sentence: None) as notes:
-        labels = labels_on(question, scene)
-        labelled = label_pixels(scene.known, labels, scene.bands, question.windows)
-        found = labelled.training_set
-        if len(np.unique(found.codes)) < 2:
-            raise InputError(text("draw places of two classes, then a preview can be shown"))
-        apart = replace(found, places=places_apart(labelled).places)
-        classifier = _fit(question, found)
-    (region,) = labelled.ground.regions
-    assert region.at is not None
-    at = np.floor(region.at[:, ::-1]).astype(np.int64)
-    return Trained(question.learned, classifier, apart, at, tuple(notes.remarks))
-
-
-def _fit(question: Question, training_set: TrainingSet) -> Classifier:
-    options = Options(trees=TREES, windows=USED if question.windows else UNUSED)
-    return fit(training_set, options, _SEED)
-
-
-def labels_on(question: Question, scene: LiveScene) -> Labels:
-    """Return what is drawn, on the grid of a scene.
-
-    Raises:
-        InputError: nothing has a class.
-    """
-    drawn = [one for one in question.samples if one.class_name in question.legend.names]
-    if len({one.class_name for one in drawn}) < 2:
-        raise InputError(text("draw places of two classes, then a preview can be shown"))
-    shapes = np.array([one.shape for one in drawn], dtype=object)
-    names = [one.class_name for one in drawn]
-    return labels_of_features(
-        shapes, names, CRS, scene.grid, "what is drawn", question.legend, partly=True
-    )
-
-
-def seen_in(classifier: Classifier, block: Block, step: int, stop: Event) -> Seen:
-    """Classify every so-maniest pixel of a block.
-
-    Raises:
-        Stale: a new stroke came meanwhile.
-    """
-    halo = classifier.halo
-    values, valid = block.inner(halo)
-    parts = []
-    rows = _STRIP // step * step or step
-    for top in range(0, block.look.window.height, rows):
-        _need_not_stale(stop)
-        strip = slice(top, top + rows + 2 * halo)
-        parts.append(classifier.classify_every(values[:, strip], valid[strip], step))
-    codes, _, percent = (np.concatenate(part, axis=-2) for part in zip(*parts, strict=True))
-    return Seen(block.look, codes, percent, step)
-
-
-def told_by(seen: Seen, block: Block, clear: np.ndarray | None) -> Told:
-    """Return the pixels that somebody can be asked about: valid, clear, not at the very edge."""
-    usable = seen.codes != NODATA
-    if clear is not None:
-        usable &= clear[:: seen.step, :: seen.step]
-    rows, columns = np.nonzero(usable)
-
-    def values(which: np.ndarray) -> np.ndarray:
-        thinned = block.inner(0)[0][:, :: seen.step, :: seen.step]
-        return thinned[:, rows[which], columns[which]].T
-
-    return Told(seen.at(rows, columns), seen.codes[usable], seen.percent[:, usable], values)
-
-
-def spectra_of(training_set: TrainingSet) -> Spectra:
-    """Return the spectra that a forest has learned, as a model's card holds them."""
-    known = spectra_on_card(training_set, _SEED)
-    mean, std = np.array([(band.mean, band.std) for band in known["bands"]]).T
-    return Spectra.of(known["clusters"], mean, std, np.array(known["correlation"]))
-
-
 def _log_failure(done: Future[None]) -> None:
     """Log what nobody foresaw: a thread keeps it to itself."""
     if not done.cancelled() and (error := done.exception()) is not None:
         LOGGER.error("a preview failed", exc_info=error)
-
-
-def _need_not_stale(stop: Event) -> None:
-    if stop.is_set():
-        raise Stale
 
 
 def _of_look(look: Look) -> Iterable[str]:

@@ -16,9 +16,10 @@ from landcover.io.legend import NODATA, Legend
 from landcover.models.file import Card, Model, save_model
 from landcover.training.train import spectra_on_card
 from sample_map.data.features import Sample
-from sample_map.tools import live_scene, preview
+from sample_map.tools import live_scene
 from sample_map.tools.live_scene import LiveScene
-from sample_map.tools.preview import Preview, Question, learn, seen_in
+from sample_map.tools.preview import Preview
+from sample_map.tools.small_forest import TREES, Question, learn, seen_in
 from sample_map.tools.where_next import WhereNext
 from tests.scenes import write_raster
 
@@ -124,7 +125,7 @@ def test_forest_is_the_one_that_train_classifier_would_train(home, question, tmp
     labels.write_text(f'{{"type": "FeatureCollection", "features": [{features}]}}')
     cut = extract_samples(home / NAME, labels, workdir=tmp_path).samples
     known = load_samples([cut], None, with_context=False).training_set
-    ours, theirs = learn(question, scene).classifier, fit(known, Options(trees=preview.TREES), 0)
+    ours, theirs = learn(question, scene).classifier, fit(known, Options(trees=TREES), 0)
     assert ours.to_graph() == theirs.to_graph()
     scene.close()
 

@@ -92,6 +92,7 @@ def test_keys_alone_are_enough(desk_for) -> None:
     question = page.locator(".sample-map-next-question")
     at = [expect_another(question, "")]
     expect(question).to_contain_text("Здесь")
+    expect(question).to_be_in_viewport()
     desk.shot("loop-4-keys")
     for key in ("k", "u", "n"):
         keys.press(key)

@@ -94,9 +94,9 @@ curves = {rule: np.array([curve(rule, seed) for seed in range(3)]) for rule in r
 
 # %% [markdown]
 # Look at how far the three runs of one rule lie apart before you look at the difference between
-# rules. `benchmarks/README.md` has many more runs on seven sets of labels: no rule saved a tenth
-# of the places, and on some sets the default cost places. What asking saves for certain is the
-# search for a place and the classes that one forgets. The panel says so beside each rule.
+# rules. `benchmarks/README.md` has many more runs, on seven sets of labels: over all of them no
+# rule saved a tenth of the places, and on some the default cost places. What it has for it is
+# that everybody understands the question. The panel says the figures beside each rule.
 
 # %%
 fig, ax = plt.subplots(figsize=(6, 3.6))

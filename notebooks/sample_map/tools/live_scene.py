@@ -12,8 +12,10 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from landcover.errors import InputError, LandcoverError
+from landcover.inference.shifts.judgement import MOST_PIXELS as MOST_SAMPLED
 from landcover.io.bands import SceneBands, choose_bands
 from landcover.io.raster import Grid, open_scene, read_grown
+from landcover.io.scene_pixels import sample_pixels
 from landcover.io.undeclared_fill import without_fill
 from landcover.models.classifier import without_halo
 from landcover.models.forest.window_features import REACH
@@ -132,6 +134,15 @@ class LiveScene:
                 (mask, *_) = self._detector.detect(look.window)
             self._clear = look, mask != CLOUDY
         return self._clear[1]
+
+    @cached_property
+    def some_pixels(self) -> np.ndarray:
+        """Some pixels from all over the scene, (N, bands), as check-radiometry looks at them.
+
+        Raises:
+            InputError: no pixel is valid.
+        """
+        return sample_pixels(self.dataset, self.bands.indexes).some(MOST_SAMPLED).values
 
     @cached_property
     def _detector(self):  # type: ignore[no-untyped-def]

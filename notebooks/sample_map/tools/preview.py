@@ -18,7 +18,6 @@ import numpy as np
 
 from landcover.cpus import one_blas_thread
 from landcover.errors import LandcoverError
-from landcover.inference.shifts.judgement import MOST_PIXELS
 from landcover.inference.shifts.resemblance import Resemblance
 from landcover.io.legend import NODATA
 from landcover.io.raster import Grid
@@ -81,14 +80,15 @@ class Preview:
         self._shown: dict[str, Shown] = {}
         self._scene: LiveScene | None = None
         self._trained: Trained | None = None
-        self._unknown: tuple[str, Resemblance] | None = None
+        self._resemblance: tuple[str, Resemblance] | None = None
         self._accuracies: list[dict[str, Any]] = []
 
     def begin(self, question: Question) -> None:
         """Compute what a view wants to see; what it asked before is left."""
         self.stop(question.view)
         stop = self._stops[question.view] = Event()
-        self._thread.submit(self._answer, question, stop).add_done_callback(_log_failure)
+        done = self._thread.submit(self._answer, question, stop)
+        done.add_done_callback(partial(self._tell_failure, question))
 
     def stop(self, view: str) -> None:
         """Leave what a view asked for."""
@@ -124,10 +124,19 @@ class Preview:
             return
         except (LandcoverError, OSError) as error:
             if not stop.is_set():
-                self._send(
-                    {"kind": "preview", "to": question.view, "stage": "none", "why": str(error)},
-                    [],
-                )
+                self._tell_nothing(question, str(error))
+
+    def _tell_nothing(self, question: Question, why: str) -> None:
+        message = {"kind": "preview", "to": question.view, "stage": "none", "why": why}
+        self._send(message, [])
+
+    def _tell_failure(self, question: Question, done: Future[None]) -> None:
+        """Log what nobody foresaw, which a thread would keep to itself, and say so."""
+        if not done.cancelled() and (error := done.exception()) is not None:
+            LOGGER.error("a preview failed", exc_info=error)
+            self._tell_nothing(
+                question, text("the preview failed, the log of the kernel says why")
+            )
 
     def _show(self, question: Question, tell: Callable[..., None], stop: Event) -> None:
         need_not_stale(stop)
@@ -151,7 +160,7 @@ class Preview:
         self._keep(Shown(question, trained, seen, told_by(seen, block, clear), scene.grid))
         tell("ready", clouds=clear is not None)
         tell("accuracy", accuracies=self._measured(trained, question))
-        unknown = self._unknown_in(trained, block, step)
+        unknown = unknown_in(self._resembling(trained, scene), block, step)
         share = float(unknown.sum() / max(1, (seen.codes != NODATA).sum()))
         tell(
             "unknown", picture_of_unknown(unknown, grid=scene.grid, window=look.window, step=step),
@@ -174,30 +183,21 @@ class Preview:
     def _forget_scene(self) -> None:
         if self._scene is not None:
             self._scene.close()
-        self._scene = self._trained = None
+        self._scene = self._trained = self._resemblance = None
+        self._accuracies = []  # of another scene they say nothing
 
     def _learn(self, question: Question, scene: LiveScene) -> Trained:
         if self._trained is None or self._trained.learned != question.learned:
             self._trained = learn(question, scene)
         return self._trained
 
-    def _unknown_in(self, trained: Trained, block: Block, step: int) -> np.ndarray:
-        """Return which pixels resemble nothing that was drawn, bool (H, W)."""
-        values, valid = block.inner(0)
-        some, valid = values[:, ::step, ::step], valid[::step, ::step]
-        pixels = some[:, valid].T
-        if self._unknown is None or self._unknown[0] != trained.learned:
-            spectra = spectra_of(trained.training_set)
-            few = np.random.default_rng(SEED).permutation(len(pixels))[:MOST_PIXELS]
+    def _resembling(self, trained: Trained, scene: LiveScene) -> Resemblance:
+        """Return what tells known pixels from strange ones."""
+        if self._resemblance is None or self._resemblance[0] != trained.learned:
             with one_blas_thread():
-                self._unknown = (
-                    trained.learned,
-                    Resemblance.of(spectra, pixels[few].astype(np.float64)),
-                )
-        unknown = np.zeros(valid.shape, bool)
-        with one_blas_thread():
-            unknown[valid] = self._unknown[1].percent(pixels) < UNKNOWN_BELOW
-        return unknown
+                found = Resemblance.of(spectra_of(trained.training_set), scene.some_pixels)
+            self._resemblance = trained.learned, found
+        return self._resemblance[1]
 
     def _measured(self, trained: Trained, question: Question) -> list[dict[str, Any]]:
         """Return the accuracies after the last strokes, the newest last."""
@@ -210,10 +210,14 @@ class Preview:
         return self._accuracies
 
 
-def _log_failure(done: Future[None]) -> None:
-    """Log what nobody foresaw: a thread keeps it to itself."""
-    if not done.cancelled() and (error := done.exception()) is not None:
-        LOGGER.error("a preview failed", exc_info=error)
+def unknown_in(resemblance: Resemblance, block: Block, step: int) -> np.ndarray:
+    """Return which pixels resemble nothing that was drawn, bool (H, W)."""
+    values, valid = block.inner(0)
+    some, valid = values[:, ::step, ::step], valid[::step, ::step]
+    unknown = np.zeros(valid.shape, bool)
+    with one_blas_thread():
+        unknown[valid] = resemblance.percent(some[:, valid].T) < UNKNOWN_BELOW
+    return unknown
 
 
 def _of_look(look: Look) -> Iterable[str]:

@@ -11,15 +11,17 @@ from PIL import Image
 from rasterio.warp import transform_bounds
 from shapely.geometry import box, mapping
 
-from landcover import classify_scene, extract_samples
+from landcover import check_radiometry, classify_scene, extract_samples
+from landcover.inference.shifts.resemblance import Resemblance
 from landcover.io.legend import NODATA, Legend
 from landcover.models.file import Card, Model, save_model
 from landcover.training.train import spectra_on_card
 from sample_map.data.features import Sample
+from sample_map.data.layers import UNKNOWN_BELOW
 from sample_map.tools import live_scene
 from sample_map.tools.live_scene import LiveScene
-from sample_map.tools.preview import Preview
-from sample_map.tools.small_forest import TREES, Question, learn, seen_in
+from sample_map.tools.preview import Preview, unknown_in
+from sample_map.tools.small_forest import TREES, Question, learn, seen_in, spectra_of
 from sample_map.tools.where_next import WhereNext
 from tests.scenes import write_raster
 
@@ -112,6 +114,12 @@ def test_classes_are_those_of_classify_scene_with_the_same_trees(
         seen = seen_in(trained.classifier, scene.read(look), step, threading.Event())
         assert np.array_equal(seen.codes, whole[rows, columns][::step, ::step]), step
     assert (whole == NODATA).sum() == 100
+    resemblance = Resemblance.of(spectra_of(trained.training_set), scene.some_pixels)
+    unknown = unknown_in(resemblance, scene.read(look), 1)
+    checked = check_radiometry(home / NAME, model, workdir=tmp_path)
+    with rasterio.open(checked.unknown) as dataset:
+        assert np.array_equal(unknown, (dataset.read(1) < UNKNOWN_BELOW)[rows, columns])
+    assert unknown[5:15, 140:155].all()
     scene.close()
 
 

@@ -13,6 +13,7 @@ from benchmarks import (
     composites,
     extraction,
     importing,
+    maps,
     networks,
     quality,
 )
@@ -33,6 +34,7 @@ def main() -> None:
         cog: FULL_SIDE if full else SIDE,
         composites: SIDE if full else 0,
         importing: FULL_SIDE if full else SIDE // 2,
+        maps: SIDE // 2,
     }
     print(f"{platform.machine()}, {cores()} cores, Python {platform.python_version()}; one thread")
     print("\n| what | ours, CPU s | MiB | peer | CPU s | MiB | ratio | gate |")

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import nbformat
 import numpy as np
@@ -59,6 +60,8 @@ class Desk:
         self.home = geoportal.storage / "users" / user
         self.book = f"{name.replace('/', '-')}.ipynb"
         self.page = new_page(browser)
+        self.hosts: set[str] = set()  # that the browser asked for anything
+        self.page.on("request", lambda asked: self.hosts.add(urlsplit(asked.url).netloc))
         self.resize(size)
         sign_in(self.page, geoportal, user)
         cell = nbformat.v4.new_code_cell(CODE.format(name=name, more=more), id="map")
@@ -81,7 +84,8 @@ class Desk:
         open_notebook(self.page, f"{url}?reset")
 
     def wait(self) -> None:
-        expect(self.state).to_contain_text("Saved in", timeout=PATIENCE)
+        saved = self.page.locator('.sample-map-state[data-kind="saved"]')  # in any language
+        expect(saved).to_be_visible(timeout=PATIENCE)
         expect(self.page.locator(".sample-map-tile img").first).to_be_visible()
         self.page.locator(".leaflet-container").first.scroll_into_view_if_needed()
 

@@ -38,6 +38,7 @@ PAGES = [
     "08_bring_your_own_scene.ipynb",
     "09_networks.ipynb",
     "10_where_next.ipynb",
+    "12_after_a_map.ipynb",
 ]
 
 

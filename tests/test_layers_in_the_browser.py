@@ -6,16 +6,18 @@ The screenshots are kept in test-artifacts/: look at them.
 import json
 import re
 from collections.abc import Callable, Iterator
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
 from affine import Affine
 from playwright.sync_api import Browser, expect
 
-from tests.browser import chromium
+from tests.browser import PATIENCE, chromium
 from tests.conftest import Geoportal
 from tests.desk import SIDE, Desk, desks, write_lakes
 from tests.scenes import write_raster
+from tests.stand_ins.backgrounds import RELIEF, ROADS, backgrounds
 
 pytestmark = [pytest.mark.e2e, pytest.mark.browser, pytest.mark.timeout(600)]
 
@@ -75,7 +77,7 @@ def beside_the_middle(desk: Desk) -> tuple[int, ...]:
     """Return the colour to the left of the middle of the second map, where an island is."""
     box = desk.page.locator(".sample-map-second").bounding_box()
     assert box is not None
-    return pixel(desk, box["x"] + box["width"] / 2 - 30, box["y"] + box["height"] / 2)
+    return pixel(desk, box["x"] + box["width"] / 2 - 14, box["y"] + box["height"] / 2)
 
 
 def pixel(desk: Desk, x: float, y: float) -> tuple[int, ...]:
@@ -141,6 +143,13 @@ def test_layers_are_ordered_shown_compared_and_brought_back(desk_for) -> None:
     expect(desk.layer("map")).to_have_count(0)
     page.click(".sample-map-restore")
     expect(desk.layer("map")).to_have_count(1)
+    # so it is by the keys, and goes again
+    act(desk, "map", "remove")
+    expect(desk.layer("map")).to_have_count(0)
+    desk.click((0.5, 0.9))
+    for keys, count in (("Control+z", 1), ("Control+y", 0), ("Control+z", 1)):
+        page.keyboard.press(keys)
+        expect(desk.layer("map")).to_have_count(count)
     act(desk, "map", "up")
     expect(page.locator(".sample-map-layer").last).to_have_attribute("data-kind", "scene")
     assert order(desk) == TOP
@@ -166,6 +175,18 @@ def test_layers_are_ordered_shown_compared_and_brought_back(desk_for) -> None:
     curtain.focus()
     curtain.press("Home")
     expect_color(desk, IN_LAKE, WATER, is_there=False)
+    # to drag it with a tool in hand draws nothing
+    desk.tool("rectangle")
+    box = curtain.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 21, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(*desk.at(0.6, 0.5), steps=4)
+    page.mouse.up()
+    expect_color(desk, IN_LAKE, WATER)
+    page.mouse.move(*desk.at(0.2, 0.8))
+    expect(page.locator(".leaflet-tooltip")).to_have_text("Click to place first vertex")
+    desk.tool("select")
 
     # two maps that move as one
     page.select_option(".sample-map-compare", "beside")
@@ -174,14 +195,78 @@ def test_layers_are_ordered_shown_compared_and_brought_back(desk_for) -> None:
     expect(curtain).to_have_count(0)
     wait_for(desk, lambda: max(beside_the_middle(desk)) < 60)  # the lake is dark in the scene
     desk.tool("select")
-    desk.drag((0.5, 0.7), (0.2, 0.4))
+    desk.drag((0.5, 0.5), (0.3, 0.42))
     wait_for(desk, lambda: min(beside_the_middle(desk)) > 150)  # the plain is bright
     panel = page.locator(".sample-map-panel").bounding_box()
     assert panel is not None
     assert panel["x"] + panel["width"] <= SMALL[0]
     desk.shot("22-beside-1280")
+    desk.tool("inspect")
+    second.click()
+    expect(page.locator(".sample-map-inspected")).to_contain_text("maps/map.tif")
+    desk.tab("layers")
     page.select_option(".sample-map-compare", "off")
     expect(second).to_have_count(0)
+    assert desk.hosts - {""} == {
+        urlsplit(desk.geoportal.url).netloc
+    }  # nothing comes from elsewhere
+
+
+def add_background(desk: Desk, name: str, address: str, wms: str = "") -> None:
+    page = desk.page
+    form = page.locator(".sample-map-part-background")
+    if form.get_attribute("open") is None:
+        form.locator("summary").click()
+    page.get_by_label("Name of the background").fill(name)
+    page.get_by_label("Address of tiles or of a WMS").fill(address)
+    page.get_by_label("WMS layers").fill(wms)
+    page.get_by_label("Attribution").fill("© the <makers>")
+    page.get_by_role("button", name="Add background").click()
+
+
+def test_background_comes_from_a_wms_or_tiles_and_is_off_where_it_is_silent(desk_for) -> None:
+    desk = desk_for("backgrounds", more=' language="en",', size=SMALL)
+    page, beside = desk.page, (0.05, 0.5)  # a place beside the scene
+    desk.tab("layers")
+    layer = desk.layer("background")
+    with backgrounds() as maps:
+        add_background(desk, "relief", f"{maps.url}/wms", "relief")
+        expect_color(desk, beside, RELIEF)
+        asked = maps.asked[0]
+        assert (asked["WIDTH"], asked["HEIGHT"], asked["STYLES"]) == ("256", "256", "")
+        expect(page.locator(".leaflet-control-attribution")).to_have_text("© the <makers>")
+        desk.shot("27-wms-1280")
+        # it is compared as any other layer, and is not printed, which is said
+        page.select_option(".sample-map-compare", "swipe")
+        expect_color(desk, beside, RELIEF, is_there=False)
+        expect_color(desk, (0.95, 0.5), RELIEF)
+        page.select_option(".sample-map-compare", "off")
+        page.locator(".sample-map-part-print summary").click()
+        page.get_by_label("home/map.pdf or .png").fill("home/relief.png")
+        page.click(".sample-map-print")
+        printed = page.locator(".sample-map-printed")
+        expect(printed).to_contain_text("not printed", timeout=PATIENCE)
+        expect(desk.state).to_contain_text("Saved in")  # the kernel answered all the while
+        act(desk, "background", "remove")
+        expect(layer).to_have_count(0)
+        add_background(desk, "roads", maps.url + "/tiles/{z}/{x}/{y}.png")
+        expect_color(desk, beside, ROADS)
+        act(desk, "background", "remove")
+
+        # a layer that the server has not is answered by XML, which is no picture
+        add_background(desk, "none", f"{maps.url}/wms", "nothing")
+        expect(desk.message()).to_contain_text("cannot be reached, so it is off")
+        expect(layer.get_by_role("checkbox")).not_to_be_checked()
+        act(desk, "background", "remove")
+
+        # a server that takes the question and never answers holds up nothing
+        maps.speaks.clear()
+        add_background(desk, "silent", f"{maps.url}/silent", "relief")  # nothing of it is kept
+        expect(layer.get_by_role("checkbox")).to_be_checked()
+        desk.rectangle((0.44, 0.44), (0.48, 0.48))
+        desk.saved(1)
+        expect(layer.get_by_role("checkbox")).not_to_be_checked()
+        expect(desk.message()).to_contain_text("cannot be reached, so it is off")
 
 
 def test_place_is_inspected_measured_and_seen_at_one_glance(desk_for) -> None:
@@ -259,6 +344,14 @@ def test_two_tabs_show_the_same_layers(desk_for) -> None:
         expect(moved).to_have_attribute("data-kind", "scene")
     desk.layer("map").get_by_role("checkbox").uncheck()
     expect(second.layer("map").get_by_role("checkbox")).not_to_be_checked()
+    # what is compared and how polygons are shown is the same in both
+    second.page.select_option(".sample-map-compare", "swipe")
+    second.page.select_option(".sample-map-polygons", "outlines")
+    expect(desk.page.locator(".sample-map-compare")).to_have_value("swipe")
+    expect(desk.page.locator(".sample-map-polygons")).to_have_value("outlines")
+    expect(desk.page.get_by_label("Curtain between left and right")).to_be_attached()
+    desk.page.select_option(".sample-map-compare", "off")
+    expect(second.page.get_by_label("Curtain between left and right")).to_have_count(0)
     # the region as it would be, while the slider moves
     desk.tool("grow")
     desk.click((0.45, 0.5))

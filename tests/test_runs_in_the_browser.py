@@ -3,6 +3,7 @@
 The screenshots are kept in test-artifacts/: look at them.
 """
 
+import fcntl
 import shutil
 from collections.abc import Iterator
 
@@ -91,7 +92,7 @@ def test_map_is_made_in_the_panel_and_again_of_another_scene(desk_for) -> None:
     cut = run(
         desk, "extract-samples", scene="shared/lakes.tif", labels="home/samples/runs.geojson"
     )
-    expect(cut).to_contain_text("total")
+    expect(cut).to_contain_text("Total")
     samples = f"{folder_of(cut)}/samples"
     desk.shot("30-run-1280")
     model = f"{folder_of(run(desk, 'train-classifier', samples=samples))}/model.onnx"
@@ -103,7 +104,10 @@ def test_map_is_made_in_the_panel_and_again_of_another_scene(desk_for) -> None:
     desk.wait()
     expect(desk.layer("map")).to_have_count(1, timeout=PATIENCE)
     legend = desk.layer("map").locator(".sample-map-map-class")
-    expect(legend).to_contain_text(["farm", "water"])
+    expect(legend).to_contain_text(["water", "farm"])  # as they were drawn, by codes and colours
+    for name, color in (("water", "rgb(31, 120, 180)"), ("farm", "rgb(221, 204, 119)")):
+        swatch = legend.filter(has_text=name).locator(".sample-map-swatch")
+        expect(swatch).to_have_css("background-color", color)
     desk.tab("run")
     expect(made).to_have_attribute("data-state", "successful")
     expect(cut).to_have_count(1)
@@ -118,7 +122,7 @@ def test_map_is_made_in_the_panel_and_again_of_another_scene(desk_for) -> None:
     made.get_by_role("button", name="Repeat on ...").click()
     page.get_by_label("Train anew on each scene").check()
     expect(page.locator(".sample-map-steps summary")).to_have_text(
-        "extract-samples → train-classifier → classify-scene"
+        "Extract samples → Train classifier → Classify scene"
     )
     page.get_by_label("Scenes, with commas").fill("shared/other.tif")
     desk.shot("32-repeat-1280")
@@ -142,11 +146,12 @@ def test_map_is_made_in_the_panel_and_again_of_another_scene(desk_for) -> None:
 
 
 def test_job_is_followed_and_dismissed_in_russian(desk_for) -> None:
-    desk = desk_for("runs-ru", more=' language="en",', size=SMALL)
+    desk = desk_for("runs-ru", more=' language="ru",', size=SMALL)
     page = desk.page
     draw(desk)
-    page.click(".sample-map-language")
     desk.tab("run")
+    expect(page.locator(".sample-map-operation option").first).to_have_text("Принять снимок")
+    expect(page.locator(".sample-map-field").first).to_contain_text("Снимок")
     cut = run(desk, "extract-samples", labels="home/samples/runs-ru.geojson")
     cut.get_by_role("button", name="Взять на вход").click()
     page.select_option(".sample-map-operation", "train-classifier")
@@ -165,3 +170,44 @@ def test_job_is_followed_and_dismissed_in_russian(desk_for) -> None:
     assert tabs["height"] < 40  # one line
     assert panel["x"] + panel["width"] <= SMALL[0]
     desk.shot("36-dismissed-ru-1280")
+
+
+def test_job_runs_beside_a_cell_and_both_tabs_lay_its_result_once(desk_for) -> None:
+    desk = desk_for("runs-beside", more=' language="en",', size=SMALL)
+    page = desk.page
+    draw(desk)
+    desk.save()
+    second = desk.second_tab()
+    second.tab("run")
+    held = (desk.home / "held-by-a-test").open("w")
+    fcntl.flock(held, fcntl.LOCK_EX)
+    page.locator(".jp-Cell").last.locator(".cm-content").click()
+    page.keyboard.insert_text(f"import fcntl; fcntl.flock(open('{held.name}'), fcntl.LOCK_EX)")
+    page.keyboard.press("Control+Enter")
+    expect(page.locator(".jp-InputPrompt", has_text="[*]")).to_be_visible()
+    desk.tab("run")
+    # the last strokes are brought into the file, though the kernel runs a cell
+    cut = run(desk, "extract-samples", labels="home/samples/runs-beside.geojson")
+    expect(cut).to_contain_text("Total")
+    page.select_option(".sample-map-operation", "derive-bands")
+    page.locator(".sample-map-options").evaluate("part => { part.open = true; }")
+    field(desk, "windows").fill("3")
+    made = press_run(desk)
+    expect(made).to_have_attribute("data-state", "successful", timeout=PATIENCE)
+    # the other tab was told of it by looking, as long as it shows jobs
+    job = made.get_attribute("data-job")
+    second.tab("layers")
+    second.tab("run")
+    there = second.page.locator(f'.sample-map-job[data-job="{job}"]')
+    expect(there).to_have_attribute("data-state", "successful")
+    for one in (desk, second):
+        one.tab("layers")
+        expect(one.layer("scene")).to_have_count(2)
+    expect(page.locator(".jp-InputPrompt", has_text="[*]")).to_be_visible()
+    desk.shot("37-beside-a-cell-1280")
+    second.tab("run")
+    there.get_by_role("button", name="Show on the map").click()
+    second.tab("layers")
+    expect(second.layer("scene")).to_have_count(2)  # it is there already
+    held.close()
+    expect(page.locator(".jp-InputPrompt", has_text="[*]")).to_have_count(0)

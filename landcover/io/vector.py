@@ -19,9 +19,9 @@ import pyproj
 import shapely
 
 from landcover.errors import InputError
-from landcover.io.atomic import written_beside
+from landcover.io.files.atomic import written_beside
 from landcover.io.gdal_drivers import VECTOR, load_pyogrio
-from landcover.io.run_record import recipe_tag
+from landcover.io.records.run_record import recipe_tag
 from landcover.io.vector_formats.features import WGS84, Features
 from landcover.io.vector_formats.formats import CSV, GPX, KML, SHAPEFILE, ZIP, need_labels
 from landcover.io.vector_formats.point_tables import read_table
@@ -347,7 +347,7 @@ def write_points(
 ) -> None:
     """Write a GeoPackage of points (N,) with fields of N values each, beside `target`."""
     names, values = zip(*fields, strict=True)
-    with written_beside(target) as beside, _undated():
+    with written_beside(target) as beside, undated():
         pyogrio.raw.write(
             beside,
             geometry=shapely.to_wkb(points),
@@ -362,7 +362,7 @@ def write_points(
 
 
 @contextmanager
-def _undated() -> Iterator[None]:
+def undated() -> Iterator[None]:
     """Fix the time that GDAL writes into a GeoPackage, so that two runs give the same bytes."""
     pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": _NO_DATE})
     try:

@@ -69,13 +69,13 @@ class AreaEstimates:
 
 
 def area_adjusted(
-    confusion: Confusion, mapped: Sequence[int], area: float | None = None
+    confusion: Confusion, mapped: Sequence[float], area: float | None = None
 ) -> AreaEstimates:
     """Adjust accuracy and class areas for how much of the map each class covers.
 
     Args:
         confusion: of a random sample stratified by the map's classes.
-        mapped: pixels of each class on the whole map, in the order of the names.
+        mapped: pixels of each class on the whole map, or their area, in the order of the names.
         area: of the whole map in hectares.
 
     Raises:
@@ -106,6 +106,21 @@ def area_adjusted(
         ),
         **{name: _named(confusion, figure.estimates()) for name, figure in figures.items()},
     )
+
+
+def estimated_share(
+    hits: np.ndarray, trials: np.ndarray, sizes: np.ndarray
+) -> tuple[float, Interval]:
+    """Estimate which share of a map is so, and the 95 % interval of it.
+
+    Args:
+        hits: (strata,), points that are so.
+        trials: (strata,), points, at least two of each stratum.
+        sizes: (strata,), how large the strata are, in any unit.
+    """
+    strata = _Shares.of(np.asarray(hits, float)[:, None], np.asarray(trials, float))
+    total = strata.times(sizes[:, None] / sizes.sum()).sum()
+    return total.estimates()[0][0], total.intervals()[0]
 
 
 def clopper_pearson(hits: np.ndarray, trials: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

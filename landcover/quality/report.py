@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from landcover.io.atomic import written_beside
 from landcover.io.figures import label_of, new_figure, to_png
-from landcover.io.run_record import recipe_digest
+from landcover.io.files.atomic import written_beside
+from landcover.io.records.run_record import recipe_digest
 from landcover.progress import remark, remarks_so_far
 from landcover.quality.confusion import Confusion
 
@@ -33,18 +33,27 @@ class Note:
     leads: bool = False
 
 
-def write_page(target: Path, template: str, notes: Sequence[Note], **content: Any) -> Path:
-    """Render a template of this package; bytes of a picture become an address with `inline`.
+def write_page(
+    target: Path,
+    template: str,
+    notes: Sequence[Note],
+    room: str = "landcover.quality",
+    **content: Any,
+) -> Path:
+    """Render a template of a package; bytes of a picture become an address with `inline`.
+
+    Templates of other rooms build on `page.html` and `parts.html` of this one.
 
     The notes become remarks too, and the run's other remarks stand below them.
 
     The page needs nothing else: styles and pictures are inside, scripts there are none, so that it
     opens under a Content-Security-Policy that forbids all of them.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
+    rooms = dict.fromkeys((room, "landcover.quality"))
     pages = Environment(
-        loader=PackageLoader("landcover.quality"),
+        loader=ChoiceLoader([PackageLoader(each) for each in rooms]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

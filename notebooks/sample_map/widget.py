@@ -6,14 +6,13 @@ to every tab in which the map is open. Twice a second the panel asks whether the
 storage are there, and says so when they are not.
 """
 
-import atexit
 import getpass
-import json
 import math
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
@@ -23,10 +22,8 @@ import geopandas
 import ipyleaflet
 import ipywidgets
 import traitlets
-from pandas import isna as is_missing
-from shapely.geometry import mapping
 
-from landcover.errors import InputError, LandcoverError, NameRefused
+from landcover.errors import InputError, LandcoverError
 from landcover.io.legend import Legend
 from landcover.io.legend_files import write_legend
 from landcover.io.raster import bands_of, open_raster
@@ -34,10 +31,13 @@ from landcover.progress import remark
 from landcover.storage import fetch, folder_at_home, home_path, name_at_home, readable_at_home
 from landcover.storage.remote import is_received
 from sample_map import panel
-from sample_map.data.features import CRS, OWN, Sample, count_classes, sum_areas, to_frame
+from sample_map.data.features import Sample, count_classes, sum_areas, to_frame
+from sample_map.data.history import Step
 from sample_map.data.layers import Layer, Layers, background, layers_of
 from sample_map.data.legends import Source, legend_from
-from sample_map.data.store import Conflict, News, SampleStore, message_of, samples_name
+from sample_map.data.store import Conflict, News, SampleStore, samples_name
+from sample_map.data.synchronizer import LOOK, Synchronizer
+from sample_map.data.tables import samples_of
 from sample_map.texts import catalogs, text
 from sample_map.tools.drawing import Drawing
 from sample_map.tools.live_loop import LiveLoop
@@ -46,12 +46,10 @@ from sample_map.tools.spectra import spectra_of
 
 HEIGHT = "max(400px, min(640px, 100vh - 130px))"  # as in panel.css: what a notebook shows
 _WIDTH, _TALLEST = 900, 640  # pixels that a notebook leaves at most; the browser fits the scene
-_LOOK = 0.5  # seconds between two looks at the storage
-_FOLD_AFTER = 1.0  # seconds; the file is to hold a stroke within 5, however large it is
-_UNWATCHED = 30.0  # seconds without a question from a browser, after which looking stops
 _SILENT = 1.5  # seconds after which a storage that does not answer counts as gone
 
 Message = dict[str, Any]
+Verbs = Mapping[Any, Callable[["SampleMap", Message], Message]]
 Bounds = tuple[float, float, float, float]
 
 
@@ -69,7 +67,7 @@ class Panel(anywidget.AnyWidget):
 class SampleMap(ipywidgets.HBox):
     """Draw labelled samples over scenes; each finished stroke is saved at once."""
 
-    _synchronizer: "Synchronizer | None" = None  # ipywidgets closes also what could not be opened
+    _synchronizer: Synchronizer | None = None  # ipywidgets closes also what could not be opened
 
     def __init__(
         self,
@@ -111,6 +109,7 @@ class SampleMap(ipywidgets.HBox):
         self._drawing = Drawing(store, os.environ.get("JUPYTERHUB_USER") or getpass.getuser())
         self._loop = LiveLoop(self._drawing, lambda told, buffers: self._panel.send(told, buffers))
         self._lock = threading.RLock()
+        self._slow = ThreadPoolExecutor(1, thread_name_prefix="slow answers")
         self._map = _map_of(next(layer.bounds for layer in first if layer.bounds))
         if basemap:
             self._layers.add([background(text("Background map"), basemap, "")], below=True)
@@ -147,9 +146,7 @@ class SampleMap(ipywidgets.HBox):
         Raises:
             InputError: it cannot be read or has no CRS.
         """
-        with self._lock:
-            self._layers.add(layers_of(_at_home(name), title=title))
-            self._tell_layers()
+        self._lay(layers_of(_at_home(name), title=title))
 
     def add_background(
         self, title: str, address: str, attribution: str = "", wms: str = ""
@@ -165,10 +162,7 @@ class SampleMap(ipywidgets.HBox):
         Raises:
             InputError: the address is invalid.
         """
-        with self._lock:
-            found = background(title, address, attribution, wms)
-            self._layers.add([found], below=True)
-            self._tell_layers()
+        self._lay([background(title, address, attribution, wms)], below=True)
 
     def remove_layer(self, name: str) -> None:
         """Take what shows a file from the map; the file stays.
@@ -182,7 +176,8 @@ class SampleMap(ipywidgets.HBox):
                 shown = ", ".join(sorted({layer.name for layer in self._layers}))
                 raise InputError(f"there is no layer {name}, there are {shown}")
             for key in keys:
-                self._layers.remove(key)
+                self._take_away(key)
+            self._tell(News())
             self._tell_layers()
 
     @property
@@ -223,24 +218,14 @@ class SampleMap(ipywidgets.HBox):
             InputError: there is no such column, no CRS, no such class, a feature without geometry,
                 or an outline is invalid. Then nothing is added.
         """
-        if class_field not in frame or frame.crs is None:
-            raise InputError(f"the samples to add need a column {class_field} and a CRS")
         known = self._drawing.legend
-        legend = known if known.classes else Legend.of_values(_given_names(frame[class_field]))
-        classes = _classes_of(frame, class_field, legend)
         drawn_by = author or self._drawing.author
-        features = zip(
-            classes, frame.to_crs(CRS).geometry, _brought(frame, class_field), strict=True
-        )
-        samples = tuple(
-            _sample(number, name, mapping(shape), drawn_by, self.scene, more)
-            for number, (name, shape, more) in enumerate(features, 1)
-        )
+        samples, legend = samples_of(frame, class_field, known, drawn_by, self.scene)
         with self._lock:
             self._drawing.add(samples, None if legend is known else legend)
             self._tell(News(samples), {"cell": True})
-        if unlabelled := classes.count(""):
-            remark(f"{unlabelled} of {len(classes)} samples have no class yet, give it on the map")
+        if unlabelled := sum(not sample.class_name for sample in samples):
+            remark(f"{unlabelled} of {len(samples)} samples have no class yet, give it on the map")
 
     def save_legend(self, name: str) -> str:
         """Write the legend into a file; return its storage name.
@@ -279,11 +264,12 @@ class SampleMap(ipywidgets.HBox):
         Raises:
             InputError: no layer is shown, or a file or the name is invalid.
         """
-        shown = [layer for layer in self._layers if layer.shown]
+        with self._lock:
+            shown = [layer for layer in self._layers if layer.shown]
+            drawn = tuple(self._drawing.store.samples.values()) if samples else ()
         whole = bounds or next((layer.bounds for layer in shown if layer.bounds), None)
         if whole is None:
             raise InputError("no layer is shown that could be printed")
-        drawn = tuple(self._drawing.store.samples.values()) if samples else ()
         colors = {entry.name: entry.color for entry in self._drawing.store.classes.entries}
         sheet = Sheet(whole, shown, drawn, colors, title.strip(), language)
         return _written(name, lambda path: print_sheet(sheet, path))
@@ -292,20 +278,28 @@ class SampleMap(ipywidgets.HBox):
         """Bring all samples into the file and take the map from the screen."""
         if self._synchronizer is not None:
             self._loop.close()
+            self._slow.shutdown()
             self._synchronizer.stop()
             for widget in self.children:
                 widget.close()
         super().close()
 
     def _on_message(self, _: object, message: Message, buffers: Sequence[bytes]) -> None:
-        """Answer a browser; the reply goes to the view that asked."""
+        """Answer a browser, at once or, where that takes long, as soon as it is done."""
         assert self._synchronizer is not None
         self._synchronizer.wake()
+        if message.get("verb") in self._SLOW:
+            self._slow.submit(self._answer, message, self._SLOW)
+        else:
+            with self._lock:
+                self._answer(message, self._VERBS)
+
+    def _answer(self, message: Message, verbs: Verbs) -> None:
+        """Do what a browser asks; the reply goes to the view that asked."""
         verb, view = message.get("verb"), message.get("view")
         reply: Message = {"kind": "reply", "to": view, "request": message.get("request")}
         try:
-            with self._lock:
-                reply |= self._VERBS[verb](self, message) if verb in self._VERBS else {}
+            reply |= verbs[verb](self, message) if verb in verbs else {}
         except (LandcoverError, OSError) as error:
             reply["error"] = str(error)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -315,7 +309,7 @@ class SampleMap(ipywidgets.HBox):
     def _trouble(self) -> str:
         assert self._synchronizer is not None
         store = self._drawing.store
-        if time.monotonic() - store.checked > _LOOK + _SILENT and not self._synchronizer.is_asleep:
+        if time.monotonic() - store.checked > LOOK + _SILENT and not self._synchronizer.is_asleep:
             return text("the storage does not answer")
         return store.trouble or self._synchronizer.trouble
 
@@ -336,6 +330,7 @@ class SampleMap(ipywidgets.HBox):
         return {
             "layers": [layer.to_json() for layer in self._layers],
             "removed": removed and removed.title,
+            "view": asdict(self._layers.view),
             "scene": self.scene,
         }
 
@@ -427,10 +422,13 @@ class SampleMap(ipywidgets.HBox):
         return self._stepped(message, self._drawing.redo(message.get("id")))
 
     def _stepped(self, message: Message, touched: Iterable[str]) -> Message:
+        """Tell of what a step touched: samples, or a layer that went or came back."""
         now = self._drawing.store.samples
         touched = tuple(touched)
-        shown = tuple(now[id] for id in touched if id in now)
-        self._tell(News(shown, tuple(id for id in touched if id not in now)), message)
+        if (ids := self._layers.swap(touched)) != touched:
+            self._tell_layers()
+        shown = tuple(now[id] for id in ids if id in now)
+        self._tell(News(shown, tuple(id for id in ids if id not in now)), message)
         return {"selected": shown[0].id if shown else None}
 
     def _add_class(self, message: Message) -> Message:
@@ -478,14 +476,17 @@ class SampleMap(ipywidgets.HBox):
         has_background = any(one.shown and one.kind == "background" for one in self._layers)
         return {"name": name, "left_out": NOT_PRINTED if has_background else ""}
 
+    def _lay(self, found: Sequence[Layer], below: bool = False) -> Message:
+        with self._lock:
+            self._layers.add(found, below)
+            return self._tell_layers()
+
     def _add_layer(self, message: Message) -> Message:
-        self._layers.add(layers_of(_at_home(message["name"])))
-        return self._tell_layers()
+        return self._lay(layers_of(_at_home(message["name"])))
 
     def _add_background(self, message: Message) -> Message:
         told = [str(message[key]) for key in ("title", "address", "attribution", "wms")]
-        self._layers.add([background(*told)], below=True)
-        return self._tell_layers()
+        return self._lay([background(*told)], below=True)
 
     def _change_layer(self, message: Message) -> Message:
         self._layers.change(message["key"], dict(message["changes"]))
@@ -495,13 +496,26 @@ class SampleMap(ipywidgets.HBox):
         self._layers.move(message["key"], int(message["place"]))
         return self._tell_layers()
 
-    def _remove_layer(self, message: Message) -> Message:
-        self._layers.remove(message["key"])
+    def _change_view(self, message: Message) -> Message:
+        self._layers.view = self._layers.view.changed(dict(message["changes"]))
         return self._tell_layers()
 
-    def _restore_layer(self, message: Message) -> Message:
-        self._layers.restore()
+    def _remove_layer(self, message: Message) -> Message:
+        self._take_away(message["key"])
+        self._tell(News(), message)
         return self._tell_layers()
+
+    def _take_away(self, key: str) -> None:
+        """Remove a layer, in a step that can be undone."""
+        self._layers.remove(key)
+        self._drawing.history.add(Step(layer=key))
+
+    def _restore_layer(self, message: Message) -> Message:
+        """Undo the step that removed a layer last."""
+        if (layer := self._layers.removed) is None:
+            raise InputError("no layer was removed")
+        self._stepped(message, self._drawing.undo(layer.key))
+        return self._layers_told()
 
     def _preview(self, message: Message) -> Message:
         """Say what a region would be, and keep nothing."""
@@ -511,13 +525,14 @@ class SampleMap(ipywidgets.HBox):
         return {"region": told, "geometry": region.geometry}
 
     def _spectra(self, message: Message) -> Message:
-        samples = tuple(self._drawing.store.samples.values())
+        with self._lock:
+            samples = tuple(self._drawing.store.samples.values())
         with readable_at_home(message["image"]) as path, open_raster(path) as dataset:
             found = spectra_of(dataset, samples)
             bands = [asdict(band) for band in bands_of(dataset)]
         return {"bands": bands, "spectra": {name: asdict(s) for name, s in found.items()}}
 
-    _VERBS: ClassVar[dict[str, Callable[["SampleMap", Message], Message]]] = {
+    _VERBS: ClassVar[Verbs] = {
         "ping": lambda self, message: {},
         "open": _open,
         "draw": _draw,
@@ -534,138 +549,24 @@ class SampleMap(ipywidgets.HBox):
         "edit_class": _edit_class,
         "import_legend": _import_legend,
         "export_legend": _export_legend,
-        "fold": _fold,
-        "print": _print,
-        "add_layer": _add_layer,
         "add_background": _add_background,
         "change_layer": _change_layer,
+        "change_view": _change_view,
         "move_layer": _move_layer,
         "remove_layer": _remove_layer,
         "restore_layer": _restore_layer,
         "preview": _preview,
-        "spectra": _spectra,
         "see": lambda self, message: self._loop.see(message, self.scene),
         "leave": lambda self, message: self._loop.leave(message),
         "next_place": lambda self, message: self._loop.next_place(message),
     }
-
-
-class Synchronizer:
-    """Looks at the storage while somebody looks at the map, and folds the journal into the file.
-
-    Attributes:
-        trouble: a sentence if the file cannot be written, else empty.
-    """
-
-    def __init__(self, store: SampleStore, tell: Callable[[News], None]) -> None:
-        """Begin to look.
-
-        Args:
-            store: the samples.
-            tell: called with what others changed.
-        """
-        self.trouble = ""
-        self._store, self._tell = store, tell
-        self._woken = time.monotonic()
-        self._stirred = threading.Event()
-        self._stopped = False
-        self._thread = threading.Thread(target=self._look, name="samples", daemon=True)
-        self._thread.start()
-        atexit.register(self.stop)
-
-    @property
-    def is_asleep(self) -> bool:
-        """Whether nobody looks at the map."""
-        return time.monotonic() - self._woken > _UNWATCHED
-
-    def wake(self) -> None:
-        """Go on looking; somebody is there."""
-        was_asleep = self.is_asleep
-        self._woken = time.monotonic()
-        if was_asleep:
-            self._store.checked = self._woken
-            self._stirred.set()
-
-    def stop(self) -> None:
-        """Bring everything into the file."""
-        if not self._stopped:
-            self._stopped = True
-            atexit.unregister(self.stop)
-            self._stirred.set()
-            self._thread.join()
-            self._store.close()
-
-    def _look(self) -> None:
-        pending_since: float | None = None
-        while not self._stopped:
-            is_outdated = self._store.check()
-            now = time.monotonic()
-            if not self._store.is_pending:
-                pending_since = None
-            elif pending_since is None:
-                pending_since = now
-            if is_outdated or (pending_since is not None and now - pending_since >= _FOLD_AFTER):
-                self.fold()
-            idle = self.is_asleep and not self._store.is_pending
-            self._stirred.wait(None if idle else _LOOK)
-            self._stirred.clear()
-
-    def fold(self) -> str:
-        """Bring the journal into the file, and tell what others changed; return the trouble."""
-        try:
-            news = self._store.fold()
-        except (OSError, NameRefused) as error:
-            self.trouble = message_of(error)
-        except LandcoverError as error:
-            self.trouble = str(error)
-        else:
-            self.trouble = ""
-            if news != News():
-                self._tell(news)
-        return self.trouble
-
-
-def _classes_of(frame: geopandas.GeoDataFrame, field: str, legend: Legend) -> list[str]:
-    """Return the class of each feature as the legend spells it, empty if it has none."""
-    names = dict(zip(legend.codes, legend.names, strict=True))
-    classes = []
-    for number, (value, shape) in enumerate(zip(frame[field], frame.geometry, strict=True), 1):
-        if shape is None or shape.is_empty:
-            raise InputError(f"feature {number} has no geometry, delete it or draw one")
-        name = _class_name(value)
-        code = legend.code_of_name(name) if name else None
-        if name and code is None:
-            raise InputError(
-                f"there is no class {name} in the legend, add it there first: it has "
-                f"{', '.join(legend.names)}"
-            )
-        classes.append(names[code] if code is not None else "")
-    return classes
-
-
-def _sample(number: int, *described: Any) -> Sample:
-    try:
-        return Sample.new(*described)
-    except InputError as error:
-        raise InputError(f"feature {number}: {error}") from error
-
-
-def _class_name(value: Any) -> str:
-    return "" if is_missing(value) else str(value).strip()
-
-
-def _given_names(column: Iterable[Any]) -> set[str]:
-    return {_class_name(value) for value in column} - {""}
-
-
-def _brought(frame: geopandas.GeoDataFrame, class_field: str) -> list[dict[str, Any]]:
-    """Return the other columns of each feature, as JSON values; one of our names gets a prefix."""
-    table = frame.drop(columns=[class_field, frame.geometry.name])
-    table = table.rename(columns={name: f"source_{name}" for name in OWN})
-    if table.columns.empty:
-        return [{} for _ in range(len(table))]
-    rows: list[dict[str, Any]] = json.loads(table.to_json(orient="records", date_format="iso"))
-    return [{k: v for k, v in row.items() if v is not None} for row in rows]
+    # these read files or write them: meanwhile the others are answered
+    _SLOW: ClassVar[Verbs] = {
+        "fold": _fold,
+        "print": _print,
+        "add_layer": _add_layer,
+        "spectra": _spectra,
+    }
 
 
 def _written(name: str, write: Callable[[Path], None]) -> str:

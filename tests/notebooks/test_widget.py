@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import threading
 import time
 
 import geopandas
@@ -48,10 +49,16 @@ def open_map(home):
 
 
 def ask(sample_map, verb, **content):
-    """Ask as a browser does; return the reply."""
+    """Ask as a browser does; return the reply, for which some questions need their time."""
+    begun = len(sample_map.sent)
     message = {"verb": verb, "view": "tab", "request": 1, **content}
     sample_map._on_message(None, message, [])
-    return sample_map.sent[-1]
+    deadline = time.monotonic() + SECONDS
+    while time.monotonic() < deadline:
+        for told in sample_map.sent[begun:]:
+            if told["kind"] == "reply":
+                return told
+    raise AssertionError(f"no reply to {verb}")
 
 
 def draw(sample_map, geometry=POND, class_name="water"):
@@ -353,6 +360,62 @@ def test_background_lies_below_all_with_who_made_it(open_map):
     assert (m.layers[1].wms, m.layers[1].attribution) == ("roads", "the makers")
     with pytest.raises(InputError, match="https"):
         m.add_background("roads", "file:///etc/passwd")
+
+
+def test_removed_layer_is_a_step_among_the_strokes(open_map, home):
+    lay_map(home)
+    m = open_map()
+    ask(m, "add_layer", name="home/work/map.tif")
+    draw(m)
+    key = m.layers[2].key
+    ask(m, "remove_layer", key=key)
+    assert m.sent[-3]["kind"] == "news"
+    assert m.sent[-3]["undo"] == 2
+    draw(m, WOOD, "forest")
+    ask(m, "undo")
+    assert len(m.samples) == 1
+    assert len(m.layers) == 3
+    assert ask(m, "undo")["selected"] is None
+    assert m.layers[2].key == key
+    assert len(m.samples) == 1
+    ask(m, "redo")
+    assert len(m.layers) == 3
+    assert "error" not in ask(m, "restore_layer")  # the same step, by the button
+    assert m.layers[2].key == key
+    ask(m, "undo")
+    assert len(m.samples) == 0
+    assert ask(m, "restore_layer")["error"] == "no layer was removed"
+
+
+def test_what_takes_long_is_answered_while_others_are_answered(open_map, home, monkeypatch):
+    m = open_map()
+    begun, ended = threading.Event(), threading.Event()
+
+    def print_slowly(sheet, path):
+        begun.set()
+        assert ended.wait(SECONDS)
+        path.write_bytes(b"")
+
+    monkeypatch.setattr("sample_map.widget.print_sheet", print_slowly)
+    asked = {"name": "home/a.png", "title": "", "samples": True, "language": "en"}
+    question = {"verb": "print", "view": "tab", "request": 7, "bounds": [1, 1, 2, 2], **asked}
+    m._on_message(None, question, [])
+    assert begun.wait(SECONDS)
+    assert "error" not in draw(m)
+    assert len(m.samples) == 1
+    ended.set()
+    ask(m, "fold")  # in its turn
+    assert [told["name"] for told in m.sent if told.get("request") == 7] == ["home/a.png"]
+
+
+@pytest.mark.parametrize("changes", [{"compare": "both"}, {"polygons": 3}, {"scene": "x"}])
+def test_view_is_shared_and_one_that_is_not_is_refused(open_map, changes):
+    m = open_map()
+    told = ask(m, "change_view", changes={"compare": "swipe", "left": m.layers[0].key})
+    assert told["view"]["compare"] == "swipe"
+    assert m.sent[-2]["view"]["left"] == m.layers[0].key
+    assert "cannot be looked at" in ask(m, "change_view", changes=changes)["error"]
+    assert ask(m, "open")["view"]["compare"] == "swipe"
 
 
 def test_region_is_previewed_and_nothing_kept(open_map):

@@ -13,7 +13,7 @@ docs.qgis.org, "Appendix D: QGIS file formats" (QML).
 from pathlib import Path
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
-from landcover.io.atomic import written_beside
+from landcover.io.files.atomic import written_beside
 from landcover.io.legend import Legend
 
 TABLE_ITEM = "DEFAULT_RASTER_ATTRIBUTE_TABLE"
@@ -39,7 +39,7 @@ def write_legend_beside(raster: Path, legend: Legend) -> None:
         files_of_legend(raster), (_categories(legend), _style(legend)), strict=True
     ):
         with written_beside(path) as beside:
-            beside.write_bytes(_document(root))
+            beside.write_bytes(document(root))
 
 
 def remove_stale_beside(raster: Path, has_legend: bool) -> None:
@@ -57,7 +57,12 @@ def remove_stale_beside(raster: Path, has_legend: bool) -> None:
 
 def style_of(legend: Legend) -> str:
     """Return a style of QGIS (QML) that draws codes as classes, and no others."""
-    return _document(_style(legend)).decode()
+    return document(_style(legend)).decode()
+
+
+def categories_of(legend: Legend) -> str:
+    """Return names and colours as GDAL reads them from a file beside a raster."""
+    return document(_categories(legend)).decode()
 
 
 def metadata_item(legend: Legend) -> str:
@@ -73,7 +78,7 @@ def _categories(legend: Legend) -> Element:
     names = SubElement(band, "CategoryNames")
     by_code = {entry.code: entry.name for entry in legend.classes}
     for code in range(max(by_code, default=0) + 1):  # the first is that of code 0
-        SubElement(names, "Category").text = _legal(by_code.get(code, ""))
+        SubElement(names, "Category").text = legal(by_code.get(code, ""))
     band.append(_table(legend))
     return root
 
@@ -87,7 +92,7 @@ def _table(legend: Legend) -> Element:
         SubElement(column, "Usage", usageAsString=usage_word).text = str(usage)
     for index, entry in enumerate(legend.classes):
         row = SubElement(table, "Row", index=str(index))
-        for value in (entry.code, _legal(entry.name), *entry.rgb):
+        for value in (entry.code, legal(entry.name), *entry.rgb):
             SubElement(row, "F").text = str(value)
     return table
 
@@ -105,19 +110,19 @@ def _style(legend: Legend) -> Element:
     for entry in legend.classes:
         SubElement(
             palette, "paletteEntry", value=str(entry.code), color=entry.color, alpha="255",
-            label=_legal(entry.name),
+            label=legal(entry.name),
         )  # fmt: skip
     SubElement(root, "blendMode").text = "0"
     return root
 
 
-def _document(root: Element) -> bytes:
+def document(root: Element) -> bytes:
     """Return a document without a declaration, which GDAL would take for the root element."""
     indent(root)
     return tostring(root, encoding="unicode").encode() + b"\n"
 
 
-def _legal(text: str) -> str:
+def legal(text: str) -> str:
     """Replace the signs that XML 1.0 has not, and line ends, which a legend cannot show."""
     return "".join(
         sign if " " <= sign < "\ud800" or "\ue000" <= sign <= "\ufffd" or sign > "\uffff"

@@ -146,7 +146,11 @@ class Sample:
 
     def edited(self, editor: str, **values: Any) -> "Sample":
         """Return the next version, with some attributes changed."""
-        return replace(self, version=self.version + 1, editor=editor, **values)
+        after = replace(self, version=self.version + 1, editor=editor, **values)
+        if after.geometry is self.geometry:  # of thousands that get another class
+            known = {k: v for k, v in self.__dict__.items() if k in ("shape", "area")}
+            after.__dict__.update(known)
+        return after
 
     def renamed(self) -> "Sample":
         """Return the same under an id of its own."""

@@ -1,10 +1,10 @@
 """Undo and redo: of the last step, or of the last step that touched one sample.
 
-A step may have changed the classes, too; they go back with it.
+A step may have changed the classes, too; they go back with it. Or it took a layer from the map.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from landcover.errors import InputError
 from sample_map.data.classes import Classes
@@ -18,10 +18,18 @@ class Step:
     Attributes:
         changes: of samples.
         classes: before and after, None where they stayed.
+        layer: key of the layer that was removed; empty if none was.
     """
 
     changes: tuple[Change, ...] = ()
     classes: tuple[Classes, Classes] | None = None
+    layer: str = ""
+
+    @property
+    def touched(self) -> tuple[str, ...]:
+        """The ids of the samples, or the key of the layer."""
+        layers = (self.layer,) if self.layer else ()
+        return (*(change.id for change in self.changes), *layers)
 
 
 Current = Callable[[str], Sample | None]
@@ -55,7 +63,8 @@ class History:
 
         Args:
             current: tells what a sample is now.
-            sample: id of the only sample to look at; every one if not given.
+            sample: id of the only sample, or key of the only layer, to look at; every one if not
+                given.
 
         Raises:
             InputError: there is no such step, or somebody changed the sample since.
@@ -66,8 +75,9 @@ class History:
         back = tuple(self._change(current(c.id), c.after, c.before) for c in step.changes)
         self.done.remove(step)
         pairs = zip(step.changes, back, strict=True)
-        self.undone.append(Step(tuple(Change(b.after, c.after) for c, b in pairs), step.classes))
-        return Step(back, step.classes and step.classes[::-1])
+        forth = tuple(Change(b.after, c.after) for c, b in pairs)
+        self.undone.append(replace(step, changes=forth))
+        return replace(step, changes=back, classes=step.classes and step.classes[::-1])
 
     def redo(self, current: Current, sample: str | None = None) -> Step:
         """Return the step that repeats what was undone last, and count it as done.
@@ -80,7 +90,7 @@ class History:
             raise InputError("there is nothing to redo")
         forth = tuple(self._change(current(c.id), c.before, c.after) for c in step.changes)
         self.undone.remove(step)
-        done = Step(forth, step.classes)
+        done = replace(step, changes=forth)
         self.done.append(done)
         return done
 
@@ -99,7 +109,7 @@ def _last(steps: Sequence[Step], sample: str | None) -> Step | None:
 
 
 def _ids(step: Step) -> set[str]:
-    return {change.id for change in step.changes}
+    return set(step.touched)
 
 
 def _content(sample: Sample | None) -> object:

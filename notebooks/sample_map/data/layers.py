@@ -23,7 +23,6 @@ CONFIDENCE, PROBABILITIES, RECORD = "confidence.tif", "probabilities.tif", "run.
 UNKNOWN_BELOW = 50  # percent of confidence
 _CONFIDENCE_BAND, _RESEMBLANCE_BAND = "confidence in percent", "resemblance in percent"
 _LONGEST_RECORD = 2**20  # bytes
-_REMEMBERED = 20  # removed layers that can be brought back
 _CHANGES = ("shown", "opacity", "colors", "stretch", "limits", "below")
 
 
@@ -121,14 +120,55 @@ class Layer:
         return asdict(self)
 
 
+@dataclass(frozen=True)
+class View:
+    """How the layers are looked at, in every tab.
+
+    Attributes:
+        polygons: how training polygons are shown: filled, outlines or hidden.
+        compare: off, swipe (a curtain between two layers) or beside (a second map).
+        left, right: keys of the layers that are compared; empty while none were chosen.
+    """
+
+    polygons: Literal["filled", "outlines", "hidden"] = "filled"
+    compare: Literal["off", "swipe", "beside"] = "off"
+    left: str = ""
+    right: str = ""
+
+    def changed(self, changes: dict[str, Any]) -> "View":
+        """Return another view, by what a browser asks.
+
+        Raises:
+            InputError: there is no such way to look at them.
+        """
+        for key, value in changes.items():
+            needed = _LOOKED_AT.get(key)
+            if needed is None or not isinstance(value, str) or (needed and value not in needed):
+                raise InputError(f"the map cannot be looked at with {key} {value}")
+        return replace(self, **changes)
+
+
+_LOOKED_AT: dict[str, tuple[str, ...]] = {
+    "polygons": ("filled", "outlines", "hidden"),
+    "compare": ("off", "swipe", "beside"),
+    "left": (),
+    "right": (),
+}
+
+
 class Layers:
-    """The layers of one map, the topmost first. What is removed can be brought back."""
+    """The layers of one map, the topmost first. What is removed can be brought back.
+
+    Attributes:
+        view: how they are looked at.
+    """
 
     def __init__(self) -> None:
         """Begin with none."""
         self._layers: list[Layer] = []
         self._removed: list[tuple[int, Layer]] = []
         self._count = 0
+        self.view = View()
 
     def __iter__(self) -> Any:
         """Iterate from the top down."""
@@ -189,18 +229,25 @@ class Layers:
             InputError: there is no such layer.
         """
         place = self._place(key)
-        self._removed = [*self._removed, (place, self._layers.pop(place))][-_REMEMBERED:]
+        self._removed.append((place, self._layers.pop(place)))
 
-    def restore(self) -> None:
-        """Bring back what was removed last, to where it was.
+    def swap(self, keys: Iterable[str]) -> tuple[str, ...]:
+        """Bring back those that were removed, to where they were; remove those that are there.
 
-        Raises:
-            InputError: nothing was removed.
+        Returns:
+            The keys that are none of a layer.
         """
-        if not self._removed:
-            raise InputError("no layer was removed")
-        place, layer = self._removed.pop()
-        self._layers.insert(place, layer)
+        return tuple(key for key in keys if not self._swapped(key))
+
+    def _swapped(self, key: str) -> bool:
+        if any(layer.key == key for layer in self._layers):
+            self.remove(key)
+            return True
+        found = next((one for one in self._removed if one[1].key == key), None)
+        if found is not None:
+            self._removed.remove(found)
+            self._layers.insert(*found)
+        return found is not None
 
     def _place(self, key: str) -> int:
         for place, layer in enumerate(self._layers):

@@ -14,7 +14,7 @@ export class Classes extends Part {
       makeButton([this.t("Save")], { class: "sample-map-export" }, () => this.save()),
     ]);
     this.part = fold("classes", this.t("Edit classes"), [this.rows, files]);
-    this.part.ontoggle = () => this.show();
+    this.part.addEventListener("toggle", () => this.show());
   }
 
   show() {
@@ -77,16 +77,33 @@ export class Classes extends Part {
     this.draw();
     const count = { count: words.number(reply.touched) };
     const samples = reply.touched ? this.t("{count} samples went along.", count) : "";
-    status.say(`${samples} ${this.t("Undo (Ctrl+Z) takes that back.")}`.trim());
+    status.say(`${samples} ${this.takesBack()}`.trim());
   }
 
   async open() {
-    const reply = await this.ask("import_legend", { name: this.name.value.trim() });
-    if (!reply.error) this.draw();
+    const name = this.named();
+    if (!name) return;
+    const reply = await this.ask("import_legend", { name });
+    if (reply.error) return;
+    this.draw();
+    this.panel.status.say(`${this.t("Classes of {name}.", { name })} ${this.takesBack()}`);
   }
 
   async save() {
-    const reply = await this.ask("export_legend", { name: this.name.value.trim() });
+    const name = this.named();
+    if (!name) return;
+    const reply = await this.ask("export_legend", { name });
     if (!reply.error) this.panel.status.say(this.t("Saved as {name}", { name: reply.name }));
+  }
+
+  /** The file that is named; without one, say so. */
+  named() {
+    const name = this.name.value.trim();
+    if (!name) this.panel.status.sayError(this.t("Name a file first"));
+    return name;
+  }
+
+  takesBack() {
+    return this.t("Undo (Ctrl+Z) takes that back.");
   }
 }

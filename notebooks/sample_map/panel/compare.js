@@ -8,7 +8,7 @@ export class Compare extends Part {
   constructor(panel) {
     super(panel);
     this.mode = "off"; // off, swipe, beside
-    this.left = this.right = null; // keys of layers
+    this.left = this.right = ""; // keys of layers
     this.curtain = this.second = null;
     this.place = null; // of the curtain, as its slider says it
   }
@@ -38,6 +38,7 @@ export class Compare extends Part {
     const label = layers.details.choice(title, options, this[which], (key) => {
       this[which] = key;
       this.refresh();
+      this.tell();
     });
     label.className = `sample-map-row sample-map-side-${which}`;
     return label;
@@ -49,6 +50,18 @@ export class Compare extends Part {
     if (mode !== "off" && !(layers.get(this.left) && layers.get(this.right))) this.choose();
     this.refresh();
     layers.show();
+    this.tell();
+  }
+
+  /** Show what is compared in another tab. */
+  take({ compare, left, right }) {
+    Object.assign(this, { mode: compare, left, right });
+  }
+
+  /** Have the other tabs compare the same. */
+  tell() {
+    const { mode, left, right } = this;
+    return this.ask("change_view", { changes: { compare: mode, left, right } });
   }
 
   /** The topmost shown picture to the left, and the scene, or what lies below, to the right. */
@@ -56,30 +69,32 @@ export class Compare extends Part {
     const { all, shown } = this.panel.layers;
     const [first, ...others] = [...shown, ...all.filter((layer) => !layer.shown)];
     const second = others.find((layer) => layer.kind === "scene") ?? others[0] ?? first;
-    [this.left, this.right] = [first?.key ?? null, second?.key ?? null];
+    [this.left, this.right] = [first?.key ?? "", second?.key ?? ""];
   }
 
-  /** Show what is to be compared as the layers are now. */
+  /** Show the layers as they are now, and those that are compared against one another. */
   refresh() {
-    if (!this.panel.map) return;
-    this.endSwipe();
+    const { map, layers } = this.panel;
+    if (!map) return;
+    this.endSwipe(); // while the pictures that it cuts are there, of which one may be a hidden layer's
     if (this.mode !== "beside") this.endBeside();
-    const [left, right] = [this.left, this.right].map((key) => this.panel.layers.get(key));
-    if (this.mode === "off" || !left || !right) return;
-    if (this.mode === "swipe") this.swipe(left, right);
-    else this.beside(right);
+    const [left, right] = [this.left, this.right].map((key) => layers.get(key));
+    const areBoth = left && right;
+    if (areBoth && left !== right && this.mode === "swipe") return this.swipe(left, right);
+    layers.pictures.show(layers.shown);
+    if (areBoth && this.mode === "beside") this.beside(right);
   }
 
   /** Draw both and no others but backgrounds, which would cover them, cut at the curtain. */
   swipe(left, right) {
     const { L, map, layers } = this.panel;
-    if (left === right) return;
     const isDrawn = (one) => one === left || one === right;
     const isBelow = (one) => one.shown && one.kind === "background";
     layers.pictures.show(layers.all.filter((one) => isDrawn(one) || isBelow(one)));
     const [one, other] = [left, right].map(({ key }) => layers.pictures.at(key));
     this.curtain = L.control.splitMap([one], [other]).addTo(map);
     const range = this.range;
+    L.DomEvent.disableClickPropagation(range); // to drag the curtain draws nothing
     range.setAttribute("aria-label", this.t("Curtain between left and right"));
     if (this.place === null) return;
     range.value = this.place; // where it was before something else changed
@@ -99,7 +114,6 @@ export class Compare extends Part {
     this.curtain = null;
     for (const { picture } of layers.pictures.drawn.values())
       picture.getContainer().style.clip = "";
-    layers.pictures.show(layers.shown);
   }
 
   /** Show one layer on a second map, which moves with the first. */
@@ -124,6 +138,7 @@ export class Compare extends Part {
     });
     second.attributionControl.setPrefix(false);
     this.second = { element, map: second, pictures: new Pictures(L, second) };
+    second.on("click", ({ latlng }) => this.panel.inspector.clicked(latlng));
     this.link(map, second);
   }
 

@@ -16,7 +16,10 @@ export function makeButton(children, attributes, onclick) {
 /** A part of the panel that unfolds. */
 export function fold(name, title, children) {
   const attributes = { class: `sample-map-part sample-map-part-${name}` };
-  return make("details", attributes, [make("summary", {}, [title]), ...children]);
+  const part = make("details", attributes, [make("summary", {}, [title]), ...children]);
+  // what unfolds at the end of a page would be below its edge
+  part.addEventListener("toggle", () => part.open && part.scrollIntoView({ block: "nearest" }));
+  return part;
 }
 
 export function draw(tag, attributes, text = "") {

@@ -48,6 +48,10 @@ export function prefilled(inputs, sources, preferred = null) {
   }
   const named = new Set(Object.values(found).flat());
   for (const input of paths.filter(({ required }) => !required)) {
+    if (input.name === "legend" && isDrawn(found.labels, sources)) {
+      found.legend = [sources.samples]; // classes keep the colours in which they were drawn
+      continue;
+    }
     const fitting = written(jobs).find(
       ({ job, output }) => output === input.name && readsOneOf(job, named),
     );
@@ -69,19 +73,25 @@ function needed({ name }, { layers, samples, jobs }) {
   return made.slice(0, 1).map((one) => one.name);
 }
 
+const isDrawn = (labels, { samples }) => Boolean(samples) && labels?.[0] === samples;
+
 function readsOneOf(job, names) {
   return Object.values(job.inputs)
     .flat()
     .some((value) => names.has(value));
 }
 
-/** The next operation that needs what a job wrote; the job's own if there is none. */
+/**
+ * The next operation that needs what a job wrote, or else may take it, or else needs only what the
+ * job read; the job's own if there is none.
+ */
 export function nextAfter(job, operations) {
-  const wrote = Object.keys(job.outputs);
   const place = operations.findIndex((one) => one.identifier === job.operation);
-  const next = operations
-    .slice(place + 1)
-    .find(({ inputs }) => inputs.some((one) => one.required && wrote.includes(one.name)));
+  const later = operations.slice(place + 1);
+  const next =
+    later.find(({ inputs }) => inputs.some((one) => one.required && one.name in job.outputs)) ??
+    later.find(({ inputs }) => inputs.some((one) => one.name in job.outputs)) ??
+    later.find(({ inputs }) => inputs.every((one) => !one.required || one.name in job.inputs));
   return next?.identifier ?? job.operation;
 }
 

@@ -17,6 +17,11 @@ export class Inspector extends Part {
     else this.box.append(this.t("Take the tool Inspect (I) and click a place on the map."));
   }
 
+  /** A click on the second of two maps that move as one. */
+  clicked(place) {
+    if (this.panel.tools.name === "inspect") this.inspect(place);
+  }
+
   /** Read every raster of the map at a place; the server does, also while a cell runs. */
   async inspect(place) {
     const { L, map, layers, tabs, status } = this.panel;

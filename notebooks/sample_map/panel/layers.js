@@ -1,11 +1,15 @@
 // The layers: their order, how they are shown, and the legends of maps.
 
-import { make, makeButton } from "./elements.js";
+import { fold, make, makeButton } from "./elements.js";
 import { icon } from "./icons.js";
 import { LayerDetails } from "./layer_details.js";
 import { Part } from "./part.js";
 import { Pictures } from "./pictures.js";
+import { askServer } from "./server.js";
 import { SLOW } from "./status.js";
+
+const SILENT = 10000; // ms without a tile after which a background cannot be reached
+const STILL = 2; // pixels by which a map moves when it gets another size
 
 export class Layers extends Part {
   constructor(panel) {
@@ -29,9 +33,10 @@ export class Layers extends Part {
       position: "bottomright",
     });
     this.attribution.addTo(map);
+    map.on("resize", () => this.refit());
     this.pictures = new Pictures(this.panel.L, map, {
       failed: (layer, picture) => this.failed(layer, picture),
-      added: (picture) => this.tellSlow(picture),
+      added: (layer, picture) => this.watch(layer, picture),
     });
   }
 
@@ -48,14 +53,16 @@ export class Layers extends Part {
     return this.scene;
   }
 
-  take({ layers, removed, scene }) {
+  take({ layers, removed, scene, view }) {
     const known = new Set(this.all.map((layer) => layer.key));
     const added = layers.filter((layer) => !known.has(layer.key) && layer.kind === "map");
     if (added.length) this.unfolded = added[0].key;
     this.all = layers;
     this.removed = removed;
     this.scene = scene;
-    this.pictures.show(this.shown);
+    this.outlines = view.polygons;
+    this.panel.compare.take(view);
+    this.panel.shapes.redraw();
     this.panel.compare.refresh();
     this.show();
   }
@@ -63,14 +70,15 @@ export class Layers extends Part {
   /** Show the whole of the first scene, unless somebody has moved the map. */
   fit() {
     const { map, model } = this.panel;
-    const size = map.getSize();
-    if (!size.x || !size.y) return map.once("resize", () => this.fit()); // a tab not shown yet
     const [latitude, longitude, zoom] = model.get("begin");
     const { lat, lng } = map.getCenter();
     const isMoved =
       map.getZoom() !== zoom ||
       Math.abs(lat - latitude) > 1e-6 ||
       Math.abs(lng - longitude) > 1e-6;
+    map.invalidateSize({ pan: false }); // the panel has taken its part of the width by now
+    const size = map.getSize();
+    if (!size.x || !size.y) return map.once("resize", () => this.fit()); // a tab not shown yet
     if (!isMoved) this.fitScene();
   }
 
@@ -86,7 +94,17 @@ export class Layers extends Part {
       [south, west],
       [north, east],
     ];
-    this.panel.map.fitBounds(corners, { animate: false });
+    const { map } = this.panel;
+    map.fitBounds(corners, { animate: false });
+    this.fitted = { bounds, center: map.getCenter(), zoom: map.getZoom() };
+  }
+
+  /** The map has another size: what was shown as a whole still is. */
+  refit() {
+    const { map } = this.panel;
+    if (!this.fitted || map.getZoom() !== this.fitted.zoom) return;
+    const moved = map.project(map.getCenter()).distanceTo(map.project(this.fitted.center));
+    if (moved <= STILL) this.zoomTo(this.fitted);
   }
 
   failed(layer, picture) {
@@ -97,10 +115,23 @@ export class Layers extends Part {
       });
       return status.sayError(text);
     }
-    if (picture.hasLoaded || !this.pictures.at(layer.key)) return;
+    if (!picture.hasLoaded) this.switchOff(layer, picture);
+  }
+
+  /** A background of which nothing came is off; it may have been put away meanwhile. */
+  switchOff(layer, picture) {
+    if (this.pictures.at(layer.key) !== picture) return;
     this.pictures.drop(layer.key);
-    this.change(layer, { shown: false });
-    status.sayError(this.t("The background map cannot be reached, so it is off."));
+    this.change(this.get(layer.key), { shown: false }); // as it was told last
+    this.show();
+    this.panel.status.sayError(this.t("The background map cannot be reached, so it is off."));
+  }
+
+  /** Have nobody wait unknowing for a picture. */
+  watch(layer, picture) {
+    if (layer.kind !== "background") return this.tellSlow(picture);
+    const late = setTimeout(() => this.switchOff(layer, picture), SILENT);
+    picture.once("tileload remove", () => clearTimeout(late));
   }
 
   /** Say that a scene is being read, if that takes long. */
@@ -120,7 +151,6 @@ export class Layers extends Part {
   /** Show a layer otherwise: here at once, and in every tab when the kernel has told them. */
   change(layer, changes) {
     Object.assign(layer, changes);
-    this.pictures.show(this.shown);
     this.panel.compare.refresh();
     return this.ask("change_layer", { key: layer.key, changes });
   }
@@ -147,6 +177,7 @@ export class Layers extends Part {
     select.onchange = () => {
       this.outlines = select.value;
       this.panel.shapes.redraw();
+      this.ask("change_view", { changes: { polygons: this.outlines } });
     };
     return make("label", { class: "sample-map-row" }, [this.t("Training polygons"), select]);
   }
@@ -231,7 +262,10 @@ export class Layers extends Part {
 
   form() {
     const name = this.input("home/scene.tif", this.t("Name of a scene or map"));
-    return this.formOf([name], this.t("Add layer"), () => ({
+    const id = `rasters-${this.panel.kernel.view}`;
+    name.setAttribute("list", id);
+    this.known = make("datalist", { id });
+    return this.formOf([name, this.known], this.t("Add layer"), () => ({
       verb: "add_layer",
       content: { name: name.value.trim() },
     }));
@@ -254,8 +288,14 @@ export class Layers extends Part {
         attribution: attribution.value,
       },
     }));
-    const summary = make("summary", {}, [this.t("Background map")]);
-    return make("details", { class: "sample-map-background" }, [summary, form]);
+    return fold("background", this.t("Background map"), [form]);
+  }
+
+  /** Offer the rasters that the storage holds. */
+  async offer() {
+    const { names = [] } = await askServer("names");
+    const rasters = names.filter((name) => /\.tiff?$/i.test(name));
+    this.known.replaceChildren(...rasters.map((name) => make("option", { value: name })));
   }
 
   input(placeholder, label) {

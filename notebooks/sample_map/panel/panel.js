@@ -27,7 +27,18 @@ import { View } from "./view.js";
 import { WhereNext } from "./where_next.js";
 import { Words } from "./words.js";
 
-const UNASKED = ["open", "spectra", "preview", "change_layer", "see", "leave"]; // asked by the panel itself: an answer leaves the message alone
+// what is asked by the panel itself, or what may say more before it is answered (a background that
+// cannot be reached): the answer leaves the message alone
+const UNASKED = [
+  "open",
+  "spectra",
+  "preview",
+  "change_layer",
+  "change_view",
+  "add_background",
+  "see",
+  "leave",
+];
 const LOOK = 50; // ms between two looks for the map
 const LOOKS = 600;
 
@@ -144,6 +155,7 @@ class Panel {
         name: "layers",
         title: t("Layers"),
         children: [layers.box, ...layers.forms, printing.part],
+        onopen: () => layers.offer(),
       },
       {
         name: "inspect",
@@ -210,6 +222,7 @@ class Panel {
     this.shapes.addTo(map);
     this.onClick = (event) => this.clicked(event.latlng);
     map.on("click", this.onClick);
+    this.view.bringIntoView();
     this.open();
   }
 

@@ -6,7 +6,7 @@ const TOP = 300; // the topmost layer's place in the pane of tiles
 
 /** Draw layers on a map, and keep what is drawn already. */
 export class Pictures {
-  /** hears: what to call when a tile fails, and when a layer loads and has loaded. */
+  /** hears: what to call when a tile fails, and when a layer begins to be drawn. */
   constructor(L, map, hears = {}) {
     this.L = L;
     this.map = map;
@@ -49,7 +49,7 @@ export class Pictures {
     picture.on("tileload", () => {
       picture.hasLoaded = true;
     });
-    this.hears.added?.(picture);
+    this.hears.added?.(layer, picture);
     picture.addTo(this.map);
     return picture;
   }

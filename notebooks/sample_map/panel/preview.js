@@ -295,7 +295,7 @@ export function stepsOfMap(scene, file, windows) {
   return [
     {
       operation: "extract-samples",
-      inputs: { scene, labels: file, legend: file, context: windows ? 3 : 0 },
+      inputs: { scene: [scene], labels: file, legend: file, context: windows ? 3 : 0 },
     },
     { operation: "train-classifier", inputs: { samples: [{ step: 0, output: "samples" }] } },
     { operation: "check-radiometry", inputs: { scene, model } },

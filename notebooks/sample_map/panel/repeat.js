@@ -58,7 +58,7 @@ export class Repeat extends Part {
     const query = { train: String(this.train.checked) };
     const found = await askServer(`jobs/${this.job.id}/chain`, query);
     if (found.error) return this.steps.replaceChildren(this.t(found.error));
-    const names = found.steps.map((step) => step.operation).join(" → ");
+    const names = found.steps.map((step) => this.panel.words.name(step.operation)).join(" → ");
     const data = make("pre", {}, [JSON.stringify(found.steps, null, 1)]);
     const details = make("details", {}, [make("summary", {}, [names]), data]);
     const scenes = { scene: found.scenes.join(", ") };

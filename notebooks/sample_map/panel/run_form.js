@@ -53,12 +53,12 @@ export class RunForm extends Part {
 
   show() {
     const options = this.operations.map(({ identifier }) =>
-      make("option", { value: identifier }, [identifier]),
+      make("option", { value: identifier }, [this.panel.words.name(identifier)]),
     );
     this.select.replaceChildren(...options);
     this.select.value = this.chosen;
     if (!this.operation) return;
-    this.title.textContent = this.operation.title;
+    this.title.textContent = this.t(this.operation.title);
     const { inputs } = this.operation;
     this.controls = {};
     this.lists.replaceChildren();
@@ -79,7 +79,7 @@ export class RunForm extends Part {
   }
 
   field(input) {
-    const label = input.name.replaceAll("_", " ");
+    const label = this.panel.words.name(input.name);
     const control = this.control(input, label);
     const attributes = { class: "sample-map-field", title: input.description };
     const tag = input.many ? "div" : "label"; // a label is of one control

@@ -45,7 +45,9 @@ export class RunJobs extends Part {
   head(job) {
     const href = `${wpsUrl()}jobs/${encodeURIComponent(job.id)}.html`;
     const link = make("a", { href, target: "_blank", rel: "noopener" }, [this.t("Log")]);
-    const name = make("span", { class: "sample-map-job-name" }, [job.operation]);
+    const name = make("span", { class: "sample-map-job-name" }, [
+      this.panel.words.name(job.operation),
+    ]);
     const state = make("span", { class: "sample-map-job-state" }, [this.stateOf(job)]);
     const time = this.panel.words.time(job.finished ?? job.created);
     return make("div", { class: "sample-map-job-head", title: time }, [name, state, link]);
@@ -85,7 +87,7 @@ export class RunJobs extends Part {
   figures({ outputs }) {
     const { words } = this.panel;
     const shown = ([name, { value }]) =>
-      `${name.replaceAll("_", " ")} ${typeof value === "number" ? words.number(value, 3) : value}`;
+      `${words.name(name)} ${typeof value === "number" ? words.number(value, 3) : value}`;
     const told = Object.entries(outputs).filter(([, { value }]) => value !== null);
     return told.length ? [make("div", {}, [told.map(shown).join(" · ")])] : [];
   }

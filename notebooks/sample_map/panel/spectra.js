@@ -10,7 +10,7 @@ export class Spectra extends Part {
   build() {
     this.chart = make("div", { class: "sample-map-chart" });
     this.part = fold("spectra", this.t("Spectra of the classes"), [this.chart]);
-    this.part.ontoggle = () => this.update();
+    this.part.addEventListener("toggle", () => this.update());
   }
 
   updateSoon() {

@@ -22,6 +22,7 @@ export class Tools extends Part {
   constructor(panel) {
     super(panel);
     this.name = "select";
+    this.putAway = null; // the tool that is taken again when the kernel answers
   }
 
   get draws() {
@@ -110,6 +111,8 @@ export class Tools extends Part {
     const { steps } = this.panel.samples;
     this.buttons.undo.disabled = !steps.undo;
     this.buttons.redo.disabled = !steps.redo;
+    const isFull = document.fullscreenElement !== null;
+    this.buttons.full.setAttribute("aria-pressed", String(isFull));
   }
 
   begin(map) {
@@ -136,8 +139,9 @@ export class Tools extends Part {
     }
     if (name !== "select") selection.change(false);
     this.name = name;
+    this.putAway = null;
     for (const [other, button] of Object.entries(this.buttons)) {
-      button.setAttribute("aria-pressed", String(other === name));
+      if (other !== "full") button.setAttribute("aria-pressed", String(other === name));
     }
     growing.show(name === "grow");
     if (!this.map) return;
@@ -197,9 +201,17 @@ export class Tools extends Part {
     this.ask("delete", target);
   }
 
-  /** Put away what draws; what is drawn now would be lost. */
+  /** Put away what draws until the kernel answers again; what is drawn now would be lost. */
   stopDrawing() {
-    if (this.draws && this.name !== "measure") this.use("select");
+    const { name } = this;
+    if (!this.draws || name === "measure") return;
+    this.use("select");
+    this.putAway = name;
+  }
+
+  /** Take the tool again that was put away, unless another was chosen since. */
+  resumeDrawing() {
+    if (this.putAway) this.use(this.putAway);
   }
 
   strokeStyle() {

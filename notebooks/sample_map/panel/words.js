@@ -38,6 +38,12 @@ export class Words {
     return found.replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
   }
 
+  /** The name of an operation, or of what it reads or writes, as a person would write it. */
+  name(identifier) {
+    const words = identifier.replace(/[-_]/g, " ");
+    return this.t(words.charAt(0).toUpperCase() + words.slice(1));
+  }
+
   number(value, digits = 0) {
     return value.toLocaleString(this.language, { maximumFractionDigits: digits });
   }

@@ -203,7 +203,7 @@ class Drawing:
             return sample
 
     def undo(self, id: str | None = None) -> tuple[str, ...]:
-        """Take back the last step, or the last one that touched a sample; return the ids.
+        """Take back the last step, or the last one that touched a sample; return what it touched.
 
         Raises:
             InputError: there is none, or somebody changed the sample since.
@@ -212,7 +212,7 @@ class Drawing:
             return self._repeat(self.history.undo(self.store.samples.get, id))
 
     def redo(self, id: str | None = None) -> tuple[str, ...]:
-        """Repeat what was undone last, of all samples or of one; return the ids.
+        """Repeat what was undone last, of all samples or of one; return what it touched.
 
         Raises:
             InputError: there is nothing, or somebody changed the sample since.
@@ -303,7 +303,7 @@ class Drawing:
         with self._lock:
             both = self.store.edit_classes(edit)
             made = tuple(changes())
-            self._record(made)
+            self.store.record(made)
             self.history.add(Step(made, both))
             return tuple(sample for c in made if (sample := c.after or c.before))
 
@@ -320,16 +320,13 @@ class Drawing:
         if step.classes is not None:
             before, after = step.classes
             self.store.edit_classes(lambda now: rebased(before, after, now))
-        return self._record(step.changes)
+        self.store.record(step.changes)
+        return step.touched
 
     def _do(self, *changes: Change) -> None:
         with self._lock:
-            self._record(changes)
+            self.store.record(changes)
             self.history.add(Step(changes))
-
-    def _record(self, changes: Sequence[Change]) -> tuple[str, ...]:
-        self.store.record(changes)
-        return tuple(change.id for change in changes)
 
     def _known(self, class_name: str) -> str:
         if class_name not in self.legend.names:

@@ -12,7 +12,7 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from landcover.errors import InputError, LandcoverError
-from landcover.inference.shifts.judgement import MOST_PIXELS as MOST_SAMPLED
+from landcover.inference.shifts.comparison import MOST_PIXELS as MOST_SAMPLED
 from landcover.io.bands import SceneBands, choose_bands
 from landcover.io.raster import Grid, open_scene, read_grown
 from landcover.io.scene_pixels import sample_pixels

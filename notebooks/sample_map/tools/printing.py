@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyproj
+import shapely
 from PIL import Image
-from shapely.geometry import shape
 from shapely.geometry.base import BaseGeometry
 
 from landcover.errors import InputError
-from landcover.io.atomic import written_beside
 from landcover.io.figures import new_figure, quiet_fonts
+from landcover.io.files.atomic import written_beside
 from landcover.io.legend import LegendClass
 from landcover.io.raster import legend_of, open_raster
 from landcover.progress import remark
@@ -167,13 +167,20 @@ def _stitched(layers: Sequence[Layer], view: _View, maker: TileMaker) -> Image.I
 
 
 def _outline(axes: "Axes", sheet: Sheet) -> None:
+    """Draw the samples class by class; a dark edge shows one also where the map has its color."""
+    from matplotlib.collections import LineCollection
+
     to_metres = pyproj.Transformer.from_crs(DEGREES, WEB_MERCATOR, always_xy=True)
-    for sample in sheet.samples:
-        color = (sheet.colors or {}).get(sample.class_name, "#888888")
-        for line in _lines(shape(sample.geometry)):
-            xs, ys = to_metres.transform(*np.asarray(line.coords).T[:2])
-            marker = "o" if line.geom_type == "Point" else ""
-            axes.plot(xs, ys, color=color, marker=marker, markersize=3, linewidth=1)
+    for name in dict.fromkeys(sample.class_name for sample in sheet.samples):
+        color = (sheet.colors or {}).get(name, "#888888")
+        shapes = np.array([s.shape for s in sheet.samples if s.class_name == name], dtype=object)
+        metres = shapely.transform(shapes, lambda xy: np.column_stack(to_metres.transform(*xy.T)))
+        lines = [np.asarray(line.coords)[:, :2] for one in metres for line in _lines(one)]
+        points = [line[0] for line in lines if len(line) == 1]
+        if points:
+            axes.scatter(*np.transpose(points), 10, color, edgecolors="black", linewidths=0.7)
+        for width, drawn in ((2.5, "black"), (1, color)):
+            axes.add_collection(LineCollection(lines, linewidths=width, colors=drawn))
 
 
 def _lines(geometry: BaseGeometry) -> Iterator[BaseGeometry]:

@@ -43,6 +43,16 @@ def test_what_a_gis_added_is_kept():
     )
 
 
+def test_outline_that_stays_is_not_measured_again_and_one_that_changes_is():
+    drawn = sample()
+    assert sum_areas([drawn])["water"] > 0
+    reclassed = drawn.edited("bob", class_name="forest")
+    assert reclassed.__dict__["area"] == drawn.area
+    moved = drawn.edited("bob", geometry=ISLANDS)
+    assert moved.area > drawn.area
+    assert moved.shape.geom_type == "MultiPolygon"
+
+
 def test_feature_from_elsewhere_is_the_same_sample_each_time_it_is_read():
     feature = {"type": "Feature", "properties": {"class": "water"}, "geometry": POND}
     other = {"type": "Feature", "properties": {"class": "forest"}, "geometry": POND}

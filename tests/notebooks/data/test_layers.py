@@ -114,12 +114,13 @@ def test_removed_layer_comes_back_to_its_place_as_it_was_shown(layers):
     layers.remove(top.key)
     assert kinds(layers) == ["background"]
     assert layers.removed == top
-    layers.restore()
-    layers.restore()
+    assert layers.swap([top.key, "sample"]) == ("sample",)
+    layers.swap([scene.key])
     assert kinds(layers) == ["map", "scene", "background"]
     assert (list(layers)[1].opacity, list(layers)[1].shown) == (0.4, False)
-    with pytest.raises(InputError, match="no layer was removed"):
-        layers.restore()
+    layers.swap([scene.key])
+    assert layers.removed.key == scene.key
+    assert kinds(layers) == ["map", "background"]
 
 
 @pytest.mark.parametrize(

@@ -91,7 +91,29 @@ export function nextOperationIsTheFirstThatNeedsWhatWasWritten() {
     { identifier: "train", inputs: [input("samples"), input("selection", { required: false })] },
   ];
   equal(nextAfter(CUT, operations), "balanced");
-  equal(nextAfter(BALANCED, operations), "balanced");
+}
+
+export function afterThatComesWhatMayTakeItOrNeedsTheSame() {
+  const train = [input("samples"), input("selection", { required: false })];
+  const operations = [
+    { identifier: "balanced", inputs: [input("samples")] },
+    { identifier: "train", inputs: train },
+    { identifier: "check", inputs: [input("scene"), input("model")] },
+    { identifier: "classify", inputs: [input("scene"), input("model")] },
+    { identifier: "compare", inputs: [input("first")] },
+  ];
+  equal(nextAfter(BALANCED, operations), "train");
+  const checked = job("check", { scene: "a.tif", model: ["m.onnx"] }, { verdict: "v" });
+  equal(nextAfter(checked, operations), "classify");
+  equal(nextAfter(job("classify", checked.inputs, {}), operations), "classify");
+}
+
+export function classesKeepTheColoursInWhichTheyWereDrawn() {
+  const inputs = [input("labels"), input("legend", { required: false })];
+  const sources = { layers: [], samples: SAMPLES, jobs: [] };
+  equal(prefilled(inputs, sources), { labels: [SAMPLES], legend: [SAMPLES] });
+  equal(prefilled(inputs, { ...sources, samples: "" }), { labels: [], legend: [] });
+  equal(prefilled([input("reference"), inputs[1]], sources), { reference: [], legend: [] });
 }
 
 export function mapBringsWhatBelongsToItAndOtherRastersLieInTheirOrder() {

@@ -25,7 +25,7 @@ export function wholeMapIsCutTrainedCheckedAndClassified() {
     ["extract-samples", "train-classifier", "check-radiometry", "classify-scene"],
   );
   equal(steps[0].inputs, {
-    scene: "shared/a.tif",
+    scene: ["shared/a.tif"],
     labels: "home/samples/a.geojson",
     legend: "home/samples/a.geojson",
     context: 3,

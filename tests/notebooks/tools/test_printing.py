@@ -48,6 +48,19 @@ def test_sheet_shows_the_map_in_its_colours_and_is_a4(map_layer, tmp_path):
     assert (pixels == (255, 0, 0)).all(axis=-1).any()  # the sample, and its line in the legend
 
 
+def test_outline_is_seen_where_the_map_has_its_colour(map_layer, tmp_path):
+    ring = [[15.003, 52.344], [15.008, 52.344], [15.008, 52.347], [15.003, 52.344]]
+    area = Sample.new("вода", {"type": "Polygon", "coordinates": [ring]}, "eve", "home/map.tif")
+    dark = []
+    for samples in ([], [area]):
+        print_sheet(Sheet(map_layer.bounds, [map_layer], samples, {"вода": "#0000ff"}),
+                    tmp_path / "sheet.png")  # fmt: skip
+        with Image.open(tmp_path / "sheet.png") as shown:
+            inside = np.asarray(shown.convert("RGB"))[300:1200, 300:1500]
+        dark.append((inside.max(axis=-1) < 60).sum())
+    assert dark[1] > dark[0] + 500
+
+
 def test_pdf_names_title_classes_and_sources(map_layer, tmp_path, monkeypatch):
     figure = printing.new_figure(11.69, 8.27)
     monkeypatch.setattr(printing, "new_figure", lambda *size: figure)

@@ -1,0 +1,1 @@
+"""What comes after a map: tidied, measured, compared with another year, handed on."""

@@ -186,6 +186,14 @@ class _Thinned:
     def legend(self) -> Legend:
         return self.labels.legend
 
+    @property
+    def given(self) -> int:
+        return self.labels.given
+
+    @property
+    def reached(self) -> np.ndarray:
+        return self.labels.reached
+
     def read(self, window: Window) -> LabelledWindow:
         found = self.labels.read(window)
         drawn = np.random.default_rng(_corner(window)).random(found.codes.shape)

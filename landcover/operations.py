@@ -41,7 +41,7 @@ OPERATIONS = (
     Operation.of(assess_quality, "1.2"),
     Operation.of(compare_maps, "1.2"),
     Operation.of(sieve_map, "1.0"),
-    Operation.of(tabulate_areas, "1.0"),
+    Operation.of(tabulate_areas, "1.1"),
     Operation.of(detect_changes, "1.0"),
     Operation.of(polygonize_map, "1.0"),
     Operation.of(export_map, "1.0"),

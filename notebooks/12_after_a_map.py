@@ -43,7 +43,8 @@ Image(filename=areas.figure, width=700)
 # %% [markdown]
 # These figures carry the errors of the map: if half of what it calls *residential* is something
 # else, so are half of the hectares. The points of page 6, labelled and given as `reference`, say
-# how much there really is, with intervals.
+# how much there really is, with intervals; of several maps each needs points of its own, given as
+# `reference=[points_2020, points_2024]`.
 #
 # ## What changed?
 #

@@ -11,6 +11,8 @@ from landcover.io.records.run_record import recipe_tag
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+LEGEND_LINE = 0.22
+"""Inches of a line of a legend."""
 _LONGEST_LABEL = 40
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from landcover.counts import counted
 from landcover.errors import InputError
-from landcover.io.figures import label_of, new_figure, to_png
+from landcover.io.figures import LEGEND_LINE, label_of, new_figure, to_png
 from landcover.io.files.atomic import write_csv, written_beside
 from landcover.io.files.paths import AnyPath
 from landcover.io.legend import Legend
@@ -16,7 +16,7 @@ from landcover.io.records.run_record import input_names
 from landcover.maps.drawn_sample import DrawnSample
 from landcover.maps.ground import HECTARE, Ground
 from landcover.maps.opened import OpenMap, open_map
-from landcover.maps.zones import WHOLE, Zones
+from landcover.maps.zones import WHOLE, Zones, listed, shortened
 from landcover.operation import CSV, HTML, PNG, LabelFile, MapFile
 from landcover.progress import remark, report_progress
 from landcover.quality.estimates import AreaEstimates, Interval, area_adjusted
@@ -26,8 +26,11 @@ from landcover.quality.report import Note, write_page
 _COLUMNS = ("map", "date", "zone", "class", "code", "pixels", "hectares", "share",
             "estimated", "low", "high")  # fmt: skip
 _COVERED = 0.99
-"""Share of a zone's ground below which it is said that the map does not cover it."""
+"""Share of a zone below which it is said that the map does not cover it."""
 _MOST_BARS = 24
+_MOST_LINES = 60
+_MOST_NAMED = 24
+"""Classes that the legend of a picture names, the largest ones."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,7 @@ def tabulate_areas(
     map: list[MapFile],
     zones: LabelFile | None = None,
     name_field: str = "",
-    reference: LabelFile | None = None,
+    reference: list[LabelFile] | None = None,
     class_field: str = "class",
     workdir: AnyPath = "",
 ) -> Areas:
@@ -110,35 +113,54 @@ def tabulate_areas(
         zones: polygons, such as districts; a pixel belongs to a polygon if its centre lies inside.
         name_field: attribute with the names of the zones; polygons of one name are one zone.
             Without it they are numbered.
-        reference: labelled points that draw-reference-sample drew from this very map.
+        reference: labelled points that draw-reference-sample drew from this very map; of several
+            maps one file for each, in their order.
         class_field: attribute of the reference that holds the class.
         workdir: folder to write to.
 
     Raises:
-        InputError: an input is invalid, or a reference is given for several maps.
+        InputError: an input is invalid, or there are references for some of the maps only.
     """
-    if reference is not None and len(map) > 1:
-        raise InputError(
-            f"a reference speaks for the one map it was drawn from, {len(map)} maps were given"
-        )
+    samples = _one_each(map, reference)
     known = input_names("map", map)
     names = distinct_names({f"{n}": path for n, path in enumerate(known, 1)})
     found: list[ZoneAreas] = []
     notes: tuple[Note, ...] = ()
     legend = Legend(())
-    for path, name in zip(map, names.values(), strict=True):
+    for path, name, labelled in zip(map, names.values(), samples, strict=True):
         with open_map(path) as opened:
             parts = Zones.whole(opened.grid) if zones is None else Zones.read(
                 zones, name_field, opened.grid
             )  # fmt: skip
             measured = _measure(opened, parts, name)
-            if reference is not None:
-                sample = DrawnSample.of(opened, path, reference, class_field)
+            if labelled is not None:
+                sample = DrawnSample.of(opened, path, labelled, class_field)
                 measured = list(_estimated(measured, sample, parts))
-                notes += (*sample.notes, *_notes_on_unestimated(measured))
+                more = (*sample.notes, *_notes_on_unestimated(measured))
+                notes += more if len(map) == 1 else tuple(_said_of(name, note) for note in more)
             found += measured
             legend, _ = legend.united(opened.legend)
     return _write(found, legend, notes, Path(workdir))
+
+
+def _said_of(map: str, note: Note) -> Note:
+    return replace(note, en=f"{map}: {note.en}", ru=f"{map}: {note.ru}")
+
+
+def _one_each(
+    maps: Sequence[AnyPath], references: Sequence[AnyPath] | None
+) -> Sequence[AnyPath | None]:
+    if not references:
+        return [None] * len(maps)
+    if len(references) != len(maps):
+        raise InputError(
+            f"a reference speaks for the one map it was drawn from: "
+            f"{counted(len(maps), '# map|maps')} and "
+            f"{counted(len(references), '# reference|references')} were given, needs one for "
+            "each map, in their order",
+            "reference",
+        )
+    return references
 
 
 def measured_whole(opened: OpenMap) -> list[ClassArea]:
@@ -158,11 +180,12 @@ def _measure(opened: OpenMap, zones: Zones, name: str) -> list[ZoneAreas]:
             found = np.bincount(codes[part][inside], minlength=256)
             counts[zone] += found
             metres[zone] += np.where(found > 0, found * of_pixel, 0)
+    classified = counts[:, 1:].sum(axis=1) / np.maximum(counts.sum(axis=1), 1)
     counts[:, 0] = metres[:, 0] = 0
     if not counts.any():
         raise InputError(f"{opened.file} holds no classified pixel in any zone")
     opened.remark_on_no_place(metres.ravel().tolist())
-    _remark_on_uncovered(zones, metres, ground, name)
+    _remark_on_uncovered(zones, classified[1:] * zones.on_the_map(), name)
     date = opened.dataset.tags().get("DATE", "")
     return [
         ZoneAreas(name, date, zone, tuple(_classes(opened.legend, *of_zone)))
@@ -209,32 +232,31 @@ def _notes_on_unestimated(measured: Sequence[ZoneAreas]) -> tuple[Note, ...]:
     without = [zone for zone in measured if not zone.is_estimated]
     if not without:
         return ()
-    names = ", ".join(zone.zone or "the whole map" for zone in without[:5])
+    en, ru = (
+        listed([shortened(zone.zone) or whole for zone in without])
+        for whole in ("the whole map", "вся карта")
+    )
     return (
         Note(
             f"{counted(len(without), '# zone|zones has|have')} no estimate, as the sample has "
-            f"fewer than two points of some class there: {names}. Draw more points.",
+            f"fewer than two points of some class there: {en}. Draw more points.",
             f"Зон без оценки: {len(without)}, в них меньше двух точек выборки какого-то класса: "
-            f"{names}. Нужно больше точек.",
+            f"{ru}. Нужно больше точек.",
         ),
     )
 
 
-def _remark_on_uncovered(zones: Zones, metres: np.ndarray, ground: Ground, name: str) -> None:
-    """Say which zones lie partly where nothing is classified."""
-    to_degrees = ground.to_degrees()
-    if to_degrees is None or not zones.shapes.size or np.isnan(metres).any():
-        return
-    whole = zones.square_metres(to_degrees)
-    covered = metres[1:].sum(axis=1) / np.maximum(whole, 1e-9)
+def _remark_on_uncovered(zones: Zones, covered: np.ndarray, name: str) -> None:
+    """Say which zones lie partly where nothing is classified, by the share that does not."""
     partly = np.flatnonzero(covered < _COVERED)
     if partly.size:
-        listed = ", ".join(
-            f"{zones.names[at + 1]} ({100 * covered[at]:.0f} %)" for at in partly[:5].tolist()
-        )
+        names = [
+            f"{shortened(zones.names[at + 1])} ({100 * covered[at]:.0f} %)"
+            for at in partly.tolist()
+        ]
         remark(
             f"{name} does not cover {counted(len(partly), '# zone|zones')} wholly, areas are of "
-            f"what is classified: {listed}"
+            f"what is classified: {listed(names)}"
         )
 
 
@@ -285,23 +307,28 @@ def _years(found: Sequence[ZoneAreas]) -> dict[str, dict[str, list[ClassArea | N
 
 def _draw(zones: Sequence[ZoneAreas], legend: Legend) -> bytes:
     """Draw the areas as stacked bars, one a zone of a map, or with intervals where known: PNG."""
-    one = zones[0]
-    if len(zones) == 1 and one.is_estimated:
-        return _draw_estimates(one, legend)
-    figure = new_figure(9, 1.5 + 0.4 * len(zones))
+    if all(zone.is_estimated and zone.zone == WHOLE for zone in zones):
+        return _draw_estimates(zones, legend)
+    lines = min(len(legend.classes), _MOST_NAMED)
+    figure = new_figure(9, max(1.5 + 0.4 * len(zones), 1 + LEGEND_LINE * lines))
     axes = figure.subplots()
     names = [_bar_name(zone, zones) for zone in zones]
-    left = np.zeros(len(zones))
+    left, bars, totals = np.zeros(len(zones)), [], []
     for entry in legend.classes:
         of_class = [{each.name: each.share for each in zone.classes} for zone in zones]
         shares = 100 * np.nan_to_num([by_name.get(entry.name, 0) for by_name in of_class])
-        axes.barh(range(len(zones)), shares, left=left, color=entry.color,
-                  label=label_of(entry.name), edgecolor="white", linewidth=0.4)  # fmt: skip
+        bars.append(axes.barh(
+            range(len(zones)), shares, left=left, color=entry.color, label=label_of(entry.name),
+            edgecolor="white", linewidth=0.4,
+        ))  # fmt: skip
         left += shares
+        totals.append(float(shares.sum()))
     axes.set_yticks(range(len(zones)), names, parse_math=False)
     axes.invert_yaxis()
     axes.set(xlabel="share of the area, % · доля площади, %", xlim=(0, 100))
-    axes.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
+    largest = sorted(np.argsort(totals)[::-1][:_MOST_NAMED].tolist())
+    axes.legend(handles=[bars[at] for at in largest], loc="upper left", bbox_to_anchor=(1, 1),
+                frameon=False)  # fmt: skip
     return to_png(figure)
 
 
@@ -311,12 +338,19 @@ def _bar_name(zone: ZoneAreas, zones: Sequence[ZoneAreas]) -> str:
     return label_of(" · ".join([*parts, *([zone.zone] if zone.zone else [])]))
 
 
-def _draw_estimates(zone: ZoneAreas, legend: Legend) -> bytes:
-    """Draw counted and estimated hectares of each class, with intervals."""
-    figure = new_figure(9, 1.5 + 0.45 * len(zone.classes))
+def _draw_estimates(zones: Sequence[ZoneAreas], legend: Legend) -> bytes:
+    """Draw counted and estimated hectares of each class of each map, with intervals."""
+    lines = [
+        (zone, each)
+        for name in legend.names
+        for zone in zones
+        for each in zone.classes
+        if each.name == name
+    ][:_MOST_LINES]
+    figure = new_figure(9, 1.5 + 0.45 * len(lines))
     axes = figure.subplots()
     colors = {entry.name: entry.color for entry in legend.classes}
-    for row, each in enumerate(zone.classes):
+    for row, (_, each) in enumerate(lines):
         axes.barh(row, each.hectares, color=colors[each.name], edgecolor="#555555", linewidth=0.4)
         if each.estimated == each.estimated:
             low, high = each.interval
@@ -324,9 +358,11 @@ def _draw_estimates(zone: ZoneAreas, legend: Legend) -> bytes:
                 each.estimated, row, xerr=[[each.estimated - low], [high - each.estimated]],
                 fmt="o", color="black", capsize=4,
             )  # fmt: skip
-    axes.set_yticks(
-        range(len(zone.classes)), [label_of(c.name) for c in zone.classes], parse_math=False
-    )
+    names = [
+        label_of(each.name if len(zones) == 1 else f"{each.name} · {zone.date or zone.map}")
+        for zone, each in lines
+    ]
+    axes.set_yticks(range(len(lines)), names, parse_math=False)
     axes.invert_yaxis()
     axes.set(xlabel="ha: bar counted on the map, dot estimated with 95 % interval · "
                     "га: столбец – по карте, точка – оценка с 95 % интервалом")  # fmt: skip

@@ -20,8 +20,10 @@ from landcover.maps.drawn_sample import DrawnSample
 from landcover.maps.ground import HECTARE, Ground
 from landcover.maps.opened import OpenMap, open_map
 from landcover.maps.picture import draw_map
+from landcover.maps.zones import listed
 from landcover.operation import CSV, HTML, LabelFile, LegendFile, MapFile, MapTIFF, Range
 from landcover.progress import remark, report_progress
+from landcover.quality.assessment import notes_on_match
 from landcover.quality.confusion import Confusion
 from landcover.quality.estimates import FEWEST_POINTS, Interval, area_adjusted, estimated_share
 from landcover.quality.matching import Match, Side, match_legends
@@ -135,7 +137,7 @@ def detect_changes(
         with made_without("reference", "class_field", "impossible"):
             _write_map(pair, code_of, shown, target)
     transitions = list(_transitions(pair.match.legend, code_of, table, metres, unlikely))
-    notes = _notes_on_impossible(transitions)
+    notes = (*_notes_on_legends(pair, table), *_notes_on_impossible(transitions))
     changed = sum(each.share for each in transitions if each.is_change)
     estimate = None
     if reference is not None:
@@ -299,6 +301,26 @@ def _transitions(
         )  # fmt: skip
 
 
+def _notes_on_legends(pair: _Pair, table: np.ndarray) -> Iterator[Note]:
+    """Name the classes among the compared pixels that one map has and the other does not know."""
+    yield from notes_on_match(pair.match)
+    of_one, of_other = pair.match.of_one, pair.match.of_other
+    sides = (
+        (pair.one.file, table.any(axis=1), of_other),
+        (pair.other.file, table.any(axis=0), of_one),
+    )
+    for file, present, known in sides:
+        only = set(np.flatnonzero(present).tolist()) - set(known.tolist())
+        if only:
+            names = listed([e.name for e in pair.match.legend.classes if e.code in only])
+            yield Note(
+                f"The other map has no class as these of {file}, so all their area counts as "
+                f"changed: {names}.",
+                f"В другой карте нет таких классов, как в {file}, поэтому вся их площадь "
+                f"считается изменившейся: {names}.",
+            )
+
+
 def _notes_on_impossible(transitions: Sequence[Transition]) -> tuple[Note, ...]:
     found = [each for each in transitions if each.impossible]
     if not found:
@@ -338,7 +360,7 @@ def _estimated(
     confusion = Confusion.of(_table_of(sample), sample.legend)
     sizes = sample.sizes(by_code, confusion)
     if sizes is not None:
-        transitions = _with_estimates(transitions, confusion, sizes, total)
+        transitions = _with_estimates(transitions, confusion, sizes, total, sample)
     estimate, unspoken = _of_all(sample, by_code, total)
     return estimate, (*sample.notes, *_notes_on_unspoken(unspoken, estimate)), transitions
 
@@ -394,14 +416,19 @@ def _notes_on_unspoken(unspoken: float, estimate: ChangeEstimate | None) -> tupl
 
 
 def _with_estimates(
-    transitions: Sequence[Transition], confusion: Confusion, sizes: Sequence[float], total: float
+    transitions: Sequence[Transition],
+    confusion: Confusion,
+    sizes: Sequence[float],
+    total: float,
+    sample: DrawnSample,
 ) -> list[Transition]:
     """Add to each transition that is a class of the change map how much of it really is."""
     estimates = area_adjusted(confusion, sizes, total)
+    named = {entry.code: entry.name for entry in sample.legend.classes}
     found = []
     for each in transitions:
-        name = f"{each.first}{_BETWEEN}{each.second}"
-        if each.is_change and name in estimates.shares:
+        name = named[int(sample.code_of[each.code])]
+        if each.code not in (UNCHANGED, OTHER) and name in estimates.shares:
             low, high = estimates.intervals.shares[name]
             each = replace(
                 each, estimated=estimates.shares[name][0] * total,

@@ -9,6 +9,7 @@ import numpy as np
 from landcover.io.files.paths import AnyPath
 from landcover.io.legend import Legend
 from landcover.io.raster import windows_of
+from landcover.maps.ground import Ground
 from landcover.maps.opened import OpenMap
 from landcover.maps.zones import Zones
 from landcover.quality.assessment import notes_on_match, notes_on_one_side, side_of
@@ -18,6 +19,9 @@ from landcover.quality.estimates import FEWEST_POINTS
 from landcover.quality.matching import Side, match_legends
 from landcover.quality.report import Note
 from landcover.samples.labels import Points, open_labels
+
+_ONE_SIZE = 1.1
+"""How much larger the largest pixels of a map may be, to be taken for equal."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,7 @@ class DrawnSample:
                 *notes_on_returned(returned, opened.legend),
                 *notes_on_match(match),
                 *notes_on_one_side(table, match),
+                *_notes_on_pixels(opened),
             ),
         )  # fmt: skip
 
@@ -92,6 +97,19 @@ class DrawnSample:
         points = dict(zip(confusion.names, confusion.counts.sum(axis=0).tolist(), strict=True))
         poor = [n for n, c in codes.items() if sizes[c] and points.get(n, 0) < FEWEST_POINTS]
         return None if poor else [float(sizes[codes[name]]) for name in confusion.names]
+
+
+def _notes_on_pixels(opened: OpenMap) -> Iterator[Note]:
+    """Say that points were drawn by pixels, where these are of several sizes."""
+    areas = [area for _, area in Ground.under(opened.dataset).blocks()]
+    if max(areas) > _ONE_SIZE * min(areas):
+        sizes = f"{min(areas):.0f}", f"{max(areas):.0f}"
+        yield Note(
+            f"Pixels of {opened.file} are from {sizes[0]} to {sizes[1]} square metres large, and "
+            "the sample knows them as equal: for areas, map in a projection that keeps areas.",
+            f"Пиксели {opened.file} имеют площадь от {sizes[0]} до {sizes[1]} квадратных метров, "
+            "а для выборки они равны: чтобы оценить площади, нужна карта в равновеликой проекции.",
+        )
 
 
 def _at_points(opened: OpenMap, points: Points) -> Iterator[np.ndarray]:

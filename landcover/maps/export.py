@@ -93,20 +93,20 @@ def _accuracy(folder: Path, digest: Any, map: str) -> dict[str, Any]:
     statistics = _read_json(folder / "statistics.json")
     try:
         of_map = record["recipe"]["inputs"]["map"]
-        overall = statistics["overall"]
+        overall, of_class = statistics["overall"], statistics["class"]
         found = {
-            "overall": overall["Overall ACC"],
+            "overall": _share(overall["Overall ACC"]),
             "kappa": overall["Kappa"],
             "inside_training": statistics["inside_training"],
             "trained_on_reference": statistics["trained_on_reference"],
             "per_class": {
-                name: {"users": statistics["class"]["PPV"][name],
-                       "producers": statistics["class"]["TPR"][name]}
+                str(name): {"users": _share(of_class.get("PPV", {}).get(name)),
+                            "producers": _share(of_class.get("TPR", {}).get(name))}
                 for name in statistics["classes"]
             },
-            "area_adjusted": statistics.get("area_adjusted"),
+            "area_adjusted": _with_interval(statistics.get("area_adjusted")),
         }  # fmt: skip
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise InputError(
             f"{folder.name} holds no assessment, it needs the folder that assess-quality wrote",
             "assessment",
@@ -117,6 +117,21 @@ def _accuracy(folder: Path, digest: Any, map: str) -> dict[str, Any]:
             "assessment",
         )
     return found
+
+
+def _share(value: Any) -> float | None:
+    if value is not None and not 0 <= value <= 1:
+        raise ValueError(f"{value} is no share")
+    return None if value is None else float(value)
+
+
+def _with_interval(adjusted: Any) -> Any:
+    """Return area-adjusted figures that have an accuracy between two limits, or None."""
+    if adjusted is not None:
+        low, high = adjusted["intervals"]["accuracy"]
+        for value in (adjusted["accuracy"][0], low, high):
+            float(_share(value))  # type: ignore[arg-type]
+    return adjusted
 
 
 def _read_json(path: Path) -> Any:
@@ -209,13 +224,13 @@ def _accuracy_told(accuracy: Mapping[str, Any] | None) -> Iterator[str]:
         return
     adjusted = accuracy["area_adjusted"]
     if adjusted is None:
-        share = 100 * accuracy["overall"]
+        share = _percent(accuracy["overall"])
         yield (
-            f"Accuracy: {share:.1f} % of the compared reference pixels agree. The reference is no "
+            f"Accuracy: {share} % of the compared reference pixels agree. The reference is no "
             "random sample of the map, so there is no interval."
         )
         yield (
-            f"Точность: совпадает {share:.1f} % сравнённых пикселей эталона. Эталон не случайная "
+            f"Точность: совпадает {share} % сравнённых пикселей эталона. Эталон не случайная "
             "выборка из карты, поэтому интервала нет."
         )
     else:
@@ -236,7 +251,8 @@ def _accuracy_told(accuracy: Mapping[str, Any] | None) -> Iterator[str]:
     yield ""
     yield "User's and producer's accuracy / точность пользователя и производителя, %"
     for name, each in accuracy["per_class"].items():
-        users, producers = (
-            "–" if value is None else f"{100 * value:.1f}" for value in each.values()
-        )
-        yield f"  {name}: {users}, {producers}"
+        yield f"  {name}: {_percent(each['users'])}, {_percent(each['producers'])}"
+
+
+def _percent(share: float | None) -> str:
+    return "–" if share is None else f"{100 * share:.1f}"

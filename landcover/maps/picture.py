@@ -7,7 +7,7 @@ import numpy as np
 from rasterio.enums import Resampling
 from rasterio.io import DatasetReader
 
-from landcover.io.figures import label_of, new_figure, to_png
+from landcover.io.figures import LEGEND_LINE, label_of, new_figure, to_png
 from landcover.io.legend import NODATA, Legend
 from landcover.io.raster import open_raster
 
@@ -26,15 +26,16 @@ def draw_map(path: Path, legend: Legend) -> bytes:
     with open_raster(path) as dataset:
         codes = _thinned(dataset)
     present = set(np.unique(codes).tolist())
+    shown = [entry for entry in legend.classes if entry.code in present][:_LISTED]
     colors = np.full((256, 3), _BLANK, np.uint8)
     for entry in legend.classes:
         colors[entry.code] = entry.rgb
     colors[NODATA] = _BLANK
-    figure = new_figure(9, min(max(6 * codes.shape[0] / codes.shape[1], 2.5), 12))
+    least = max(2.5, 1 + LEGEND_LINE * len(shown))
+    figure = new_figure(9, min(max(6 * codes.shape[0] / codes.shape[1], least), 12))
     axes = figure.subplots()
     axes.imshow(colors[codes], interpolation="nearest")
     axes.set(xticks=[], yticks=[])
-    shown = [entry for entry in legend.classes if entry.code in present][:_LISTED]
     handles = [
         axes.scatter([], [], marker="s", color=entry.color, label=label_of(entry.name))
         for entry in shown

@@ -95,15 +95,24 @@ def _in_pixels(opened: OpenMap, hectares: float) -> int:
             f"pixels of {opened.file} are from {min(areas):.0f} to {max(areas):.0f} square metres "
             f"large: {hectares} hectares were taken in its middle"
         )
-    least = math.ceil(hectares * HECTARE / middle - 1e-9)
-    if least > opened.grid.pixels:
-        raise InputError(f"hectares is {hectares}, more than the whole of {opened.file}")
-    return least
+    return math.ceil(hectares * HECTARE / middle - 1e-9)
 
 
 @contextmanager
 def sieved(opened: OpenMap, least: int, neighbours: int, folder: Path) -> Iterator[Reader]:
-    """Yield what reads the sieved codes; they lie in a file, memory holds the patches alone."""
+    """Yield what reads the sieved codes; they lie in a file, memory holds the patches alone.
+
+    Raises:
+        InputError: the smallest patch that is kept is larger than the map.
+    """
+    if least > opened.grid.pixels:
+        raise InputError(
+            f"patches of fewer than {least:,} pixels are to go, {opened.file} has "
+            f"{opened.grid.pixels:,} in all: keep smaller ones"
+        )
+    if least in (0, 1, opened.grid.pixels):  # none is smaller, or none is large enough to grow
+        yield opened.read
+        return
     with TemporaryDirectory(dir=folder, prefix=".sieve.") as scratch:
         plain = Path(scratch, "codes.tif")
         _write_plain(opened, plain)
@@ -112,10 +121,7 @@ def sieved(opened: OpenMap, least: int, neighbours: int, folder: Path) -> Iterat
         report_progress(0.3, "joining small patches with their neighbours")
         with rasterio.open(plain, driver=RASTER) as dataset:
             band = rasterio.band(dataset, 1)
-            if least > 1:
-                sieve(band, least, out=codes, mask=band, connectivity=neighbours)
-            else:
-                codes[:] = dataset.read(1)
+            sieve(band, least, out=codes, mask=band, connectivity=neighbours)
         yield lambda window: np.asarray(codes[window.toslices()])
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyproj
 import shapely
 from rasterio.features import rasterize
 from rasterio.windows import Window
@@ -20,8 +19,8 @@ from landcover.io.vector_formats.formats import GEOTIFF, need_labels
 from landcover.progress import remark
 from landcover.samples.labels import to_crs_of
 
-_GEOD = pyproj.Geod(ellps="WGS84")
 _LISTED = 5
+_LONGEST = 40
 WHOLE = ""
 """Name of the zone that is the whole map."""
 
@@ -69,9 +68,11 @@ class Zones:
         if (shapely.get_dimensions(shapes) != 2).any():
             raise InputError(f"{file.name} holds points or lines, zones need polygons")
         names = [name or "without a name" for name in names]
-        moved = shapely.make_valid(to_crs_of(grid, shapes, source, file.name))
+        moved = to_crs_of(grid, shapes, source, file.name)
+        # what has no area, as a spike of an outline, would be burned as a line
+        moved = shapely.make_valid(moved, method="structure", keep_collapsed=False)
         zones = cls((WHOLE, *dict.fromkeys(names)), _united(names, moved), grid)
-        if not zones.touching(Window(0, 0, grid.width, grid.height)).size:
+        if not zones.touching(_whole(grid)).size:
             raise InputError(f"no zone of {file.name} meets the map")
         zones._remark_on_overlaps(file.name)
         return zones
@@ -106,21 +107,22 @@ class Zones:
 
     def touching(self, window: Window) -> np.ndarray:
         """Return the indexes of the shapes that meet a window."""
-        outline = shapely.box(0, 0, window.width, window.height)
-        outline = shapely.transform(
-            outline, lambda at: np.column_stack(self.grid.transform_of(window) @ tuple(at.T))
-        )
-        return np.sort(self._tree.query(outline, "intersects"))
+        return np.sort(self._tree.query(self._outline(window), "intersects"))
 
     @cached_property
     def _tree(self) -> shapely.STRtree:
         return shapely.STRtree(self.shapes)
 
-    def square_metres(self, to_degrees: pyproj.Transformer) -> np.ndarray:
-        """Return the area of each shape on the ellipsoid."""
-        return np.array([abs(_GEOD.geometry_area_perimeter(shapely.transform(
-            shape, lambda at: np.column_stack(to_degrees.transform(*at.T))
-        ))[0]) for shape in self.shapes])  # fmt: skip
+    def on_the_map(self) -> np.ndarray:
+        """Return the share of each shape that lies on the grid."""
+        inside = shapely.intersection(self.shapes, self._outline(_whole(self.grid)))
+        return np.asarray(shapely.area(inside) / np.maximum(shapely.area(self.shapes), 1e-12))
+
+    def _outline(self, window: Window) -> shapely.Geometry:
+        box = shapely.box(0, 0, window.width, window.height)
+        return shapely.transform(
+            box, lambda at: np.column_stack(self.grid.transform_of(window) @ tuple(at.T))
+        )
 
     def _part(self, shape: shapely.Geometry, window: Window) -> tuple[slice, slice] | None:
         left, bottom, right, top = shape.bounds
@@ -147,12 +149,12 @@ class Zones:
         )
         pixel = abs(self.grid.transform.determinant)
         names = [
-            f"{self.names[a + 1]} and {self.names[b + 1]}"
+            f"{shortened(self.names[a + 1])} and {shortened(self.names[b + 1])}"
             for a, b in zip(one[pairs][shared > pixel], other[pairs][shared > pixel], strict=True)
         ]
         if names:
             remark(
-                f"zones of {file} overlap, and what lies in both counts in both: {_listed(names)}"
+                f"zones of {file} overlap, and what lies in both counts in both: {listed(names)}"
             )
 
 
@@ -167,6 +169,16 @@ def _united(names: Sequence[str], shapes: np.ndarray) -> np.ndarray:
     return united
 
 
-def _listed(names: Sequence[str]) -> str:
+def _whole(grid: Grid) -> Window:
+    return Window(0, 0, grid.width, grid.height)
+
+
+def shortened(name: str) -> str:
+    """Return a name of which a sentence shows the beginning."""
+    return name if len(name) <= _LONGEST else f"{name[:_LONGEST]}…"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return the first of some names, and how many more there are."""
     more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
     return ", ".join(names[:_LISTED]) + more

@@ -265,9 +265,9 @@ def notes_on_match(match: Match) -> tuple[Note, ...]:
     return (
         Note(
             f"{bare.file} {names_en}: its codes were taken to mean what they mean in "
-            f"{named.file}. If the accuracy surprises you, compare the two legends first.",
+            f"{named.file}. If the figures surprise you, compare the two legends first.",
             f"В {bare.file} {names_ru}: считалось, что коды значат то же, что в "
-            f"{named.file}. Если точность удивляет, сначала сравните обе легенды.",
+            f"{named.file}. Если цифры удивляют, сначала сравните обе легенды.",
         ),
     )
 

@@ -2,13 +2,16 @@
 
 import csv
 
+import geopandas
 import numpy as np
 import pyproj
 import pytest
 from affine import Affine
+from shapely import Polygon
 
 from landcover import draw_reference_sample, polygonize_map, tabulate_areas
 from landcover.errors import InputError
+from landcover.io.legend import Legend
 from tests.scenes import TRANSFORM, label_points, pixels, write_labels
 
 NAMES = {1: "forest", 2: "town", 3: "water"}
@@ -132,10 +135,68 @@ def test_district_with_too_few_points_gets_no_estimate(write_map, speckled, tmp_
     assert "fewer than two points of some class there: small" in result.report.read_text()
 
 
-def test_reference_of_several_maps_is_refused(write_map, speckled, tmp_path):
+def test_years_have_intervals_by_a_sample_of_each(write_map, speckled, tmp_path):
+    later = np.where(speckled == 1, 2, speckled)
+    later[40:] = speckled[40:]
+    years = {"2020": speckled, "2024": later}
+    maps, samples = [], []
+    for year, codes in years.items():
+        maps.append(write_map(f"{year}.tif", codes, DATE=f"{year}-07-01"))
+        drawn = draw_reference_sample(maps[-1], per_class=20, workdir=tmp_path / year)
+        samples.append(label_points(
+            drawn.points, tmp_path / f"{year}.gpkg", lambda r, c, codes=codes: NAMES[codes[r, c]]
+        ))  # fmt: skip
+    together = tabulate_areas(maps, reference=samples, workdir=tmp_path / "out")
+    found = table(together)
+    for path, sample in zip(maps, samples, strict=True):
+        alone = table(tabulate_areas(path, reference=sample, workdir=tmp_path / path.stem / "a"))
+        assert {key: found[key] for key in alone} == alone
+        assert all(line["low"] for line in alone.values())
+    assert "estimated by the sample" in together.report.read_text()
+    with pytest.raises(InputError, match=r"was drawn from another map .* than 2020\.tif"):
+        tabulate_areas(maps, reference=samples[::-1], workdir=tmp_path / "mixed")
+
+
+def test_reference_of_some_of_the_maps_is_refused(write_map, speckled, tmp_path):
     maps = [write_map("a.tif", speckled), write_map("b.tif", speckled)]
-    with pytest.raises(InputError, match="the one map it was drawn from, 2 maps were given"):
+    with pytest.raises(InputError, match="2 maps and 1 reference were given, needs one for each"):
         tabulate_areas(maps, reference=maps[0], workdir=tmp_path / "out")
+
+
+def test_spikes_and_the_way_holes_are_wound_count_for_nothing(
+    write_map, speckled, tmp_path, caplog
+):
+    outer, hole = pixels(40, 10, 30, 30), pixels(50, 20, 10, 10)
+    wound = Polygon(outer.exterior.coords, [hole.exterior.coords])
+    corners = list(pixels(40, 60, 10, 10).exterior.coords)
+    spiked = Polygon([*corners[:2], (corners[1][0] + 200, corners[1][1] + 170), *corners[1:]])
+    zones = write_labels(
+        tmp_path / "zones.geojson", [("ring", wound), ("spiked", spiked)], field="name"
+    )
+    found = table(tabulate_areas(write_map("map.tif", speckled), zones, "name", workdir=tmp_path))
+    counted = dict.fromkeys(("ring", "spiked"), 0)
+    for (_, zone, _), line in found.items():
+        counted[zone] = counted.get(zone, 0) + int(line["pixels"])
+    assert (counted["ring"], counted["spiked"]) == (800, 100)
+    assert "does not cover" not in caplog.text
+
+
+def test_picture_of_many_classes_names_the_largest(write_map, tmp_path):
+    legend = Legend.of([f"class {number:03}" for number in range(100)])
+    codes = np.arange(1, 101, dtype=np.uint8).reshape(10, 10)
+    result = tabulate_areas(write_map("map.tif", codes, legend), workdir=tmp_path / "out")
+    assert len(table(result)) == 100
+
+
+def test_pixels_of_several_sizes_are_told_with_a_sample(write_map, tmp_path, caplog):
+    codes = np.kron(np.array([[1, 2]]), np.ones((200, 20), int)).astype(np.uint8)
+    path = write_map("map.tif", codes, crs="EPSG:4326", transform=Affine(0.1, 0, 10, 0, -0.1, 70))
+    drawn = draw_reference_sample(path, per_class=10, workdir=tmp_path / "points")
+    frame = geopandas.read_file(drawn.points)
+    frame["class"] = ["forest" if x < 12 else "town" for x in frame.geometry.x]
+    frame.to_file(tmp_path / "labelled.gpkg")
+    tabulate_areas(path, reference=tmp_path / "labelled.gpkg", workdir=tmp_path / "out")
+    assert "the sample knows them as equal" in caplog.text
 
 
 def test_zones_elsewhere_are_refused(write_map, speckled, tmp_path):

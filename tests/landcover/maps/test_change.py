@@ -127,6 +127,37 @@ def test_sample_tells_how_much_really_changed(write_map, tmp_path):
     assert "of the area really changed" in result.report.read_text()
 
 
+def test_classes_of_one_map_only_are_named(write_map, years, tmp_path, caplog):
+    first, _ = years
+    other = Legend.from_list([
+        {"code": 1, "name": "forest"}, {"code": 2, "name": "town"}, {"code": 3, "name": "sea"},
+    ])  # fmt: skip
+    result = detect_changes(
+        write_map("1.tif", first), write_map("2.tif", first, other), workdir=tmp_path / "out"
+    )
+    assert result.changed == pytest.approx((first == 3).sum() / (first != 255).sum())
+    assert "no class as these of 1.tif, so all their area counts as changed: water" in caplog.text
+    assert "no class as these of 2.tif, so all their area counts as changed: sea" in caplog.text
+
+
+def test_transitions_in_quotes_have_estimates(write_map, tmp_path):
+    legend = Legend.of(["a", "a to b", "b to c", "c"])
+    code = dict(zip(legend.names, legend.codes, strict=True))
+    first, second = np.full((2, 40, 40), code["a"], np.uint8)
+    second[:10] = code["b to c"]
+    first[10:20], second[10:20] = code["a to b"], code["c"]
+    maps = write_map("1.tif", first, legend), write_map("2.tif", second, legend)
+    changes = detect_changes(*maps, workdir=tmp_path / "plain").changes
+    drawn = draw_reference_sample(changes, per_class=20, workdir=tmp_path / "points")
+    names = ['"a" to "b to c"', '"a to b" to "c"', "unchanged", "unchanged"]
+    labelled = label_points(
+        drawn.points, tmp_path / "labelled.gpkg", lambda row, _: names[row // 10]
+    )
+    found = lines(detect_changes(*maps, labelled, workdir=tmp_path / "out"))
+    assert found["a", "b to c"]["estimated"]
+    assert found["a to b", "c"]["estimated"]
+
+
 def test_impossible_transitions_are_named(write_map, years, tmp_path, caplog):
     first, second = years
     result = detect_changes(

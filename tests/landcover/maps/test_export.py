@@ -10,6 +10,7 @@ import rasterio
 
 from landcover import assess_quality, draw_reference_sample, export_map
 from landcover.errors import InputError
+from landcover.io.legend import Legend
 from tests.scenes import label_points
 
 NAMES = {1: "forest", 2: "town", 3: "water"}
@@ -70,6 +71,33 @@ def test_what_is_missing_is_told(path, tmp_path, caplog):
     assert "the package tells no accuracy" in caplog.text
     with ZipFile(result.package) as package:
         assert "Accuracy: not assessed" in package.read("map/README.txt").decode()
+
+
+def test_map_of_one_class_is_handed_on_with_its_assessment(write_map, tmp_path):
+    path = write_map("map.tif", np.ones((20, 20), np.uint8), Legend.of(["forest"]))
+    assess_quality(path, path, workdir=tmp_path / "assessed")
+    export_map(path, assessment=tmp_path / "assessed", workdir=tmp_path / "out")
+    with ZipFile(tmp_path / "out" / "package.zip") as package:
+        readme = package.read("map/README.txt").decode()
+    assert "100.0 % of the compared reference pixels agree" in readme
+    assert "forest: –, –" in readme
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("overall", {"Overall ACC": "all", "Kappa": 1}),
+        ("overall", {"Overall ACC": 7, "Kappa": 1}),
+        ("area_adjusted", {"accuracy": 5}),
+        ("classes", 3),
+        ("class", {"PPV": []}),
+    ],
+)
+def test_assessment_that_somebody_spoilt_is_refused(path, assessed, tmp_path, key, value):
+    spoilt = json.loads((assessed / "statistics.json").read_text())
+    (assessed / "statistics.json").write_text(json.dumps({**spoilt, key: value}))
+    with pytest.raises(InputError, match="assessed holds no assessment"):
+        export_map(path, assessment=assessed, workdir=tmp_path / "out")
 
 
 def test_assessment_of_another_map_is_refused(write_map, assessed, tmp_path):

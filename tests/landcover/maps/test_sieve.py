@@ -124,5 +124,9 @@ def test_scene_is_no_map(tmp_path):
 
 
 def test_area_larger_than_the_map_is_refused(write_map, speckled, tmp_path):
-    with pytest.raises(InputError, match=r"hectares is 1000000\.0, more than the whole"):
+    with pytest.raises(InputError, match=r"pixels are to go, .* in all"):
         sieve_map(write_map("map.tif", speckled), hectares=1e6, workdir=tmp_path / "out")
+    with pytest.raises(
+        InputError, match=r"fewer than 20 pixels are to go, small\.tif has 12 in all"
+    ):
+        sieve_map(write_map("small.tif", speckled[20:23, :4]), pixels=20, workdir=tmp_path / "out")

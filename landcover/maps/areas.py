@@ -28,9 +28,8 @@ _COLUMNS = ("map", "date", "zone", "class", "code", "pixels", "hectares", "share
 _COVERED = 0.99
 """Share of a zone below which it is said that the map does not cover it."""
 _MOST_BARS = 24
-_MOST_LINES = 60
 _MOST_NAMED = 24
-"""Classes that the legend of a picture names, the largest ones."""
+"""Classes that a picture names, the largest ones."""
 
 
 @dataclass(frozen=True)
@@ -278,6 +277,7 @@ def _write(
         colors={entry.name: entry.color for entry in legend.classes},
         picture=picture,
         drawn=min(len(found), _MOST_BARS),
+        most_named=_MOST_NAMED,
     )
     return Areas(folder / "areas.csv", folder / "report.html", folder / "figure.png")
 
@@ -307,28 +307,27 @@ def _years(found: Sequence[ZoneAreas]) -> dict[str, dict[str, list[ClassArea | N
 
 def _draw(zones: Sequence[ZoneAreas], legend: Legend) -> bytes:
     """Draw the areas as stacked bars, one a zone of a map, or with intervals where known: PNG."""
-    if all(zone.is_estimated and zone.zone == WHOLE for zone in zones):
+    is_whole = all(zone.zone == WHOLE for zone in zones)
+    if is_whole and any(zone.is_estimated for zone in zones):
         return _draw_estimates(zones, legend)
     lines = min(len(legend.classes), _MOST_NAMED)
     figure = new_figure(9, max(1.5 + 0.4 * len(zones), 1 + LEGEND_LINE * lines))
     axes = figure.subplots()
     names = [_bar_name(zone, zones) for zone in zones]
-    left, bars, totals = np.zeros(len(zones)), [], []
+    left, bars = np.zeros(len(zones)), {}
     for entry in legend.classes:
         of_class = [{each.name: each.share for each in zone.classes} for zone in zones]
         shares = 100 * np.nan_to_num([by_name.get(entry.name, 0) for by_name in of_class])
-        bars.append(axes.barh(
+        bars[entry.name] = axes.barh(
             range(len(zones)), shares, left=left, color=entry.color, label=label_of(entry.name),
             edgecolor="white", linewidth=0.4,
-        ))  # fmt: skip
+        )  # fmt: skip
         left += shares
-        totals.append(float(shares.sum()))
     axes.set_yticks(range(len(zones)), names, parse_math=False)
     axes.invert_yaxis()
     axes.set(xlabel="share of the area, % · доля площади, %", xlim=(0, 100))
-    largest = sorted(np.argsort(totals)[::-1][:_MOST_NAMED].tolist())
-    axes.legend(handles=[bars[at] for at in largest], loc="upper left", bbox_to_anchor=(1, 1),
-                frameon=False)  # fmt: skip
+    handles = [bars[name] for name in _largest(zones, legend)]
+    axes.legend(handles=handles, loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
     return to_png(figure)
 
 
@@ -338,15 +337,24 @@ def _bar_name(zone: ZoneAreas, zones: Sequence[ZoneAreas]) -> str:
     return label_of(" · ".join([*parts, *([zone.zone] if zone.zone else [])]))
 
 
+def _largest(zones: Sequence[ZoneAreas], legend: Legend) -> list[str]:
+    """Return the names of the classes of most pixels, in the order of the legend."""
+    pixels = dict.fromkeys(legend.names, 0)
+    for each in (each for zone in zones for each in zone.classes):
+        pixels[each.name] += each.pixels
+    largest = sorted(pixels, key=lambda name: -pixels[name])[:_MOST_NAMED]
+    return [name for name in legend.names if name in largest]
+
+
 def _draw_estimates(zones: Sequence[ZoneAreas], legend: Legend) -> bytes:
     """Draw counted and estimated hectares of each class of each map, with intervals."""
     lines = [
         (zone, each)
-        for name in legend.names
+        for name in _largest(zones, legend)
         for zone in zones
         for each in zone.classes
         if each.name == name
-    ][:_MOST_LINES]
+    ]
     figure = new_figure(9, 1.5 + 0.45 * len(lines))
     axes = figure.subplots()
     colors = {entry.name: entry.color for entry in legend.classes}
@@ -363,7 +371,7 @@ def _draw_estimates(zones: Sequence[ZoneAreas], legend: Legend) -> bytes:
         for zone, each in lines
     ]
     axes.set_yticks(range(len(lines)), names, parse_math=False)
-    axes.invert_yaxis()
-    axes.set(xlabel="ha: bar counted on the map, dot estimated with 95 % interval · "
+    axes.set(ylim=(len(lines) - 0.5, -0.5),
+             xlabel="ha: bar counted on the map, dot estimated with 95 % interval\n"
                     "га: столбец – по карте, точка – оценка с 95 % интервалом")  # fmt: skip
     return to_png(figure)

@@ -58,10 +58,11 @@ def sieve_map(
 
     Args:
         map: a classified scene, of this or another program.
-        pixels: by sieve patches of fewer pixels become part of their largest neighbour, and those
-            without a neighbour that is large enough stay; by majority each pixel becomes what most
-            pixels are in the smallest square of odd side that holds so many, 3 by 3 for 4 to 9,
-            and keeps its class where it is among the most frequent.
+        pixels: by sieve patches of fewer pixels become part of their largest neighbour, where that
+            is too small itself of what it becomes part of, and those among small ones alone stay;
+            by majority each pixel becomes what most pixels are in the smallest square of odd side
+            that holds so many, 3 by 3 for 4 to 9, and keeps its class where it is among the most
+            frequent.
         method: sieve keeps the outlines of what is large (GDAL's algorithm), majority smooths
             outlines too.
         hectares: in place of pixels, the smallest area that is kept; 0 leaves it to pixels.

@@ -69,6 +69,12 @@ class Zones:
             raise InputError(f"{file.name} holds points or lines, zones need polygons")
         names = [name or "without a name" for name in names]
         moved = to_crs_of(grid, shapes, source, file.name)
+        for name, shape in zip(names, moved, strict=True):
+            if not np.isfinite(shapely.get_coordinates(shape)).all():
+                raise InputError(
+                    f"zone {shortened(name)} of {file.name} reaches where the coordinate system of "
+                    "the map has no coordinates: clip it to the region of the map"
+                )
         # what has no area, as a spike of an outline, would be burned as a line
         moved = shapely.make_valid(moved, method="structure", keep_collapsed=False)
         zones = cls((WHOLE, *dict.fromkeys(names)), _united(names, moved), grid)

@@ -7,7 +7,7 @@ import numpy as np
 import pyproj
 import pytest
 from affine import Affine
-from shapely import Polygon
+from shapely import Polygon, box
 
 from landcover import draw_reference_sample, polygonize_map, tabulate_areas
 from landcover.errors import InputError
@@ -171,10 +171,12 @@ def test_spikes_and_the_way_holes_are_wound_count_for_nothing(
     corners = list(pixels(40, 60, 10, 10).exterior.coords)
     spiked = Polygon([*corners[:2], (corners[1][0] + 200, corners[1][1] + 170), *corners[1:]])
     zones = write_labels(
-        tmp_path / "zones.geojson", [("ring", wound), ("spiked", spiked)], field="name"
+        tmp_path / "zones.geojson",
+        [("ring", wound), ("spiked", spiked), ("round", pixels(80, 30, 1, 1).buffer(9))],
+        field="name",
     )
     found = table(tabulate_areas(write_map("map.tif", speckled), zones, "name", workdir=tmp_path))
-    counted = dict.fromkeys(("ring", "spiked"), 0)
+    counted = dict.fromkeys(("ring", "spiked", "round"), 0)
     for (_, zone, _), line in found.items():
         counted[zone] = counted.get(zone, 0) + int(line["pixels"])
     assert (counted["ring"], counted["spiked"]) == (800, 100)
@@ -203,6 +205,16 @@ def test_zones_elsewhere_are_refused(write_map, speckled, tmp_path):
     zones = write_labels(tmp_path / "zones.gpkg", [("a", pixels(5000, 5000, 9, 9))])
     with pytest.raises(InputError, match=r"no zone of zones\.gpkg meets the map"):
         tabulate_areas(write_map("map.tif", speckled), zones, workdir=tmp_path / "out")
+
+
+def test_zones_that_the_map_has_no_coordinates_for_are_refused(write_map, speckled, tmp_path):
+    world = geopandas.GeoDataFrame(
+        {"name": ["world"]}, geometry=[box(-180, -90, 180, 90)], crs="EPSG:4326"
+    )
+    world.to_file(tmp_path / "zones.gpkg")
+    with pytest.raises(InputError, match=r"zone world of zones\.gpkg reaches where .* clip it"):
+        tabulate_areas(write_map("map.tif", speckled), tmp_path / "zones.gpkg", "name",
+                       workdir=tmp_path / "out")  # fmt: skip
 
 
 def test_map_in_a_local_system_has_pixels_and_no_hectares(write_map, speckled, tmp_path, caplog):

@@ -207,14 +207,18 @@ def test_zones_elsewhere_are_refused(write_map, speckled, tmp_path):
         tabulate_areas(write_map("map.tif", speckled), zones, workdir=tmp_path / "out")
 
 
-def test_zones_that_the_map_has_no_coordinates_for_are_refused(write_map, speckled, tmp_path):
-    world = geopandas.GeoDataFrame(
-        {"name": ["world"]}, geometry=[box(-180, -90, 180, 90)], crs="EPSG:4326"
-    )
-    world.to_file(tmp_path / "zones.gpkg")
-    with pytest.raises(InputError, match=r"zone world of zones\.gpkg reaches where .* clip it"):
-        tabulate_areas(write_map("map.tif", speckled), tmp_path / "zones.gpkg", "name",
-                       workdir=tmp_path / "out")  # fmt: skip
+def test_edges_along_a_parallel_are_where_it_is(write_map, tmp_path):
+    transform = Affine(4000, 0, 200_000, 0, -4000, 7_300_000)
+    codes = np.ones((150, 150), np.uint8)
+    path = write_map("map.tif", codes, transform=transform)
+    frame = geopandas.GeoDataFrame({"name": ["a"]}, geometry=[box(100, 62, 110, 64)], crs=4326)
+    frame.to_file(tmp_path / "zones.gpkg")
+    found = table(tabulate_areas(path, tmp_path / "zones.gpkg", "name", workdir=tmp_path / "out"))
+    to_degrees = pyproj.Transformer.from_crs("EPSG:32648", "EPSG:4326", always_xy=True)
+    columns, rows = np.meshgrid(np.arange(150) + 0.5, np.arange(150) + 0.5)
+    east, north = to_degrees.transform(*(transform @ (columns, rows)))
+    inside = (east > 100) & (east < 110) & (north > 62) & (north < 64)
+    assert abs(int(found["map.tif", "a", "forest"]["pixels"]) - inside.sum()) <= 2
 
 
 def test_map_in_a_local_system_has_pixels_and_no_hectares(write_map, speckled, tmp_path, caplog):

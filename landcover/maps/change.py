@@ -36,6 +36,7 @@ _MOST_TRANSITIONS = OTHER - UNCHANGED - 1
 _UNSPOKEN = 0.05
 """Share of the area that strata of too few points may have, for an estimate of all."""
 _BETWEEN = " to "
+_ANOTHER = "another change"
 _COLUMNS = ("from", "to", "code", "pixels", "hectares", "share", "impossible",
             "estimated", "low", "high")  # fmt: skip
 
@@ -107,8 +108,9 @@ def detect_changes(
     Each map errs, and where one errs and the other does not, a change is seen that never was: two
     maps of 90 % accuracy may disagree on a fifth of the area where nothing changed. Draw points
     from the change map with draw-reference-sample, label them "unchanged" or as in its legend,
-    "forest to farm", and give them as reference: then the area of change is estimated with its
-    interval (Olofsson et al. 2014, doi:10.1016/j.rse.2014.02.015).
+    "forest to farm", "another change" for what has no name there, and give them as reference: then
+    the area of change is estimated with its interval (Olofsson et al. 2014,
+    doi:10.1016/j.rse.2014.02.015).
 
     Args:
         first: the earlier map.
@@ -255,7 +257,7 @@ def _legend(classes: Legend, extent: np.ndarray) -> tuple[np.ndarray, Legend]:
         code_of[pair] = code
         entries.append(LegendClass(code, names[pair], color_of("", code - UNCHANGED)))
     if np.count_nonzero(off) > len(pairs):
-        entries.append(LegendClass(OTHER, "another change", "#000000"))
+        entries.append(LegendClass(OTHER, _ANOTHER, "#000000"))
     return code_of, Legend(tuple(entries))
 
 
@@ -353,6 +355,7 @@ def _estimated(
     """Return the area of change by a sample, what the reader must know, and each transition."""
     with open_map(target) as opened:
         sample = DrawnSample.of(opened, target, reference, class_field)
+    _need_transitions(sample, Path(reference).name)
     by_code = np.zeros(256)
     for each in transitions:
         by_code[each.code] += each.pixels
@@ -363,6 +366,22 @@ def _estimated(
         transitions = _with_estimates(transitions, confusion, sizes, total, sample)
     estimate, unspoken = _of_all(sample, by_code, total)
     return estimate, (*sample.notes, *_notes_on_unspoken(unspoken, estimate)), transitions
+
+
+def _need_transitions(sample: DrawnSample, file: str) -> None:
+    """Refuse labels such as "forest" or "forest to forest", which would count as changes."""
+    labelled = {each.code: each.name for each in sample.legend.classes}
+    known = set(sample.code_of.tolist())
+    for code in set(sample.pairs[:, 0].tolist()) - known:
+        first, between, second = labelled[code].partition(_BETWEEN)
+        if labelled[code] == _ANOTHER:
+            continue
+        if not between or labelled[code] == f"{first}{_BETWEEN}{first}" or not second:
+            raise InputError(
+                f"{file} has points of {labelled[code]}, which is no transition: what stayed is "
+                "called unchanged, what changed as in forest to town, or another change",
+                "reference",
+            )
 
 
 def _table_of(sample: DrawnSample) -> np.ndarray:

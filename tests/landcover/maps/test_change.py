@@ -140,6 +140,20 @@ def test_classes_of_one_map_only_are_named(write_map, years, tmp_path, caplog):
     assert "no class as these of 2.tif, so all their area counts as changed: sea" in caplog.text
 
 
+@pytest.mark.parametrize("label", ["forest", "forest to forest"])
+def test_labels_that_are_no_transitions_are_refused(write_map, years, tmp_path, label):
+    first, second = years
+    maps = write_map("1.tif", first), write_map("2.tif", second)
+    changes = detect_changes(*maps, workdir=tmp_path / "plain").changes
+    drawn = draw_reference_sample(changes, per_class=5, workdir=tmp_path / "points")
+    labelled = label_points(
+        drawn.points, tmp_path / "labelled.gpkg",
+        lambda r, c: label if first[r, c] == second[r, c] else "forest to town",
+    )  # fmt: skip
+    with pytest.raises(InputError, match=f"points of {label}, which is no transition"):
+        detect_changes(*maps, labelled, workdir=tmp_path / "out")
+
+
 def test_transitions_in_quotes_have_estimates(write_map, tmp_path):
     legend = Legend.of(["a", "a to b", "b to c", "c"])
     code = dict(zip(legend.names, legend.codes, strict=True))

@@ -70,10 +70,10 @@ class Zones:
         if (shapely.get_dimensions(shapes) != 2).any():
             raise InputError(f"{file.name} holds points or lines, zones need polygons")
         names = [name or "without a name" for name in names]
-        moved = to_crs_of(grid, _densified(shapes, source), source, file.name)
-        # what has no area, as a spike of an outline, would be burned as a line
+        united = _densified(_united(names, shapes), source)
+        moved = to_crs_of(grid, united, source, file.name)
         moved = shapely.make_valid(moved, method="structure", keep_collapsed=False)
-        zones = cls((WHOLE, *dict.fromkeys(names)), _united(names, moved), grid)
+        zones = cls((WHOLE, *dict.fromkeys(names)), moved, grid)
         if not zones.touching(_whole(grid)).size:
             raise InputError(f"no zone of {file.name} meets the map")
         zones._remark_on_overlaps(file.name)
@@ -161,10 +161,15 @@ class Zones:
 
 
 def _united(names: Sequence[str], shapes: np.ndarray) -> np.ndarray:
-    """Return one shape for each name, in the order in which the names come first."""
-    by_name: dict[str, list[shapely.Geometry]] = {}
-    for name, shape in zip(names, shapes, strict=True):
-        by_name.setdefault(name, []).append(shape)
+    """Return one valid shape for each name, in the order in which the names come first."""
+    by_name: dict[str, list[shapely.Geometry]] = {name: [] for name in names}
+    # part by part, as parts that overlap would be taken for holes
+    parts, of = shapely.get_parts(shapes, return_index=True)
+    pieces, of_part = shapely.get_parts(shapely.make_valid(parts), return_index=True)
+    pieces, of_piece = shapely.get_parts(pieces, return_index=True)
+    for piece, at in zip(pieces, of[of_part[of_piece]].tolist(), strict=True):
+        if shapely.get_dimensions(piece) == 2:  # a spike would be burned as a line
+            by_name[names[at]].append(piece)
     united = np.empty(len(by_name), object)
     united[:] = [parts[0] if len(parts) == 1 else shapely.union_all(parts)
                  for parts in by_name.values()]  # fmt: skip
@@ -174,7 +179,8 @@ def _united(names: Sequence[str], shapes: np.ndarray) -> np.ndarray:
 def _densified(shapes: np.ndarray, source: str) -> np.ndarray:
     """Return shapes with corners so close that an edge may be straight in any system.
 
-    A degree's tenth along a parallel at 60° north bends by 4 m.
+    Shapes need to be valid, others may lose parts. A degree's tenth along a parallel at 60° north
+    bends by 4 m.
     """
     try:
         step = _STEP_DEGREES if pyproj.CRS.from_user_input(source).is_geographic else _STEP

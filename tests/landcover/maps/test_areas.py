@@ -7,7 +7,7 @@ import numpy as np
 import pyproj
 import pytest
 from affine import Affine
-from shapely import Polygon, box
+from shapely import MultiPolygon, Polygon, box
 
 from landcover import draw_reference_sample, polygonize_map, tabulate_areas
 from landcover.errors import InputError
@@ -163,23 +163,31 @@ def test_reference_of_some_of_the_maps_is_refused(write_map, speckled, tmp_path)
         tabulate_areas(maps, reference=maps[0], workdir=tmp_path / "out")
 
 
-def test_spikes_and_the_way_holes_are_wound_count_for_nothing(
-    write_map, speckled, tmp_path, caplog
-):
+def test_outlines_that_other_programs_leave_count_as_drawn(write_map, speckled, tmp_path, caplog):
     outer, hole = pixels(40, 10, 30, 30), pixels(50, 20, 10, 10)
     wound = Polygon(outer.exterior.coords, [hole.exterior.coords])
     corners = list(pixels(40, 60, 10, 10).exterior.coords)
     spiked = Polygon([*corners[:2], (corners[1][0] + 200, corners[1][1] + 170), *corners[1:]])
+    left, top = TRANSFORM @ (80, 40)
+    bow = Polygon([(left, top), (left + 200, top - 200), (left + 200, top), (left, top - 200)])
+    twice = MultiPolygon([pixels(70, 80, 10, 10), pixels(75, 80, 10, 10)])
     zones = write_labels(
         tmp_path / "zones.geojson",
-        [("ring", wound), ("spiked", spiked), ("round", pixels(80, 30, 1, 1).buffer(9))],
+        [
+            ("bow", bow),
+            ("twice", twice),
+            ("ring", wound),
+            ("spiked", spiked),
+            ("round", pixels(80, 30, 1, 1).buffer(9)),
+        ],
         field="name",
     )
     found = table(tabulate_areas(write_map("map.tif", speckled), zones, "name", workdir=tmp_path))
-    counted = dict.fromkeys(("ring", "spiked", "round"), 0)
+    counted = dict.fromkeys(("ring", "spiked", "bow", "twice"), 0)
     for (_, zone, _), line in found.items():
         counted[zone] = counted.get(zone, 0) + int(line["pixels"])
-    assert (counted["ring"], counted["spiked"]) == (800, 100)
+    assert [counted[zone] for zone in ("ring", "spiked", "twice")] == [800, 100, 150]
+    assert counted["bow"] == pytest.approx(200, abs=20)
     assert "does not cover" not in caplog.text
 
 

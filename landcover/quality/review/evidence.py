@@ -53,7 +53,7 @@ class Evidence:
     def of(cls, scan: Scan, drawn: bool, labels: Labels) -> "Evidence":
         """Sum labels up by witness.
 
-        Points count by window. Of polygons and rasters, whose places are seldom drawn, windows
+        Points count by window, those drawn one by one in strata by themselves. Of polygons and rasters, whose places are seldom drawn, windows
         are joined in blocks that are wider than errors reach.
         """
         groups, shape = scan.groups, scan.sums["pixels"].shape
@@ -66,7 +66,9 @@ class Evidence:
         weight = each[groups.code]
         without = np.flatnonzero((scan.of_class > 0) & (seen == 0)) if drawn else np.zeros(0, int)
         return cls(
-            Witnesses(ids, weight * groups.labelled, weight * groups.wrong, groups.order),
+            Witnesses(
+                ids, weight * groups.labelled, weight * groups.wrong, groups.order, weight, drawn
+            ),
             block, reach, drawn, int(groups.labelled.sum()),
             not drawn and _elsewhere(scan), tuple(without.tolist()),
         )  # fmt: skip

@@ -5,7 +5,8 @@ wrong together. Its errors are a share within 0 and 1, which varies at most as a
 the same mean does; so the binomial limits of Clopper and Pearson 1934
 (doi:10.1093/biomet/26.4.404) are kept, with shares for hits and Kish's effective number of
 witnesses (Kish 1965, Survey Sampling, section 11.7; Korn, Graubard 1998) for trials. With one
-label a witness they are the exact ones.
+label a witness they are the exact ones. Points that were drawn one by one, in strata, are
+witnesses by themselves.
 
 Zones are nested, from the surest windows on, in an order that no label has a say in. Testing them
 in this order and stopping at the first that fails keeps the chance that any zone is trusted
@@ -41,16 +42,33 @@ class Witnesses:
         labelled: float (N,), labels, times what each of them stands for.
         wrong: float (N,), those of them that the map has wrong.
         order: int (N,), when the first label of the row came.
+        weight: float (N,), what each label stands for.
+        drawn: whether each label was drawn by itself, in strata; then it is a witness, and the
+            weights differ.
     """
 
     ids: np.ndarray
     labelled: np.ndarray
     wrong: np.ndarray
     order: np.ndarray
+    weight: np.ndarray
+    drawn: bool = False
 
     def where(self, chosen: np.ndarray) -> "Witnesses":
         """Return the rows that are chosen, bool (N,)."""
-        return Witnesses(*(each[chosen] for each in vars(self).values()))
+        parts = (self.ids, self.labelled, self.wrong, self.order, self.weight)
+        return Witnesses(*(each[chosen] for each in parts), self.drawn)
+
+    def effective(self) -> float:
+        """Return how many witnesses of equal weight say as much: Kish's number.
+
+        Of a stratified sample it is fewer: as many as if each label weighed as the heaviest,
+        for errors may all be where labels weigh most.
+        """
+        if self.drawn:
+            return float(self.labelled.sum() / self.weight.max())
+        sizes = np.bincount(np.unique(self.ids, return_inverse=True)[1], self.labelled)
+        return float(sizes.sum() ** 2 / (sizes**2).sum())
 
     def shares(self) -> np.ndarray:
         """Return the share of each witness that is wrong, in the order in which they came."""
@@ -80,10 +98,8 @@ class Rate:
         """Sum witnesses up."""
         if not found.ids.size:
             return cls(math.nan, 0.0, level)
-        _, which = np.unique(found.ids, return_inverse=True)
-        sizes = np.bincount(which, found.labelled)
-        effective = float(sizes.sum() ** 2 / (sizes**2).sum())
-        return cls(float(found.wrong.sum() / sizes.sum()), effective, level)
+        share = float(found.wrong.sum() / found.labelled.sum())
+        return cls(share, found.effective(), level)
 
     @property
     def hits(self) -> float:
@@ -171,7 +187,8 @@ def trusted_zones(
     first = able.index(True) if any(able) else ZONES
     holds = _unbroken(np.array(p_values) <= ALPHA, first)
     grown = np.array([most_evidence(each.shares(), tolerance) >= 1 / ALPHA for each in within])
-    at_any_time = _unbroken(grown, SEQUENTIAL_FROM - 1)
+    # labels of strata of different weight are no row of equal bets
+    at_any_time = _unbroken(grown & (not found.drawn), SEQUENTIAL_FROM - 1)
     return [
         Zone(*each)
         for each in zip(shares.tolist(), rates, p_values, holds, at_any_time, strict=True)

@@ -5,6 +5,7 @@ import csv
 import geopandas
 import numpy as np
 import pytest
+from affine import Affine
 from shapely.geometry import Point
 
 from landcover import draw_reference_sample, review_map
@@ -235,3 +236,43 @@ def test_windows_may_not_be_too_many(tmp_path):
     codes = np.ones((4004, 4004), np.uint8)
     with pytest.raises(InputError, match="give a larger window"):
         review_map(write_map(tmp_path / "m.tif", codes), window=4, workdir=tmp_path / "out")
+
+
+def test_a_raster_reference_is_joined_in_blocks_wider_than_errors_reach(truth, mapped, tmp_path):
+    """All 25,600 pixels are labelled, and they are but a few witnesses."""
+    codes = truth.copy()
+    codes[96:, 96:] = 1
+    path, reference = write_map(tmp_path / "m.tif", mapped), write_map(tmp_path / "r.tif", codes)
+    page = review_map(path, reference=reference, window=4, workdir=tmp_path / "out").report
+    witnesses = float(page.read_text().split("that count as ")[1].split(" witnesses")[0])
+    assert 1 <= witnesses < 30
+
+
+def test_another_map_may_lie_on_another_grid_and_know_other_codes(truth, mapped, tmp_path):
+    swapped = Legend.from_list([{"code": 1, "name": "water"}, {"code": 7, "name": "forest"}])
+    coarse = np.where(truth == 1, 7, 1).astype(np.uint8)[::2, ::2]
+    other = write_map(
+        tmp_path / "o.tif", coarse, swapped, transform=TRANSFORM @ Affine.scale(2, 2)
+    )
+    found = windows(
+        review_map(write_map(tmp_path / "m.tif", mapped), other=other, window=8, workdir=tmp_path)
+    )
+    assert found.doubt.tolist() == [0.5] * 25 + [0] * 375
+
+
+def test_maps_of_different_places_are_refused(truth, tmp_path):
+    away = TRANSFORM @ Affine.translation(1000, 0)
+    maps = [
+        write_map(tmp_path / "m.tif", truth),
+        write_map(tmp_path / "o.tif", truth, transform=away),
+    ]
+    with pytest.raises(InputError, match="they do not overlap"):
+        review_map(maps[0], other=maps[1], workdir=tmp_path / "out")
+
+
+def test_labels_outside_the_map_are_refused(truth, tmp_path):
+    reference = write_labels(tmp_path / "p.gpkg", [("water", pixels(500, 500, 4, 4))])
+    with pytest.raises(InputError, match="they do not overlap"):
+        review_map(
+            write_map(tmp_path / "m.tif", truth), reference=reference, workdir=tmp_path / "out"
+        )

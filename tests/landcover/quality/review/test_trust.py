@@ -17,7 +17,7 @@ from landcover.quality.review.trust import (
 def each_alone(wrong):
     wrong = np.asarray(wrong, float)
     at = np.arange(len(wrong))
-    return Witnesses(at, np.ones(len(wrong)), wrong, at)
+    return Witnesses(at, np.ones(len(wrong)), wrong, at, np.ones(len(wrong)))
 
 
 def test_one_label_a_witness_gives_the_exact_interval():
@@ -29,7 +29,7 @@ def test_one_label_a_witness_gives_the_exact_interval():
 
 def test_labels_of_one_witness_count_once():
     ids = np.repeat(np.arange(10), 50)
-    found = Witnesses(ids, np.ones(500), (ids == 0).astype(float), np.arange(500))
+    found = Witnesses(ids, np.ones(500), (ids == 0).astype(float), np.arange(500), np.ones(500))
     assert (Rate.of(found).share, Rate.of(found).witnesses) == pytest.approx((0.1, 10))
 
 
@@ -69,3 +69,13 @@ def test_small_parts_need_fewer_labels():
 
 def test_where_more_errors_are_expected_than_tolerated_no_number_is_enough():
     assert for_tolerance(Part("x", 10**6, 0.06), 0.05) is None
+
+
+def test_drawn_labels_count_as_if_each_weighed_most():
+    weight = np.repeat([9.0, 1.0], 50)
+    ids = np.zeros(100, int)  # in one window: they were drawn one by one all the same
+    found = Witnesses(ids, weight, weight * 0, ids, weight, drawn=True)
+    assert Rate.of(found).witnesses == pytest.approx(500 / 9)
+    zones = trusted_zones(found, np.ones(100, int), np.linspace(0.1, 1, 10), 0.1)
+    assert zones[-1].trusted
+    assert not any(zone.sequentially for zone in zones)

@@ -53,8 +53,9 @@ class Evidence:
     def of(cls, scan: Scan, drawn: bool, labels: Labels) -> "Evidence":
         """Sum labels up by witness.
 
-        Points count by window, those drawn one by one in strata by themselves. Of polygons and rasters, whose places are seldom drawn, windows
-        are joined in blocks that are wider than errors reach.
+        Points count by window, those drawn one by one in strata by themselves. Of polygons and
+        rasters, whose places are seldom drawn, windows are joined in blocks that are wider than
+        errors reach.
         """
         groups, shape = scan.groups, scan.sums["pixels"].shape
         reach = 0.0 if isinstance(labels, Points) else _reach(scan)

@@ -17,7 +17,7 @@ test martingale in place of the p-value (Waudby-Smith, Ramdas 2024, doi:10.1093/
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -56,8 +56,14 @@ class Witnesses:
 
     def where(self, chosen: np.ndarray) -> "Witnesses":
         """Return the rows that are chosen, bool (N,)."""
-        parts = (self.ids, self.labelled, self.wrong, self.order, self.weight)
-        return Witnesses(*(each[chosen] for each in parts), self.drawn)
+        return replace(
+            self,
+            ids=self.ids[chosen],
+            labelled=self.labelled[chosen],
+            wrong=self.wrong[chosen],
+            order=self.order[chosen],
+            weight=self.weight[chosen],
+        )
 
     def effective(self) -> float:
         """Return how many witnesses of equal weight say as much: Kish's number.

@@ -11,6 +11,7 @@ from landcover.operation import Needs, Operation
 from landcover.quality.assessment import assess_quality
 from landcover.quality.comparison import compare_maps
 from landcover.quality.reference_sample import draw_reference_sample
+from landcover.quality.review.review import review_map
 from landcover.samples.balancing import balance_samples
 from landcover.samples.extraction import extract_samples
 from landcover.scenes.auto_labels.label import label_by_color
@@ -40,6 +41,7 @@ OPERATIONS = (
     Operation.of(draw_reference_sample, "1.1"),
     Operation.of(assess_quality, "1.2"),
     Operation.of(compare_maps, "1.2"),
+    Operation.of(review_map, "1.0"),
     Operation.of(sieve_map, "1.0"),
     Operation.of(tabulate_areas, "1.1"),
     Operation.of(detect_changes, "1.0"),

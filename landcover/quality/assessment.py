@@ -170,7 +170,7 @@ def _compare(
         None if returned is None else _estimate(dataset, own, confusion, match),
         (
             *(() if returned is None else notes_on_returned(returned, side.legend)),
-            *_notes_on_rules(reference),
+            *notes_on_rules(reference),
             *notes_on_grid(reference, Grid.of(dataset)),
             *notes_on_left_out(labels.outside, left_out),
             *notes_on_match(match),
@@ -218,7 +218,7 @@ def side_of(labels: Labels, name: str) -> Side:
     return Side(name, labels.legend, numbered=not isinstance(labels, Codes))
 
 
-def _notes_on_rules(reference: Path) -> tuple[Note, ...]:
+def notes_on_rules(reference: Path) -> tuple[Note, ...]:
     """Return a sentence on a reference that rules made: agreement with it is no accuracy."""
     rules = made_by(reference)
     if not rules:

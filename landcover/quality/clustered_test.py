@@ -22,7 +22,7 @@ import numpy as np
 SIGNIFICANT = 0.05
 EXACT_UP_TO = 18
 """Witnesses up to which all exchanges are enumerated, 2 to the power of it."""
-_SIDE = 6
+BLOCK_SIDE = 6
 """Side of a block in mean lags at which differences are still alike; twice a square patch."""
 _GROWTH = 1.25
 """From one bin of lags to the next."""
@@ -111,7 +111,7 @@ def of_cells(advantage: np.ndarray, pixels: np.ndarray) -> Witnesses:
     """
     rows, columns = np.nonzero(pixels)
     reach = reach_of(advantage, pixels, pixels > 0)
-    side = max(1, math.ceil(_SIDE * reach))
+    side = max(1, math.ceil(BLOCK_SIDE * reach))
     return _blocks(advantage[rows, columns], rows, columns, side, reach)
 
 
@@ -136,7 +136,7 @@ def of_places(
     reach = reach_of(differs, seen, places)
     if reach == 0:
         return Witnesses(advantages)
-    found = _blocks(advantages, rows, columns, math.ceil(_SIDE * reach), reach)
+    found = _blocks(advantages, rows, columns, math.ceil(BLOCK_SIDE * reach), reach)
     return found if len(found.advantages) < len(advantages) else replace(found, block=0)
 
 

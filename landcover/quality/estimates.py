@@ -123,18 +123,24 @@ def estimated_share(
     return total.estimates()[0][0], total.intervals()[0]
 
 
-def clopper_pearson(hits: np.ndarray, trials: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the limits of the 95 % intervals of shares of which `hits` of `trials` were seen.
+def clopper_pearson(
+    hits: np.ndarray, trials: np.ndarray, level: float = LEVEL
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the limits of the intervals of shares of which `hits` of `trials` were seen.
+
+    Hits need not be whole where a trial is a cluster with a share: no share within 0 and 1 varies
+    more than hit or miss does, so that the interval holds the truth at least as often.
 
     Source: Clopper, Pearson 1934, doi:10.1093/biomet/26.4.404.
     """
     from scipy.special import betaincinv
 
-    tail = (1 - LEVEL) / 2
+    tail = (1 - level) / 2
     misses = trials - hits
     # at the ends the beta distribution has no mass to invert: the limit is 0 or 1
-    low = np.where(hits > 0, betaincinv(np.maximum(hits, 1), misses + 1, tail), 0.0)
-    high = np.where(misses > 0, betaincinv(hits + 1, np.maximum(misses, 1), 1 - tail), 1.0)
+    some_hits, some_misses = np.where(hits > 0, hits, 1), np.where(misses > 0, misses, 1)
+    low = np.where(hits > 0, betaincinv(some_hits, misses + 1, tail), 0.0)
+    high = np.where(misses > 0, betaincinv(hits + 1, some_misses, 1 - tail), 1.0)
     return low, high
 
 

@@ -597,7 +597,7 @@ def test_capabilities_name_every_process_and_this_address(wps):
         "import-scene", "mask-clouds", "stack-scenes", "compose-scenes", "derive-bands",
         "label-by-color", "extract-samples", "balance-samples", "train-classifier",
         "check-radiometry", "classify-scene",
-        "draw-reference-sample", "assess-quality", "compare-maps",
+        "draw-reference-sample", "assess-quality", "compare-maps", "review-map",
         "sieve-map", "tabulate-areas", "detect-changes", "polygonize-map", "export-map",
     ]  # fmt: skip
     versions = [operation.version for operation in OPERATIONS]

@@ -1,0 +1,67 @@
+"""What a file that people drew in changes in the ledger, and its commit."""
+
+from dataclasses import replace
+
+from landcover.progress import remark
+from landcover.samples.versions.exchange import Drawn
+from landcover.samples.versions.ledger import Committed, Conflict, Ledger, Records
+from landcover.samples.versions.record import Record
+
+
+def commit_drawn(
+    ledger: Ledger, drawn: Drawn, author: str, base: int | None = None, message: str = ""
+) -> Committed:
+    """Commit what a file changed since the version that it was made from.
+
+    Args:
+        ledger: to commit to.
+        drawn: the file.
+        author: who commits.
+        base: number of that version; by default what the file says. If it says nothing, no
+            sample is removed, and one that the ledger holds otherwise, in a version as high or
+            higher, is kept beside it.
+        message: what the author says of it.
+
+    Raises:
+        InputError: there is no such version, or the ledger is damaged.
+    """
+    base = drawn.base if base is None else base
+    known = ledger.records(ledger.manifest(base or ledger.last)) if base or ledger.last else {}
+    changed = [record for id_, record in drawn.records.items() if known.get(id_) != record]
+    missing = sorted(known.keys() - drawn.records.keys())
+    conflicts: list[Conflict] = []
+    if base is None:
+        changed, conflicts = _beside(changed, known)
+        _remark_on_missing(missing)
+        missing = []
+    done = ledger.commit(
+        changed,
+        missing,
+        author,
+        base=base,
+        message=message,
+        legend=drawn.legend,
+    )
+    return replace(done, conflicts=(*conflicts, *done.conflicts))
+
+
+def _beside(changed: list[Record], known: Records) -> tuple[list[Record], list[Conflict]]:
+    """Return what to write of a file of unknown origin: what is not newer goes beside."""
+    written, conflicts = [], []
+    for record in changed:
+        if record.id not in known or record.version > known[record.id].version:
+            written.append(record)
+            continue
+        rival = record.as_rival()
+        if rival.id not in known:
+            written.append(rival)
+            conflicts.append(Conflict(record.id, "both", rival.id))
+    return written, conflicts
+
+
+def _remark_on_missing(missing: list[str]) -> None:
+    if missing:
+        remark(
+            f"the file does not say which version it was made from: {len(missing)} samples of the "
+            "ledger that it lacks stay, give base to remove them"
+        )

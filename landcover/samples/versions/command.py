@@ -13,6 +13,7 @@ from landcover.progress import remark
 from landcover.samples.versions.differences import differences
 from landcover.samples.versions.drawn_changes import commit_drawn
 from landcover.samples.versions.exchange import read_drawn, write_version
+from landcover.samples.versions.incoming import import_files, waiting
 from landcover.samples.versions.ledger import Committed, Ledger
 
 Result = dict[str, Any]
@@ -60,6 +61,25 @@ def _export(given: argparse.Namespace) -> Result:
         "number": manifest.number,
         "version": manifest.sha256,
         "samples": len(records),
+    }
+
+
+def _import(given: argparse.Namespace) -> Result:
+    ledger = _ledger_at(Path(given.folder))
+    done = import_files(
+        ledger,
+        [Path(file) for file in given.files] or waiting(ledger),
+        given.class_field,
+        given.author,
+        given.source,
+        given.layer,
+    )
+    for refused in done.refused:
+        remark(f"not imported: {refused.reason}")
+    return {
+        "number": done.committed.number if done.committed else ledger.last,
+        "samples": dict(done.samples),
+        "refused": [asdict(refused) for refused in done.refused],
     }
 
 
@@ -139,6 +159,14 @@ def _author() -> str:
 _ARGUMENTS: dict[str, Callable[[Any], Any]] = {
     "folder": lambda p: p.add_argument("folder", help="of the ledger, as campaigns/NAME/samples"),
     "file": lambda p: p.add_argument("file", help="GeoJSON as the map in the notebook writes it"),
+    "files": lambda p: p.add_argument(
+        "files", nargs="*", help="of others, as labels may be; by default those in incoming/"
+    ),
+    "class_field": lambda p: p.add_argument(
+        "--class_field", "--class-field", default="class", help="default %(default)s"
+    ),
+    "source": lambda p: p.add_argument("--source", default="", help="where they are from"),
+    "layer": lambda p: p.add_argument("--layer", default="", help="of files that hold several"),
     "version": lambda p: p.add_argument("version", help=_WHICH),
     "latest": lambda p: p.add_argument("--version", default="latest", help=_WHICH),
     "first": lambda p: p.add_argument("first", help=_WHICH),
@@ -158,6 +186,8 @@ _WHICH = "number, SHA-256, tag, or latest"
 _ACTIONS: tuple[tuple[Command, str, str, tuple[str, ...]], ...] = (
     (_commit, "commit", "Add what a file changes as a version.",
      ("folder", "file", "base", "author", "message")),
+    (_import, "import", "Add samples of others as a version; their files stay as they are.",
+     ("folder", "files", "class_field", "layer", "source", "author")),
     (_export, "export", "Write a version as GeoJSON or GeoPackage.",
      ("folder", "latest", "output")),
     (_log, "log", "List the versions.", ("folder",)),

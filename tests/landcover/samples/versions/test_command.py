@@ -56,3 +56,14 @@ def test_bad_input_is_one_sentence_and_exit_2(samples, record, tmp_path, write_g
         assert (status, out) == (2, "")
         assert said in err
         assert err.count("\n") == 1
+
+
+def test_import_of_what_lies_in_incoming(samples, record, tmp_path, write_geojson):
+    folder = tmp_path / "samples"
+    (folder / "incoming").mkdir(parents=True)
+    write_geojson("a.geojson", [record("a")]).rename(folder / "incoming/a.geojson")
+    (folder / "incoming/b.geojson").write_text("{")
+    done = samples("import", folder, "--class-field", "class", "--source", "a survey")
+    assert (done["number"], done["samples"]) == (1, {"a.geojson": 1})
+    assert [refused["file"] for refused in done["refused"]] == ["b.geojson"]
+    assert done["remarks"] == [f"not imported: {done['refused'][0]['reason']}"]

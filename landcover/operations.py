@@ -18,6 +18,7 @@ from landcover.scenes.composites.compose import compose_scenes
 from landcover.scenes.composites.stack import stack_scenes
 from landcover.scenes.features.derive import derive_bands
 from landcover.scenes.import_scene import import_scene
+from landcover.training.sample_check import check_samples
 from landcover.training.train import (
     needs_of_training,
     settle_training,
@@ -31,6 +32,7 @@ OPERATIONS = (
     Operation.of(compose_scenes, "1.0"),
     Operation.of(derive_bands, "1.0"),
     Operation.of(extract_samples, "1.5"),
+    Operation.of(check_samples, "1.0", Needs(memory_mib=2048)),
     Operation.of(balance_samples, "1.3"),
     Operation.of(train_classifier, "1.5", needs_of_training, settle_training),
     Operation.of(check_radiometry, "1.3"),

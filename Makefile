@@ -46,7 +46,7 @@ test-images: .venv/installed-dev
 check: .venv/installed-dev
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
-	@$(BIN)/biome ci --colors=off notebooks tests
+	@$(BIN)/biome ci --colors=off notebooks tests wps_processes/web
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 

@@ -44,7 +44,7 @@ def rows(side: int) -> list[Row]:
 
 def ours(source: DatasetReader, target: Path) -> None:
     """Write it as classify-scene does."""
-    from landcover.io.cog import writing_cog
+    from landcover.io.geotiff.cog import writing_cog
     from landcover.io.raster import Grid, legend_of
 
     with writing_cog(target, Grid.of(source), "class", legend_of(source)) as writer:

@@ -45,6 +45,7 @@ def main() -> None:
         ("classify-scene", whole),
         ("the look", look),
         ("check-radiometry", check),
+        ("of it the layer", check - look),
     ):
         print(f"| {what}, {SIDE}² | {seconds:.2f} | {seconds / whole:.1%} |")
 

@@ -8,13 +8,14 @@ asks the model of the clean scene. How much a plant matters is the share of labe
 the forest of the clean scene classifies the planted one. DATA is a folder with the scenes named
 below, SCENES a part of their names; without DATA the two scenes of the demonstration are used.
 Writes radiometry.csv, or TARGET, a row per case, and prints the tables for README.md; given such
-tables it only prints.
+tables it only prints. Rows are written to TARGET.part until all are there: begun again, the
+benchmark goes on after the last of them.
 """
 
 import csv
 import sys
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -185,16 +186,22 @@ def main() -> None:
         return
     data = Path(given[0]) if given else None
     target = Path(given[2]) if len(given) > 2 else Path(__file__).with_suffix(".csv")
-    rows = []
-    with TemporaryDirectory() as folder, target.open("w", newline="", encoding="utf-8") as file:
+    part = target.with_suffix(".part")
+    done = _read(part) if part.exists() else []
+    with TemporaryDirectory() as folder, part.open("a", newline="", encoding="utf-8") as file:
         table = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        table.writeheader()
+        if not done:
+            table.writeheader()
         for name, scene in _open(Path(folder), data, given[1] if len(given) > 1 else ""):
-            for row in _rows(name, scene):
-                rows.append(row)
+            for row in _rows(name, scene, {_key(row) for row in done}):
                 table.writerow(row)
                 file.flush()
-    print_tables(rows)
+    part.replace(target)
+    print_tables(_read(target))
+
+
+def _key(row: Mapping[str, object]) -> tuple[object, ...]:
+    return tuple(row[column] for column in COLUMNS[: COLUMNS.index("moved")])
 
 
 def _read(path: Path) -> list[dict[str, object]]:
@@ -239,25 +246,29 @@ def parts_of(scene: Scene) -> Iterator[tuple[str, Scene]]:
             yield name, part
 
 
+_AS_IT_IS = "as it is", "as it is"
 _OPPOSITE = {"north": "south", "south": "north", "west": "east", "east": "west"}
 
 
-def _rows(name: str, scene: Scene) -> Iterator[dict[str, object]]:
-    """Yield a row per part and case, the unchanged ones first."""
+def _rows(name: str, scene: Scene, done: Set[tuple[object, ...]]) -> Iterator[dict[str, object]]:
+    """Yield a row per part and case that is not done, the unchanged ones first."""
     told = {"scene": name, "half": "sets" if scene.source.sets_thresholds else "tries"}
     trained = Trained.on(scene)
     parts = dict(parts_of(scene))
     for part_name, part in [*parts.items(), *islice(_pieces(scene), MOST_PIECES)]:
         about = told | {"part": part_name, "model": "of the scene"}
-        yield about | _as_it_is(part, trained.card)
+        if (*about.values(), *_AS_IT_IS) not in done:
+            yield about | _as_it_is(part, trained.card)
     for part_name, other_name in _OPPOSITE.items():
         if part_name in parts and other_name in parts:
             about = told | {"part": part_name, "model": "of the other half"}
-            yield about | _as_it_is(parts[part_name], card_of(parts[other_name]))
+            if (*about.values(), *_AS_IT_IS) not in done:
+                yield about | _as_it_is(parts[part_name], card_of(parts[other_name]))
     for number, (part_name, part) in enumerate(islice(parts.items(), PLANTED_PARTS)):
         about = told | {"part": part_name, "model": "of the scene"}
         for turn, case in enumerate(cases(scene.source.unit, number)):
-            if part_name == "whole" or turn % 3 == number % 3:
+            is_asked = part_name == "whole" or turn % 3 == number % 3
+            if is_asked and (*about.values(), case.kind, case.name) not in done:
                 yield about | _planted(part, trained, case)
 
 
@@ -273,7 +284,7 @@ def _pieces(scene: Scene) -> Iterator[tuple[str, Scene]]:
 
 def _as_it_is(part: Scene, card: Card) -> dict[str, object]:
     found = _judge(part, part.values.astype(part.source.unit.dtype), card)
-    return _told("as it is", "as it is", 0.0, found)
+    return _told(*_AS_IT_IS, 0.0, found)
 
 
 def _planted(part: Scene, trained: Trained, case: Case) -> dict[str, object]:

@@ -18,7 +18,7 @@ import rasterio
 from rasterio.enums import Resampling
 
 from landcover.errors import LandcoverError
-from landcover.io.atomic import written_beside
+from landcover.io.files.atomic import written_beside
 from landcover.io.legend import LEGEND_TAG, Legend
 from landcover.io.sensors import LANDSAT_7, SENTINEL_2
 from landcover.io.sidecars.legend_beside import write_legend_beside

@@ -9,10 +9,12 @@ Standard output carries one JSON object, standard error progress and remarks. Ex
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NoReturn
 
 from landcover.errors import LandcoverError
-from landcover.io.atomic import to_json
+from landcover.executors.parts import carried_by
+from landcover.io.files.atomic import to_json
 from landcover.io.gdal_drivers import restrict_process
 from landcover.operation import Input, Operation
 from landcover.operations import OPERATIONS
@@ -25,8 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = _parser().parse_args(arguments)
     restrict_process()
     try:
-        with progress_to(_Shown()):
-            said = _run(chosen)
+        said = _run(chosen)
         print(to_json(said))
     except LandcoverError as error:
         print(f"landcover: {error}", file=sys.stderr)
@@ -47,10 +48,21 @@ def _run(chosen: argparse.Namespace) -> dict[str, Any]:
 def _run_operation(chosen: dict[str, Any]) -> dict[str, Any]:
     operation: Operation = chosen.pop("operation")
     overwrite = chosen.pop("overwrite") == "true"
+    workers = chosen.pop("workers", 1)
     given = {name: value for name, value in chosen.items() if value is not None}
     given, workdir = operation.found(given)
-    done = operation.run(given, workdir, on_remark=_show_remark, overwrite=overwrite)
+    with _carrier(workers) as executor, carried_by(executor), progress_to(_Shown()):
+        done = operation.run(given, workdir, on_remark=_show_remark, overwrite=overwrite)
     return {**done.outputs, "remarks": done.remarks}
+
+
+def _carrier(workers: int) -> AbstractContextManager[Any]:
+    """Return worker processes, made before anything is computed; none where one is enough."""
+    if workers == 1:
+        return nullcontext()
+    from landcover.executors.workers import ForkedWorkers
+
+    return ForkedWorkers(workers)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -73,6 +85,15 @@ def _parser() -> argparse.ArgumentParser:
         command.set_defaults(operation=operation)
         for declared in operation.inputs:
             _add_input(command, declared)
+        if operation.splits:
+            command.add_argument(
+                "--workers",
+                type=int,
+                choices=range(257),
+                default=1,
+                metavar="INT",
+                help="processes that compute parts; 0 is one for each core (default 1)",
+            )
         command.add_argument("--workdir", default=".", help="folder to write to")
         command.add_argument(
             "--overwrite",

@@ -31,9 +31,10 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 from docstring_parser import Docstring, DocstringStyle, parse
 
 from landcover.errors import InputError
-from landcover.io.paths import AnyPath
-from landcover.io.run_record import Recipe, record_names, recording
-from landcover.io.workdir import (
+from landcover.executors.parts import carried_by
+from landcover.io.files.paths import AnyPath
+from landcover.io.records.run_record import Recipe, record_names, recording
+from landcover.io.records.workdir import (
     changes_since,
     earlier_records,
     made_folder,
@@ -416,13 +417,16 @@ class Operation:
         """The function as `landcover` offers it: recorded, with remarks in the log."""
 
         @wraps(self.function)
-        def recorded(*arguments: Any, overwrite: bool = False, **named: Any) -> Any:
+        def recorded(
+            *arguments: Any, overwrite: bool = False, executor: Any = None, **named: Any
+        ) -> Any:
             try:
                 given = inspect.signature(self.function).bind(*arguments, **named).arguments
             except TypeError as error:
                 raise TypeError(f"{self.function.__name__}() {error}") from None
             given, workdir = self.found(given)
-            with told_in_notebook(self.identifier) as on_remark:
+            self._need_parts(executor)
+            with told_in_notebook(self.identifier) as on_remark, carried_by(executor):
                 return self.run(given, workdir, on_remark=on_remark, overwrite=overwrite).result
 
         recorded.__signature__ = self._shown_signature()  # type: ignore[attr-defined]
@@ -457,9 +461,32 @@ class Operation:
         """Return what a notebook shows of the function: names and defaults, which fit a line."""
         parameters = inspect.signature(self.function).parameters.values()
         plain = [p.replace(annotation=inspect.Parameter.empty) for p in parameters]
-        return inspect.Signature([*plain, inspect.Parameter(
-            "overwrite", inspect.Parameter.KEYWORD_ONLY, default=False
-        )])  # fmt: skip
+        further = {"overwrite": False} | ({"executor": None} if self.splits else {})
+        only = inspect.Parameter.KEYWORD_ONLY
+        return inspect.Signature(
+            [*plain, *(inspect.Parameter(name, only, default=d) for name, d in further.items())]
+        )
+
+    @property
+    def splits(self) -> bool:
+        """Whether a call may fall into parts that others compute."""
+        return self.needs(self._defaults).parts
+
+    @property
+    def _defaults(self) -> dict[str, Any]:
+        return {i.name: i.default for i in self.inputs}
+
+    def _need_parts(self, executor: object) -> None:
+        """Refuse an executor that would have nothing to do.
+
+        Raises:
+            InputError: the operation does not fall into parts.
+        """
+        if executor is not None and not self.splits:
+            raise InputError(
+                f"{self.identifier} does not fall into parts: leave executor out, or let it run "
+                "whole calls, one for each scene"
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """Return what clients rely on, and no descriptions: the contract, for a test to freeze."""

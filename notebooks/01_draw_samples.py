@@ -97,6 +97,8 @@ valid = np.ones(red_green_blue.shape[1:], bool)
 ax.imshow(np.moveaxis(stretch(red_green_blue, valid), 0, -1), extent=extent)
 for one in m.legend.classes:
     chosen = labels[labels["class"] == one.name]
+    if chosen.empty:  # a class of yours
+        continue
     chosen.plot(ax=ax, facecolor="none", edgecolor=one.color, linewidth=1.5)
     ax.plot([], [], color=one.color, linewidth=4, label=f"{one.name} ({len(chosen)})")
 ax.set(xlim=extent[:2], ylim=extent[2:], xlabel="", ylabel="")

@@ -109,7 +109,8 @@ with rasterio.open(work / "classify" / "confidence.tif") as dataset:
 
 reference = geopandas.read_file(demo / "reference.gpkg").to_crs(crs)
 numbers = {c.name: c.code for c in legend.classes}
-shapes = [(row.geometry, numbers[row["class"]]) for _, row in reference.iterrows()]
+unknown = 0  # the code of a class that the map does not know: wrong wherever it lies
+shapes = [(row.geometry, numbers.get(row["class"], unknown)) for _, row in reference.iterrows()]
 truth = rasterize(shapes, codes.shape, fill=NODATA, transform=transform, dtype="uint8")
 
 compared = (truth != NODATA) & (codes != NODATA)

@@ -157,6 +157,8 @@ with rasterio.open(seasons) as dataset:
     of_index = {name: i for name, i in named.items() if name.endswith(":NDVI")}
     for entry in legend.classes:
         where = classes == entry.code
+        if not where.any():  # a class of yours that is nowhere in this part
+            continue
         means = [np.nanmean(dataset.read(i)[where]) for i in of_index.values()]
         ax.plot([*SEASONS], means, marker="o", color=entry.color, label=entry.name)
 ax.set(ylabel="NDVI", title="What a year tells that a day does not (made dates)")

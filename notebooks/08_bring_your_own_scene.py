@@ -10,13 +10,15 @@
 # 2, as folder or tar), files of one band each, and GeoTIFF, JPEG 2000, ENVI, ERDAS Imagine,
 # NetCDF and Zarr with a regular grid.
 #
-# To bring yours, drag the zip or the files from your computer into the file browser on the left;
-# then its name is `home/...` and the cell below is all you need:
+# To bring yours, open *Upload* on the page of jobs and processes and drag the zip, the folder or
+# the files there: what breaks off goes on where it was, and then its name is `home/uploads/...`.
+# The file browser on the left takes files too, but begins again after a break; their names are
+# `home/...` then. The cell below is all you need:
 #
 # ```python
 # from landcover import import_scene
 #
-# imported = import_scene(["home/S2B_MSIL2A_....zip"], workdir="home/my-scene")
+# imported = import_scene(["home/uploads/S2B_MSIL2A_....zip"], workdir="home/my-scene")
 # ```
 
 # %% [markdown]

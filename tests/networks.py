@@ -6,7 +6,7 @@ import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
 from landcover.io.legend import Legend
-from landcover.io.run_record import RECIPE_KEY
+from landcover.io.records.run_record import RECIPE_KEY
 from landcover.models.file import CARD_KEY, Card, CardBand
 
 NEAREST = {

@@ -90,14 +90,7 @@ def test_the_first_screen_says_what_this_is_and_where_the_doors_are(
         state = lab.locator(".sample-map-state")
         expect(state).to_contain_text("Saved in home/samples/home-scene.geojson")
         expect(lab.locator(".sample-map-tile .leaflet-tile-loaded").first).to_be_visible()
-        lab.wait_for_function(
-            """() => {
-                const map = document.querySelector(".leaflet-container").getBoundingClientRect();
-                const page = document.querySelector(".jp-WindowedPanel-outer, .jp-Notebook");
-                const {top, bottom, right} = page.getBoundingClientRect();
-                return map.top >= top && map.bottom <= bottom && map.right <= right;
-            }"""
-        )
+        wait_for_whole_map(lab)
         lab.screenshot(path=ARTIFACTS / "14-scene-on-the-map.png")
         go_on_to_a_map_that_is_shared(lab, geoportal)
         # a page that is opened again with another kernel
@@ -106,6 +99,19 @@ def test_the_first_screen_says_what_this_is_and_where_the_doors_are(
         lab.get_by_role("menuitem", name="Shut Down Kernel", exact=True).click()
         lab.goto(f"{geoportal.url}/user/guest/lab/tree/map of scene.ipynb?reset")
         expect(lab.get_by_text("Run this cell (Shift+Enter) to see it").first).to_be_visible()
+        run_cell(lab, 0)
+        wait_for_whole_map(lab)  # though JupyterLab goes to the cell below
+
+
+def wait_for_whole_map(lab: Page) -> None:
+    lab.wait_for_function(
+        """() => {
+            const map = document.querySelector(".leaflet-container").getBoundingClientRect();
+            const page = document.querySelector(".jp-WindowedPanel-outer, .jp-Notebook");
+            const {top, bottom, right} = page.getBoundingClientRect();
+            return map.top >= top && map.bottom <= bottom && map.right <= right;
+        }"""
+    )
 
 
 CELLS = ".jp-Notebook .jp-Cell"

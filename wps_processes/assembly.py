@@ -2,6 +2,7 @@
 
 import logging
 import os
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -28,6 +29,7 @@ from wps_processes.runners.local import ProcessRunner
 from wps_processes.runners.sandbox import confinement_here, has_gpus
 from wps_processes.service import Application
 from wps_processes.settings import Settings, text_in
+from wps_processes.uploads import Uploads
 from wps_processes.web.health import Health
 
 LOGGER = logging.getLogger(__name__)
@@ -64,11 +66,23 @@ def assembled(settings: Settings, sync_at_once: int) -> Iterator[Application]:
             )
             addresses = Addresses(settings.service_prefix, settings.public_url)
             health = Health(ledger, settings.state, settings.storage_root, confines=runs is None)
-            yield Application(jobs, identity, addresses, access, runs, health)
+            application = Application(jobs, identity, addresses, access, runs, health)
+            with _housekeeping(application.uploads):
+                yield application
         finally:
             dispatcher.stop()
             identity.close()
             ledger.close()
+
+
+@contextmanager
+def _housekeeping(uploads: Uploads) -> Iterator[None]:
+    thread = threading.Thread(target=uploads.keep_house, name="uploads", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        uploads.stop()
 
 
 def _have_gpus(settings: Settings) -> bool:

@@ -11,6 +11,11 @@
     ├── JobFailed           a job ended without outputs; the sentence is the job's
     ├── TookTooLong         a synchronous call did not end in time, and was dismissed
     ├── QuotaReached        the caller's files take all the room they may
+    ├── UploadRefused       the name, the size or a part of an upload is invalid
+    ├── NoSuchUpload        the caller has no such upload, or no more
+    ├── UploadConflict      a name is taken, or a part is none that follows
+    │   └── AlreadyThere    by a file of the same size
+    ├── UploadBusy          another request adds to an upload
     ├── NotPermitted        the caller may not do this
     └── TryLater            not now; it knows after how many seconds to ask again
         ├── Busy            a limit on jobs or calls is reached
@@ -77,6 +82,35 @@ class TookTooLong(JobsError):
 
 class QuotaReached(JobsError):
     """The caller's files take all the room they may."""
+
+
+class UploadRefused(JobsError):
+    """The name, the size or a part of an upload is invalid."""
+
+
+class NoSuchUpload(JobsError):
+    """The caller has no such upload, or no more; another user's is as if it were not there."""
+
+
+class UploadConflict(JobsError):
+    """The name of an upload is taken, or a part is none that follows on what has arrived."""
+
+
+class AlreadyThere(UploadConflict):
+    """A file of this name and size is there.
+
+    Attributes:
+        name: its storage name.
+    """
+
+    def __init__(self, sentence: str, name: str) -> None:
+        """Store the sentence, and which file is there."""
+        super().__init__(sentence)
+        self.name = name
+
+
+class UploadBusy(JobsError):
+    """Another request adds to an upload."""
 
 
 class NotPermitted(JobsError):

@@ -95,7 +95,7 @@ class JobsService:
 
     def __post_init__(self) -> None:
         """Start with no waiting call."""
-        self._quota = Quota(self.storage, self.home_quota)
+        self.quota = Quota(self.storage, self.home_quota)
         self._seats = SyncCalls(self.sync_at_once)
 
     def operation(self, identifier: str) -> Operation:
@@ -130,7 +130,7 @@ class JobsService:
         """
         self._check_gpus(operation, inputs)
         self._check_names(operation, inputs, caller)
-        self._quota.check(caller.folder)
+        self.quota.check(caller.folder)
         job = Job(
             user=caller.name,
             folder=caller.folder,

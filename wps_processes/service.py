@@ -4,6 +4,7 @@
     "", status/      WPS 1.0.0
     health           200 while jobs can be served; health/live while this process answers
     jobs, outputs/   JSON of jobs, and what they have written
+    uploads          files that arrive in parts, by tus
     *.html, ...      the pages for people
 
 All but the first and health/live speak with one `JobsService`.
@@ -33,13 +34,16 @@ from wps_processes.http.errors import http_error
 from wps_processes.http.exchange import NOBODY, Environ
 from wps_processes.http.routes import JobId, Route, route
 from wps_processes.identity import CALLER, Identity
+from wps_processes.jobs.folder import storage_of
 from wps_processes.jobs_service import JobsService
 from wps_processes.runners.kubernetes.callbacks import PATH, Runs
+from wps_processes.uploads import Uploads
 from wps_processes.web import jobs_json
 from wps_processes.web.health import Health
 from wps_processes.web.jobs_json import JobsJson
 from wps_processes.web.pages import Pages
 from wps_processes.web.shares import Sharings
+from wps_processes.web.tus import Tus
 from wps_processes.wps.exceptions import as_report
 from wps_processes.wps.protocol import WpsProtocol
 
@@ -78,9 +82,17 @@ class Application:
         """Assign every url to who answers it."""
         self._wps = WpsProtocol(self.jobs, self.addresses)
         sharings = Sharings(self.jobs.storage, self.access)
-        self._pages = Pages(self._prefix, self.jobs, self.identity, sharings, self.health)
+        self.uploads = Uploads(self.jobs.storage, self.jobs.quota)
+        self._pages = Pages(
+            self._prefix, self.jobs, self.identity, sharings, self.uploads, MAX_BODY, self.health
+        )
+        tus = Tus(
+            self._prefix, self.uploads, self.identity,
+            lambda caller: storage_of(caller, self.jobs.storage),
+        )  # fmt: skip
         self._at_once = {
-            self._prefix + path for path in ("health", "health/live", "style.css", "times.js")
+            self._prefix + path
+            for path in ("health", "health/live", "style.css", "times.js", "upload.js")
         }
         self._open = self._map(
             {
@@ -88,6 +100,7 @@ class Application:
                 "health/live": route(_alive, "GET"),
                 "style.css": route(self._pages.style, "GET"),
                 "times.js": route(self._pages.times, "GET"),
+                "upload.js": route(self._pages.upload_script, "GET"),
                 "oauth_callback": route(self.identity.signed_in, "GET"),
             }
         )
@@ -100,6 +113,7 @@ class Application:
                 "": route(self._root, "GET", "POST"),
                 "status/<job_id>.xml": route(self._wps.status, "GET"),
                 **JobsJson(self.jobs, self.addresses).routes,
+                **tus.routes,
                 **self._pages.routes,
             }
         )

@@ -12,8 +12,8 @@ import shapely
 from rasterio.windows import Window
 
 from landcover.errors import InputError
+from landcover.io.files.paths import AnyPath
 from landcover.io.legend import Legend
-from landcover.io.paths import AnyPath
 from landcover.io.raster import Grid
 from landcover.io.vector_formats.formats import GEOTIFF, need_labels
 from landcover.progress import remark

@@ -13,7 +13,7 @@ from landcover.inference.averaging import need_alike
 from landcover.inference.block import BlockClassifier, Correction
 from landcover.inference.radiometry import Radiometry, compare, remark_on
 from landcover.io.bands import SceneBands, match_bands
-from landcover.io.run_record import input_digests
+from landcover.io.records.run_record import input_digests
 from landcover.models.file import MAX_BYTES, Model, load_model
 from landcover.progress import remark
 

@@ -27,18 +27,14 @@ from rasterio.io import DatasetReader
 from landcover.cpus import one_blas_thread
 from landcover.errors import InputError
 from landcover.inference.area import Area
-from landcover.inference.shifts.judgement import (
-    KNOWN_WELL,
-    MOST_PIXELS,
-    BandRadiometry,
-    Comparison,
-    Radiometry,
-    Verdict,
-)
+from landcover.inference.shifts.comparison import MOST_PIXELS, Comparison
+from landcover.inference.shifts.judgement import judge
+from landcover.inference.shifts.order import KNOWN_WELL
 from landcover.inference.shifts.resemblance import Resemblance, write_resemblance
-from landcover.io.atomic import write_csv
+from landcover.inference.shifts.verdict import BandRadiometry, Radiometry, Verdict
 from landcover.io.bands import SceneBands, choose_bands, in_file_order, match_bands, match_named
-from landcover.io.paths import AnyPath
+from landcover.io.files.atomic import write_csv
+from landcover.io.files.paths import AnyPath
 from landcover.io.raster import open_scene
 from landcover.io.scene_pixels import ScenePixels, sample_pixels
 from landcover.io.sensors import Measured, measured_by
@@ -176,7 +172,7 @@ def compare_pixels(
     """
     some = pixels.some(MOST_PIXELS)
     with one_blas_thread():
-        return Comparison(pixels, some, spectra_of(card), card, measured, at_home).judge()
+        return judge(Comparison(pixels, some, spectra_of(card), card, measured, at_home))
 
 
 def spectra_of(card: Card) -> Spectra:

@@ -134,6 +134,7 @@ def _chosen(everything: SceneBands, text: str, file: str) -> SceneBands:
     if twice:
         raise InputError(f"bands names {twice[0]} twice, each band needs a name of its own")
     which = [at[source] for _, source in pairs]
+    _need_different(which, [source for _, source in pairs])
     known = wavelengths_of([name for name, _ in pairs])
     return SceneBands(
         tuple(everything.indexes[i] for i in which),
@@ -146,6 +147,17 @@ def _chosen(everything: SceneBands, text: str, file: str) -> SceneBands:
             for (name, source), i in zip(pairs, which, strict=True)
         ),
     )
+
+
+def _need_different(which: Sequence[int], sources: Sequence[str]) -> None:
+    """Refuse one band under two names, as B02 and b1: a model would count it twice."""
+    for number, index in enumerate(which):
+        first = which.index(index)
+        if first < number:
+            raise InputError(
+                f"bands names {sources[first]} and {sources[number]}, which are one band: each "
+                "is taken once"
+            )
 
 
 def _pair(part: str, names: Sequence[str]) -> tuple[str, str]:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from io import BytesIO
 from typing import TYPE_CHECKING
 
-from landcover.io.run_record import recipe_tag
+from landcover.io.records.run_record import recipe_tag
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -15,10 +15,10 @@ from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
 from landcover.errors import InputError
-from landcover.io.atomic import written_beside
+from landcover.io.files.atomic import written_beside
+from landcover.io.files.paths import AnyPath
+from landcover.io.files.plain_files import read_plain_file
 from landcover.io.legend import Legend, is_whole_number
-from landcover.io.paths import AnyPath
-from landcover.io.plain_files import read_plain_file
 from landcover.io.raster import legend_of, open_raster
 from landcover.io.sidecars.legend_beside import style_of
 

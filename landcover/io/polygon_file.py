@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import shapely
 
-from landcover.io.atomic import written_beside
+from landcover.io.files.atomic import written_beside
 from landcover.io.gdal_drivers import load_pyogrio
-from landcover.io.run_record import recipe_tag
+from landcover.io.records.run_record import recipe_tag
 from landcover.io.vector import undated
 
 pyogrio = load_pyogrio()

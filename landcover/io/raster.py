@@ -1,4 +1,4 @@
-"""Scenes, maps and label rasters: GeoTIFF read by windows; `landcover.io.cog` writes them."""
+"""Scenes, maps and label rasters: GeoTIFF read by windows; `geotiff.cog` writes them."""
 
 import datetime
 import logging
@@ -24,9 +24,9 @@ from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
 
 from landcover.errors import InputError
+from landcover.io.files.paths import AnyPath
 from landcover.io.gdal_drivers import RASTER, RASTER_ENV
 from landcover.io.legend import LEGEND_TAG, Legend
-from landcover.io.paths import AnyPath
 from landcover.io.sensors import measured_by, wavelength_in, wavelengths_of
 from landcover.io.sidecars.category_names import names_beside
 from landcover.io.sidecars.validity import masked, plain, with_validity_beside

@@ -15,6 +15,8 @@ from landcover.io.raster import read_valid, windows_of
 ENOUGH = 1000
 """Pixels; of a scene that is mostly invalid, windows are read until so many are found."""
 _PER_WINDOW = 512
+_OF_FEW = 4096
+"""Pixels of a scene that is stored in few windows, or in one."""
 _WINDOWS = 36
 _SIDE = 128
 
@@ -79,7 +81,7 @@ def sample_pixels(
     spread = np.linspace(0, len(windows) - 1, min(_WINDOWS, len(windows))).round().astype(int)
     parts = [np.empty((0, len(indexes)))]
     places = [np.empty((0, 2), np.int64)]
-    read = 0
+    read, most = 0, max(_PER_WINDOW, _OF_FEW // max(len(spread), 1))
     for number, index in enumerate([*spread, *order[~np.isin(order, spread)]]):
         if number >= len(spread) and read >= ENOUGH:
             break
@@ -87,7 +89,7 @@ def sample_pixels(
         values, valid = read_valid(dataset, window, indexes)
         if part is not None:
             valid &= part.inside(window)
-        every = max(1, int(valid.sum()) // _PER_WINDOW)
+        every = max(1, int(valid.sum()) // most)
         parts.append(values[:, valid].T[::every].astype(np.float64))
         corner = np.array([window.row_off, window.col_off], np.int64)
         places.append(corner + np.argwhere(valid)[::every])

@@ -19,9 +19,9 @@ import pyproj
 import shapely
 
 from landcover.errors import InputError
-from landcover.io.atomic import written_beside
+from landcover.io.files.atomic import written_beside
 from landcover.io.gdal_drivers import VECTOR, load_pyogrio
-from landcover.io.run_record import recipe_tag
+from landcover.io.records.run_record import recipe_tag
 from landcover.io.vector_formats.features import WGS84, Features
 from landcover.io.vector_formats.formats import CSV, GPX, KML, SHAPEFILE, ZIP, need_labels
 from landcover.io.vector_formats.point_tables import read_table

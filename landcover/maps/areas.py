@@ -8,11 +8,11 @@ import numpy as np
 
 from landcover.counts import counted
 from landcover.errors import InputError
-from landcover.io.atomic import write_csv, written_beside
 from landcover.io.figures import label_of, new_figure, to_png
+from landcover.io.files.atomic import write_csv, written_beside
+from landcover.io.files.paths import AnyPath
 from landcover.io.legend import Legend
-from landcover.io.paths import AnyPath
-from landcover.io.run_record import input_names
+from landcover.io.records.run_record import input_names
 from landcover.maps.drawn_sample import DrawnSample
 from landcover.maps.ground import HECTARE, Ground
 from landcover.maps.opened import OpenMap, open_map
@@ -161,6 +161,7 @@ def _measure(opened: OpenMap, zones: Zones, name: str) -> list[ZoneAreas]:
     counts[:, 0] = metres[:, 0] = 0
     if not counts.any():
         raise InputError(f"{opened.file} holds no classified pixel in any zone")
+    opened.remark_on_no_place(metres.ravel().tolist())
     _remark_on_uncovered(zones, metres, ground, name)
     date = opened.dataset.tags().get("DATE", "")
     return [

@@ -10,12 +10,12 @@ import numpy as np
 
 from landcover.counts import counted
 from landcover.errors import InputError
-from landcover.io.atomic import write_csv
-from landcover.io.cog import writing_cog
+from landcover.io.files.atomic import write_csv
+from landcover.io.files.paths import AnyPath
+from landcover.io.geotiff.cog import writing_cog
 from landcover.io.legend import MAX_CODE, NODATA, Legend, LegendClass, color_of
 from landcover.io.legend_files import read_legend
-from landcover.io.paths import AnyPath
-from landcover.io.run_record import input_name, made_without
+from landcover.io.records.run_record import input_name, made_without
 from landcover.maps.drawn_sample import DrawnSample
 from landcover.maps.ground import HECTARE, Ground
 from landcover.maps.opened import OpenMap, open_map
@@ -205,6 +205,7 @@ def _count(pair: _Pair) -> tuple[np.ndarray, np.ndarray]:
     if not table.any():
         raise InputError(f"no pixel is classified in both {one} and {other}: they do not overlap")
     pair.match.check(table.T)
+    pair.one.remark_on_no_place(metres.ravel().tolist())
     if only_one:
         remark(counted(
             only_one, f"# pixel|pixels is|are classified in one of {one} and {other} only, and "

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from landcover.io.files.paths import AnyPath
 from landcover.io.legend import Legend
-from landcover.io.paths import AnyPath
 from landcover.io.raster import windows_of
 from landcover.maps.opened import OpenMap
 from landcover.maps.zones import Zones

@@ -9,11 +9,11 @@ from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile, ZipInfo
 
 from landcover import strict_json
 from landcover.errors import InputError
-from landcover.io.atomic import to_json, written_beside
+from landcover.io.files.atomic import to_json, written_beside
+from landcover.io.files.paths import AnyPath
+from landcover.io.files.plain_files import read_plain_file
 from landcover.io.legend_files import write_legend
-from landcover.io.paths import AnyPath
-from landcover.io.plain_files import read_plain_file
-from landcover.io.run_record import input_digest, recipe_tag
+from landcover.io.records.run_record import input_digest, recipe_tag
 from landcover.io.sidecars.legend_beside import categories_of, style_of
 from landcover.maps.areas import ClassArea, measured_whole
 from landcover.maps.opened import OpenMap, open_map

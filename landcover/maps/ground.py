@@ -55,18 +55,30 @@ class Ground:
             yield window, self._pixel_area(window, to_degrees) if to_degrees else math.nan
 
     def to_degrees(self) -> pyproj.Transformer | None:
-        """Return what brings x and y to longitude and latitude; None without a CRS."""
+        """Return what brings x and y to longitude and latitude.
+
+        None without a CRS, and of a local one, which ties the raster to no place.
+        """
+        return self._to("EPSG:4326")
+
+    def _to(self, target: str) -> pyproj.Transformer | None:
         if self.crs is None:
             return None
-        crs = pyproj.CRS.from_wkt(self.crs.to_wkt())
-        return pyproj.Transformer.from_crs(crs, "EPSG:4326", always_xy=True)
+        try:
+            crs = pyproj.CRS.from_wkt(self.crs.to_wkt())
+            return pyproj.Transformer.from_crs(crs, target, always_xy=True)
+        except pyproj.exceptions.ProjError:
+            return None
 
     def in_equal_area(self, shapes: np.ndarray) -> np.ndarray:
-        """Return shapely shapes in a projection in which areas are those on the ellipsoid."""
-        assert self.crs is not None
-        to_metres = pyproj.Transformer.from_crs(
-            pyproj.CRS.from_wkt(self.crs.to_wkt()), "+proj=cea +ellps=WGS84", always_xy=True
-        )
+        """Return shapely shapes in a projection in which areas are those on the ellipsoid.
+
+        Raises:
+            ValueError: the raster lies nowhere.
+        """
+        to_metres = self._to("+proj=cea +ellps=WGS84")
+        if to_metres is None:
+            raise ValueError("the raster lies nowhere on the ground")
         return np.asarray(
             shapely.transform(shapes, lambda at: np.column_stack(to_metres.transform(*at.T)))
         )

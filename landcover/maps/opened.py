@@ -1,6 +1,7 @@
 """A map as the operations on maps read it: codes by windows, each named by its legend."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,10 +10,11 @@ import numpy as np
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
+from landcover.io.files.paths import AnyPath
 from landcover.io.legend import Legend
-from landcover.io.paths import AnyPath
 from landcover.io.raster import Grid, legend_of, on_grid, open_raster
 from landcover.models.footprint import footprints_of_map, places_tag
+from landcover.progress import remark
 from landcover.quality.confusion import need_named, read_codes
 from landcover.samples.labels import raster_legend
 
@@ -45,6 +47,15 @@ class OpenMap:
         codes = read_codes(self.dataset, window)
         need_named(np.bincount(codes.ravel(), minlength=256), self.legend, self.file)
         return codes
+
+    def remark_on_no_place(self, square_metres: Iterable[float]) -> None:
+        """Say that there are no hectares, where the area of some pixel is not known.
+
+        Args:
+            square_metres: of pixels, NaN where the map lies nowhere on the ground.
+        """
+        if any(map(math.isnan, square_metres)):
+            remark(f"{self.file} lies nowhere on the ground, so there are pixels and no hectares")
 
     @contextmanager
     def on(self, grid: Grid) -> Iterator["OpenMap"]:

@@ -11,7 +11,7 @@ from rasterio.features import shapes
 from rasterio.windows import Window
 
 from landcover.errors import InputError
-from landcover.io.paths import AnyPath
+from landcover.io.files.paths import AnyPath
 from landcover.io.polygon_file import writing_polygons
 from landcover.io.raster import Grid, parts_of
 from landcover.maps.ground import HECTARE, Ground
@@ -189,6 +189,7 @@ class _Measure:
         self._columns = np.array(sorted({window.col_off for window, _ in blocks}))
         areas = [area for _, area in blocks]
         self._areas = np.reshape(areas, (len(self._rows), len(self._columns)))
+        opened.remark_on_no_place(areas)
 
     def hectares(self, found: np.ndarray) -> np.ndarray:
         """Return the area on the ellipsoid, float (N,).
@@ -198,7 +199,9 @@ class _Measure:
         left, top, right, bottom = shapely.bounds(found).T
         row = np.searchsorted(self._rows, top, "right") - 1
         column = np.searchsorted(self._columns, left, "right") - 1
-        metres = shapely.area(found) * self._areas[row, column]
+        metres: np.ndarray = shapely.area(found) * self._areas[row, column]
+        if np.isnan(metres).all():
+            return metres
         wide = np.maximum(right - left, bottom - top) > _ONE_SIZE
         placed = _placed(found[wide], self._grid)
         metres[wide] = shapely.area(self._ground.in_equal_area(placed))

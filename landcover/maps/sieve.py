@@ -14,10 +14,10 @@ from rasterio.features import sieve
 from rasterio.windows import Window
 
 from landcover.errors import InputError
-from landcover.io.cog import writing_cog
+from landcover.io.files.paths import AnyPath
 from landcover.io.gdal_drivers import RASTER, RASTER_ENV
+from landcover.io.geotiff.cog import writing_cog
 from landcover.io.legend import NODATA
-from landcover.io.paths import AnyPath
 from landcover.maps.opened import OpenMap, open_map
 from landcover.operation import MapFile, MapTIFF, Range
 from landcover.progress import remark, report_progress

@@ -13,7 +13,7 @@ from rasterio.features import rasterize
 from rasterio.windows import Window
 
 from landcover.errors import InputError
-from landcover.io.paths import AnyPath
+from landcover.io.files.paths import AnyPath
 from landcover.io.raster import Grid
 from landcover.io.vector import read_features, read_shapes
 from landcover.io.vector_formats.formats import GEOTIFF, need_labels

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from landcover.errors import ModelError
-from landcover.io.atomic import written_beside
+from landcover.io.files.atomic import written_beside
+from landcover.io.files.paths import AnyPath
 from landcover.io.legend import Legend
-from landcover.io.paths import AnyPath
-from landcover.io.run_record import RECIPE_KEY, recipe_digest
+from landcover.io.records.run_record import RECIPE_KEY, recipe_digest
 from landcover.models.card_checks import CARD_VERSION, QUANTILES, checked_card
 from landcover.models.classifier import Classifier
 from landcover.models.footprint import Footprint

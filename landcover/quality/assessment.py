@@ -11,12 +11,12 @@ from rasterio.io import DatasetReader
 
 from landcover.counts import counted
 from landcover.errors import InputError
-from landcover.io.atomic import write_csv, write_json, written_beside
+from landcover.io.files.atomic import write_csv, write_json, written_beside
+from landcover.io.files.paths import AnyPath
 from landcover.io.legend import Legend
 from landcover.io.legend_files import read_legend
-from landcover.io.paths import AnyPath
 from landcover.io.raster import Grid, legend_of, open_raster
-from landcover.io.run_record import with_recipe
+from landcover.io.records.run_record import with_recipe
 from landcover.io.vector_formats.formats import GEOTIFF, need_labels
 from landcover.operation import CSV, HTML, JSON, PNG, LabelFile, LegendFile, MapFile
 from landcover.progress import holding_remarks

@@ -10,11 +10,11 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from landcover.errors import InputError
+from landcover.io.files.paths import AnyPath
 from landcover.io.legend import Legend
 from landcover.io.legend_files import read_legend
-from landcover.io.paths import AnyPath
 from landcover.io.raster import Grid, legend_of, on_grid, open_raster, windows_of
-from landcover.io.run_record import input_name
+from landcover.io.records.run_record import input_name
 from landcover.operation import HTML, LabelFile, LegendFile, MapFile
 from landcover.progress import report_progress
 from landcover.quality.assessment import (

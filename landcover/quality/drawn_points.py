@@ -21,9 +21,9 @@ import numpy as np
 
 from landcover.counts import counted
 from landcover.errors import InputError
-from landcover.io.digests import sha256_of_file
+from landcover.io.files.paths import AnyPath
 from landcover.io.legend import Legend
-from landcover.io.paths import AnyPath
+from landcover.io.records.digests import sha256_of_file
 from landcover.io.vector_formats.formats import need_labels
 from landcover.quality.report import Note
 from landcover.samples.labels import Labels, Points, Polygons

@@ -14,9 +14,9 @@ from rasterio.io import DatasetReader
 
 from landcover.counts import counted
 from landcover.errors import InputError
-from landcover.io.atomic import write_csv
+from landcover.io.files.atomic import write_csv
+from landcover.io.files.paths import AnyPath
 from landcover.io.legend import Legend
-from landcover.io.paths import AnyPath
 from landcover.io.raster import Grid, legend_of, open_raster, windows_of
 from landcover.operation import CSV, GPKG, MapFile, Range, Seed
 from landcover.progress import remark, report_progress

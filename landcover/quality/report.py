@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from landcover.io.atomic import written_beside
 from landcover.io.figures import label_of, new_figure, to_png
-from landcover.io.run_record import recipe_digest
+from landcover.io.files.atomic import written_beside
+from landcover.io.records.run_record import recipe_digest
 from landcover.progress import remark, remarks_so_far
 from landcover.quality.confusion import Confusion
 

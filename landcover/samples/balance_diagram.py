@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from landcover.io.atomic import written_beside
 from landcover.io.figures import label_of, new_figure, to_png
+from landcover.io.files.atomic import written_beside
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

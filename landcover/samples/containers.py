@@ -20,9 +20,9 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from landcover.errors import InputError
-from landcover.io.chip_tiff import LARGEST_CHIP, Chip, parse_chip
+from landcover.io.files.safe_open import open_beneath
+from landcover.io.geotiff.chip_tiff import LARGEST_CHIP, Chip, parse_chip
 from landcover.io.raster import open_raster, read_valid
-from landcover.io.safe_open import open_beneath
 from landcover.samples.chip_bands import ChipBands, indexes_of, look_at, said_in
 from landcover.samples.labels import NO_FEATURE
 

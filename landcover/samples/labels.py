@@ -23,8 +23,8 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from landcover.errors import InputError
+from landcover.io.files.paths import AnyPath
 from landcover.io.legend import MAX_CODE, NODATA, Legend, is_bare, is_whole_number
-from landcover.io.paths import AnyPath
 from landcover.io.raster import (
     Grid,
     legend_of,
@@ -77,6 +77,14 @@ class Labels(Protocol):
     def unlabelled(self) -> tuple[int, ...]:
         """The indexes, in the file, of the features without a class."""
 
+    @property
+    def given(self) -> int:
+        """The number of features with a class, on the grid or not; 0 for rasters."""
+
+    @property
+    def reached(self) -> np.ndarray:
+        """The indexes, among those with a class, of the features that lie on the grid."""
+
     def read(self, window: Window) -> Labelled:
         """Return the labels of a window of the grid they were opened on."""
 
@@ -93,6 +101,7 @@ class Points:
         features: int32 (N,), index of the source feature among those with a class.
         outside: number of points outside the grid.
         unlabelled: indexes, in the file, of the features without a class.
+        given: number of features with a class.
     """
 
     legend: Legend
@@ -103,6 +112,12 @@ class Points:
 
     outside: int = 0
     unlabelled: tuple[int, ...] = ()
+    given: int = 0
+
+    @property
+    def reached(self) -> np.ndarray:
+        """The indexes of the features that have a point on the grid."""
+        return np.unique(self.features)
 
     def read(self, window: Window) -> Labelled:
         """Return the labels of a window; of points of different classes on a pixel, none."""
@@ -196,8 +211,18 @@ class Polygons:
     @cached_property
     def outside(self) -> int:
         """The number of polygons that lie outside the grid altogether."""
+        return self.given - len(self.reached)
+
+    @property
+    def given(self) -> int:
+        """The number of polygons."""
+        return len(self.geometries)
+
+    @cached_property
+    def reached(self) -> np.ndarray:
+        """The indexes of the polygons that lie on the grid, by their bounds."""
         whole = Window(0, 0, self.grid.width, self.grid.height)
-        return len(self.geometries) - len(self._tree.query(self._outline(whole)))
+        return np.asarray(self._tree.query(self._outline(whole)))
 
     def without_centre(self, seen: np.ndarray) -> np.ndarray:
         """Return the indexes of the polygons on the grid that no pixel centre lies in.
@@ -205,9 +230,7 @@ class Polygons:
         Args:
             seen: bool (N,), polygons that are known to hold one.
         """
-        whole = Window(0, 0, self.grid.width, self.grid.height)
-        on_grid = self._tree.query(self._outline(whole))
-        unseen = np.sort(on_grid[~seen[on_grid]])
+        unseen = np.sort(self.reached[~seen[self.reached]])
         around = self._windows_around(unseen)
         return np.array(
             [
@@ -267,6 +290,12 @@ class Codes:
     zero_is_lost: bool = False
     outside: int = 0
     unlabelled: tuple[int, ...] = ()
+    given: int = 0
+
+    @property
+    def reached(self) -> np.ndarray:
+        """None: a raster has no features."""
+        return np.zeros(0, np.int64)
 
     def read(self, window: Window) -> Labelled:
         """Return the labels of a window; nodata and 0 are none."""
@@ -481,7 +510,8 @@ def to_crs_of(grid: Grid, geometries: np.ndarray, source: str, file: str) -> np.
         transformer = pyproj.Transformer.from_crs(origin, target, always_xy=True)
     except (pyproj.exceptions.CRSError, pyproj.exceptions.ProjError) as error:
         raise InputError(
-            f"{file} cannot be brought from its coordinate system to that of the scene"
+            f"{file} cannot be brought from its coordinate system to that of the scene: one of "
+            "them is tied to no place on the Earth; assign the right one in QGIS"
         ) from error
     flat = shapely.force_2d(geometries)
     moved = _moved(flat, transformer)
@@ -573,6 +603,7 @@ def _points(legend: Legend, grid: Grid, geometries: np.ndarray, codes: np.ndarra
         codes[owners[inside]],
         owners[inside].astype(np.int32),
         outside=int((~inside).sum()),
+        given=len(geometries),
     )
 
 

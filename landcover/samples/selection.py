@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from landcover.errors import InputError
-from landcover.io.atomic import write_csv
-from landcover.io.paths import AnyPath
+from landcover.io.files.atomic import write_csv
+from landcover.io.files.paths import AnyPath
 from landcover.progress import remark
 from landcover.samples.folder import Batch, Samples
 

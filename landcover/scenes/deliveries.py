@@ -11,9 +11,9 @@ from typing import Protocol
 
 from landcover.disk import room_on
 from landcover.errors import InputError
-from landcover.io.archives import MOST_MEMBERS, Archive, is_archive, open_archive
+from landcover.io.files.archives import MOST_MEMBERS, Archive, is_archive, open_archive
+from landcover.io.files.plain_files import read_plain_file
 from landcover.io.gdal_drivers import parts_beside
-from landcover.io.plain_files import read_plain_file
 from landcover.progress import remark
 
 _MOST_TEXT = 64 << 20

@@ -5,6 +5,7 @@ read, brought to one grid, masked and packed by a few threads, so memory does no
 scene; what is finished survives an interruption.
 """
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,13 +13,13 @@ from typing import Annotated, Literal
 
 from landcover.errors import InputError
 from landcover.inference.area import Area, read_area
-from landcover.io.atomic import draft_folder, write_json
 from landcover.io.bands import listed
-from landcover.io.checkpoints import resumable
-from landcover.io.cog import writing_scene
-from landcover.io.paths import AnyPath
+from landcover.io.files.atomic import draft_folder, write_json
+from landcover.io.files.paths import AnyPath
+from landcover.io.geotiff.cog import writing_scene
 from landcover.io.raster import Grid
-from landcover.io.run_record import DISTRIBUTION, input_digests, with_recipe
+from landcover.io.records.checkpoints import resumable
+from landcover.io.records.run_record import DISTRIBUTION, input_digests, with_recipe
 from landcover.io.sensors import key_of
 from landcover.operation import JSON, GeoTIFF, Given, LabelFile, Range
 from landcover.progress import remark, report_progress
@@ -181,7 +182,21 @@ def choose(product: Product, text: str, *, with_quality: bool) -> list[SourceBan
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise InputError(f"bands names {twice} twice, each band needs a name of its own", "bands")
-    return [_found(product, source).renamed(name) for name, source in pairs]
+    found = [_found(product, source) for _, source in pairs]
+    _need_different(found, [source for _, source in pairs])
+    return [band.renamed(name) for band, name in zip(found, names, strict=True)]
+
+
+def _need_different(found: Sequence[SourceBand], sources: Sequence[str]) -> None:
+    """Refuse one band under two names, as B04 and B4: a model would count it twice."""
+    for number, band in enumerate(found):
+        first = found.index(band)
+        if first < number:
+            raise InputError(
+                f"bands names {sources[first]} and {sources[number]}, which are one band: each "
+                "is taken once",
+                "bands",
+            )
 
 
 def _pair(part: str) -> tuple[str, str]:

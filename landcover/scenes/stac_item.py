@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from rasterio.warp import transform_geom
 
-from landcover.io.pixels import Pixels
+from landcover.io.geotiff.pixels import Pixels
 from landcover.io.raster import Grid
 from landcover.scenes.products.product import Product, SourceBand
 

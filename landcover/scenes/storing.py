@@ -9,7 +9,7 @@ from rasterio.enums import Interleaving, MaskFlags
 from rasterio.io import DatasetReader
 
 from landcover.errors import InputError
-from landcover.io.pixels import Pixels
+from landcover.io.geotiff.pixels import Pixels
 from landcover.io.raster import MOST_BANDS, Grid
 from landcover.io.upright import upright
 from landcover.progress import remark

@@ -14,8 +14,8 @@ from rasterio.windows import Window
 
 from landcover.cpus import cores
 from landcover.inference.area import Area
-from landcover.io.cog import CogWriter
-from landcover.io.pixels import Pixels
+from landcover.io.geotiff.cog import CogWriter
+from landcover.io.geotiff.pixels import Pixels
 from landcover.io.raster import Grid
 from landcover.progress import Pace
 from landcover.scenes.formats.opening import Raster

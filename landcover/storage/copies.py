@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 from typing import BinaryIO
 
 from landcover.errors import InputError
-from landcover.io.atomic import draft_name
+from landcover.io.files.atomic import draft_name
 from landcover.storage.tree import DEPTH
 
 _PIECE = 1 << 20

@@ -20,7 +20,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from landcover.errors import InputError, NameRefused, NotThere
-from landcover.io.atomic import written_beside
+from landcover.io.files.atomic import written_beside
 from landcover.io.gdal_drivers import parts_beside
 from landcover.progress import report_progress
 from landcover.storage.copies import new_file

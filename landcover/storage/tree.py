@@ -5,7 +5,7 @@
     shared/          shared/...      read by all
 
 A name never reaches another user's folder: it is resolved to an open descriptor below one of the
-three roots (`landcover.io.safe_open`), and that descriptor is what the library reads.
+three roots (`landcover.io.files.safe_open`), and that descriptor is what the library reads.
 """
 
 import errno
@@ -19,8 +19,8 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
 from landcover.errors import NameRefused, NotThere
+from landcover.io.files.safe_open import make_beneath, open_beneath
 from landcover.io.gdal_drivers import parts_beside
-from landcover.io.safe_open import make_beneath, open_beneath
 
 NAMES = "home/..., shared/..., team/GROUP/... or received/ID/NAME"
 

@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from landcover.io.safe_open import walk_beneath
+from landcover.io.files.safe_open import walk_beneath
 
 MOST_ENTRIES = 500_000
 MOST_SECONDS = 20.0

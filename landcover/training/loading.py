@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from landcover.errors import InputError
+from landcover.io.files.paths import AnyPath
 from landcover.io.legend import NODATA, Legend
-from landcover.io.paths import AnyPath
 from landcover.io.raster import Band
 from landcover.io.sensors import Measured
 from landcover.models.footprint import Footprint

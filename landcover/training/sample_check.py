@@ -18,9 +18,9 @@ import shapely
 
 from landcover.counts import counted
 from landcover.errors import InputError
-from landcover.io.atomic import draft_folder, write_csv
+from landcover.io.files.atomic import draft_folder, write_csv
+from landcover.io.files.paths import AnyPath
 from landcover.io.legend import NODATA
-from landcover.io.paths import AnyPath
 from landcover.io.raster import Grid, open_raster
 from landcover.io.vector_formats.formats import GEOTIFF, need_labels
 from landcover.models.methods import METHODS
@@ -31,7 +31,8 @@ from landcover.samples.extraction import extract_samples
 from landcover.samples.folder import read_samples
 from landcover.samples.labels import to_crs_of
 from landcover.samples.outlines import duplicates, overlaps
-from landcover.training.cross_validation import Fit, validate
+from landcover.training.cross_validation import validate
+from landcover.training.fold_parts import Fit
 from landcover.training.loading import Labelled, load_samples
 from landcover.training.train import places_apart
 
@@ -275,7 +276,8 @@ def _means(
 def _outlier_factors(spectra: np.ndarray) -> np.ndarray:
     from sklearn.neighbors import LocalOutlierFactor
 
-    neighbours = min(_NEIGHBOURS, len(spectra) - 1)
+    # of more than half of a small class the one that is far would be a neighbour of all others
+    neighbours = min(_NEIGHBOURS, len(spectra) // 2)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of equal spectra, which are among their own
         found = LocalOutlierFactor(neighbours).fit(spectra).negative_outlier_factor_

@@ -15,11 +15,11 @@ import numpy as np
 from landcover.counts import counted
 from landcover.cpus import cores
 from landcover.errors import InputError
-from landcover.io.atomic import write_csv, write_json
 from landcover.io.bands import MOST_LEARNED
-from landcover.io.paths import AnyPath
-from landcover.io.run_record import DISTRIBUTION, with_recipe
-from landcover.models.classifier import Method, Start
+from landcover.io.files.atomic import write_csv, write_json
+from landcover.io.files.paths import AnyPath
+from landcover.io.records.run_record import DISTRIBUTION, with_recipe
+from landcover.models.classifier import Classifier, Method, Start
 from landcover.models.file import QUANTILES, Card, CardBand, Model, load_model, save_model
 from landcover.models.forest.window_features import WINDOWS
 from landcover.models.forest.windowed import UNUSED, USED
@@ -171,16 +171,14 @@ def train_classifier(
         _remark_on_centres(labelled, method)
 
     further = () if begun is None else (start_of(begun, labelled),)
-
-    def fit(training_set: TrainingSet) -> Any:
-        return chosen_method.fit(training_set, chosen_options, seed, *further)
+    fit = partial(_fitted, method, chosen_options, seed, further)
 
     report_progress(0.05, "joining places that lie close together")
     joined = places_apart(labelled)
     training_set = replace(labelled.training_set, places=joined.places)
     partitions = _partitions(chosen_method, training_set, chosen_options)
     with progress_between(0.07, 0.8), without_metrics():
-        measured = validate(fit, training_set, labelled.legend, seed, partitions)
+        measured = validate(fit, training_set, labelled.legend, seed, partitions, Path(workdir))
     measured.report["distance"] = joined.distance
     measured.report["windows"] = getattr(chosen_options, "windows", UNUSED)
     if chosen_method.beside and measured.unseen is not None:
@@ -216,6 +214,13 @@ def train_classifier(
     )
 
 
+def _fitted(
+    method: str, options: Any, seed: int, further: Sequence[Start], training_set: TrainingSet
+) -> Classifier:
+    """Train a method, of which all but the training set is known by others too."""
+    return METHODS[method].fit(training_set, options, seed, *further)
+
+
 def _never(options: Any, context: int) -> bool:
     return False
 
@@ -225,7 +230,7 @@ def needs_of_training(inputs: Mapping[str, Any]) -> Needs:
     method = METHODS[inputs.get("method") or "random-forest"]
     options = read_options(inputs.get("options") or "", method.options)
     wants_gpu = getattr(options, _DEVICE, "") == "gpu"
-    return replace(method.needs, gpus=1) if wants_gpu else method.needs
+    return replace(method.needs, gpus=int(wants_gpu), parts=True)
 
 
 def settle_training(inputs: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from landcover.disk import (
     why_unwritable,
 )
 from landcover.errors import InputError
-from landcover.io.atomic import written_beside
+from landcover.io.files.atomic import written_beside
 
 NAMESPACE = ["unshare", "--user", "--map-root-user", "--mount"]
 SCRIPT = """

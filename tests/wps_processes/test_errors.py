@@ -4,7 +4,7 @@ import pytest
 
 from landcover.errors import LandcoverError
 from wps_processes import errors
-from wps_processes.errors import InvalidInput, JobsError
+from wps_processes.errors import AlreadyThere, InvalidInput, JobsError
 from wps_processes.http.errors import http_error
 from wps_processes.wps.exceptions import exception_of
 
@@ -20,6 +20,11 @@ TOLD = {
     "JobFailed": (400, "NoApplicableCode", 400),
     "TookTooLong": (400, "NoApplicableCode", 400),
     "QuotaReached": (400, "NotEnoughStorage", 400),
+    "UploadRefused": (400, "NoApplicableCode", 400),
+    "NoSuchUpload": (404, "NoApplicableCode", 400),
+    "UploadConflict": (409, "NoApplicableCode", 400),
+    "AlreadyThere": (409, "NoApplicableCode", 400),
+    "UploadBusy": (423, "NoApplicableCode", 400),
     "NotPermitted": (403, "NoApplicableCode", 400),
     "TryLater": (503, "ServerBusy", 503),
     "Busy": (503, "ServerBusy", 503),
@@ -39,7 +44,8 @@ def kinds():
 def test_each_face_tells_an_error_in_its_words(name):
     kind = kinds()[name]
     is_input = issubclass(kind, InvalidInput)
-    error = kind("3 are wrong", "seed") if is_input else kind("3 are wrong")
+    is_about_a_name = is_input or kind is AlreadyThere
+    error = kind("3 are wrong", "seed") if is_about_a_name else kind("3 are wrong")
     status, code, wps_status = TOLD[name]
     told = http_error(error)
     assert (told.code, told.description) == (status, "3 are wrong")

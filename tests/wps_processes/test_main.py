@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from contextlib import contextmanager, suppress
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
@@ -51,8 +52,39 @@ def serve(start, tmp_path):
 def answers(url):
     try:
         return requests.get(url, timeout=5).status_code
-    except requests.ConnectionError:
+    except (requests.ConnectionError, requests.Timeout):
         return None
+
+
+SLOW_IMPORT = """
+import sys
+
+class Slow:
+    def find_spec(self, name, path=None, target=None):
+        if name == "wps_processes.serve":
+            open({gate!r}).read()
+
+sys.meta_path.insert(0, Slow())
+"""
+
+
+def test_whoever_asks_while_the_service_is_still_imported_waits(serve, tmp_path, monkeypatch):
+    """The hub ends a managed service, and itself, that refuses it for ten seconds."""
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    (tmp_path / "sitecustomize.py").write_text(SLOW_IMPORT.format(gate=str(gate)))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    _, url = serve()
+    with until(lambda: connected(url)) as connection:
+        connection.sendall(b"GET /services/wps/health HTTP/1.0\r\n\r\n")
+        gate.write_text("go on")  # returns when the import has come so far
+        assert b" 200 " in connection.recv(64)
+
+
+def connected(url):
+    with suppress(ConnectionRefusedError):
+        address = urlsplit(url)
+        return socket.create_connection((address.hostname, address.port), timeout=DEADLINE)
 
 
 @contextmanager

@@ -99,6 +99,7 @@ def test_a_job_of_json_is_what_the_contract_says(wps):
     assert described["created"] <= described["started"] <= described["finished"]
     assert described["finished"].endswith("Z")
     assert described["inputs"] == EXTRACT | {
+        "scene": [EXTRACT["scene"]],
         "class_field": "class", "chip_size": 1, "max_per_class": 0, "masks": False,
         "context": 0, "patches": 0, "seed": 0, "layer": "", "bands": "",
     }  # fmt: skip

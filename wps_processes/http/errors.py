@@ -11,9 +11,12 @@ from wps_processes.errors import (
     NoSuchJob,
     NoSuchOperation,
     NoSuchOutput,
+    NoSuchUpload,
     NotPermitted,
     OutputTooLarge,
     TryLater,
+    UploadBusy,
+    UploadConflict,
 )
 
 _STATUSES: dict[type[JobsError], HTTPStatus] = {
@@ -23,6 +26,9 @@ _STATUSES: dict[type[JobsError], HTTPStatus] = {
     NoSuchOutput: HTTPStatus.NOT_FOUND,
     OutputTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     JobOver: HTTPStatus.CONFLICT,
+    NoSuchUpload: HTTPStatus.NOT_FOUND,
+    UploadConflict: HTTPStatus.CONFLICT,
+    UploadBusy: HTTPStatus.LOCKED,
     NotPermitted: HTTPStatus.FORBIDDEN,
     TryLater: HTTPStatus.SERVICE_UNAVAILABLE,
 }

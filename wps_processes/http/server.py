@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import socket
+from collections.abc import Sequence
 from contextlib import suppress
 
 from tornado.http1connection import (
@@ -13,7 +14,6 @@ from tornado.http1connection import (
 )
 from tornado.httputil import HTTPConnection, HTTPMessageDelegate, HTTPServerConnectionDelegate
 from tornado.iostream import IOStream
-from tornado.netutil import bind_sockets
 
 from wps_processes.http.connections import (
     SECONDS_TO_ASK,
@@ -31,7 +31,6 @@ from wps_processes.http.exchange import (
 from wps_processes.http.workers import Workers
 
 LOGGER = logging.getLogger(__name__)
-_BACKLOG = 1024
 _AT_ONCE = 8  # connections that are accepted before requests have their turn
 _IDLE_SECONDS = 120.0  # longer than proxies keep theirs
 _LONGEST_HEAD = 32 << 10
@@ -60,9 +59,8 @@ class Server(HTTPServerConnectionDelegate):
         self._served: dict[object, Connection] = {}
         self._turned_away: set[socket.socket] = set()
 
-    async def serve(self, host: str | None, port: int, until: asyncio.Event) -> None:
-        """Answer at an address until told to stop."""
-        listeners = bind_sockets(port, host, backlog=_BACKLOG)
+    async def serve(self, listeners: Sequence[socket.socket], until: asyncio.Event) -> None:
+        """Answer on listening sockets until told to stop; then they are closed."""
         for listener in listeners:
             self._listen(listener)
         try:

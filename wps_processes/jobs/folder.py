@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from landcover.disk import is_read_only
 from landcover.errors import LandcoverError
-from landcover.io.atomic import is_draft, is_unfinished
-from landcover.io.run_record import record_names
+from landcover.io.files.atomic import is_draft, is_unfinished
+from landcover.io.records.run_record import record_names
 from landcover.operations import by_identifier
 from landcover.storage import Storage
 

@@ -43,6 +43,29 @@ class Quota:
         """
         if self.allowed is None:
             return
+        used = self._used(folder)
+        if used >= self.allowed:
+            raise QuotaReached(
+                f"your files take {sized(used)} of {sized(self.allowed)}: "
+                "delete what you do not need, and call again in a minute"
+            )
+
+    def check_room(self, folder: str, missing: int) -> None:
+        """Return if the owner of a folder below users/ may add so many bytes.
+
+        Raises:
+            QuotaReached: they do not fit, or what is there cannot be measured.
+        """
+        if self.allowed is None:
+            return
+        used = self._used(folder)
+        if used + missing > self.allowed:
+            raise QuotaReached(
+                f"{sized(missing)} more do not fit: your files take {sized(used)} of "
+                f"{sized(self.allowed)}; delete what you do not need, and go on in a minute"
+            )
+
+    def _used(self, folder: str) -> int:
         usage = self._usage(folder)
         if not usage.is_countable:
             raise QuotaReached(
@@ -50,11 +73,7 @@ class Quota:
                 f"folders, {DEEPEST} in one another: pack or delete some, and call again in a "
                 "minute"
             )
-        if usage.used >= self.allowed:
-            raise QuotaReached(
-                f"your files take {sized(usage.used)} of {sized(self.allowed)}: "
-                "delete what you do not need, and call again in a minute"
-            )
+        return usage.used
 
     def _usage(self, folder: str) -> Usage:
         last, measuring = self._known.get(folder), self._measuring[folder]

@@ -26,6 +26,7 @@ NAMES_LOOKED_AT = 50_000
 NAMES_OFFERED = 2000
 SECONDS_OF_LOOKING = 1.0
 _RECORD = re.compile(r"run(\.[a-z-]+)?\.json")  # which no operation reads
+_COPY = re.compile(r" \(\d+\)(?=\.[^.]*$)")  # as names of copies are made: map (2).tif
 AGAIN = "again-from"
 """In a link to a form, the job whose inputs are filled in; no input can have this name."""
 
@@ -207,15 +208,20 @@ def _suited(declared: Input, entries: Sequence[Entry], made: Collection[str]) ->
     if declared.folders:
         files += [entry.name for entry in entries if entry.is_folder]
     if declared.offers:
-        files.sort(key=lambda name: _rank(name, declared.offers, made))
+        files.sort(key=lambda name: _rank(name, declared, made))
     return tuple(files[:NAMES_OFFERED])
 
 
-def _rank(name: str, offers: Collection[str], made: Collection[str]) -> int:
-    """Return 0 for a file of the user's or a result that is wanted, 1 for any other result."""
-    last = PurePosixPath(name).name
-    is_result = name.startswith("home/jobs/") or last in made
-    return int(is_result and last not in offers)
+def _rank(name: str, declared: Input, made: Collection[str]) -> tuple[bool, bool]:
+    """Order results for other ends after all else, and of everybody's files those called so first.
+
+    What is meant for an input is called as the operations' outputs for it, or as the input itself:
+    `reference.tif` is no scene to begin with.
+    """
+    path = PurePosixPath(_COPY.sub("", name))
+    if path.name in declared.offers or path.stem == declared.name:
+        return (False, False)
+    return (name.startswith("home/jobs/") or path.name in made, name.startswith("shared/"))
 
 
 def _folders(entries: Sequence[Entry]) -> list[str]:

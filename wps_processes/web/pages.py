@@ -5,13 +5,12 @@ it changes by a form that carries a token of the browser's session: another site
 it nor guess it.
 """
 
-import hmac
 import logging
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
-from datetime import datetime
+from datetime import UTC, datetime
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -21,12 +20,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from werkzeug.exceptions import BadRequest, HTTPException, NotFound
 from werkzeug.wrappers import Request, Response
 
+from landcover.counts import sized
 from landcover.errors import InputError, NameRefused
 from landcover.operation import Operation
 from landcover.storage import Audience, Storage
 from portal.theme import theme
 from wps_processes.caller import Caller
-from wps_processes.errors import InvalidInput, JobOver, JobsError, NotPermitted
+from wps_processes.errors import InvalidInput, JobOver, JobsError
 from wps_processes.http.errors import status_of
 from wps_processes.http.routes import Route, route
 from wps_processes.identity import Identity
@@ -34,6 +34,8 @@ from wps_processes.jobs.folder import LOG, name_of, storage_of
 from wps_processes.jobs.ledger import STATES, Job
 from wps_processes.jobs_service import JobsService
 from wps_processes.naming import title_of
+from wps_processes.uploads import Uploads
+from wps_processes.web.form_token import check_form
 from wps_processes.web.forms import (
     AGAIN,
     as_typed,
@@ -54,10 +56,11 @@ LOG_BYTES = 64 << 10
 REFRESH_SECONDS = 5
 _SHARE_FIELDS = ("output", "with", "whom", "expires")
 STYLE = Path(__file__).with_name("templates") / "style.css"
-TIMES = STYLE.with_name("times.js")
+TIMES, UPLOAD = STYLE.with_name("times.js"), STYLE.with_name("upload.js")
 _HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; "
+        "connect-src 'self'; "
         "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     ),
     "X-Frame-Options": "DENY",
@@ -76,6 +79,8 @@ class Pages:
         jobs: JobsService,
         identity: Identity,
         sharings: Sharings,
+        uploads: Uploads,
+        most_body: int,
         health: Health | None = None,
     ) -> None:
         """Show the published operations, and jobs.
@@ -85,10 +90,13 @@ class Pages:
             jobs: makes and knows jobs.
             identity: gives the token of a session's forms.
             sharings: shares what a job gave.
+            uploads: of all users.
+            most_body: bytes that one request may carry.
             health: looks at what the service stands on; without it there is no such page.
         """
         self._prefix, self._jobs, self._operations = prefix, jobs, jobs.operations
         self._identity, self._sharings, self._health = identity, sharings, health
+        self._uploads, self._most_body = uploads, most_body
         self._templates = Environment(
             loader=PackageLoader("wps_processes.web"),
             autoescape=True,
@@ -98,6 +106,7 @@ class Pages:
         )
         self._templates.filters |= {
             "title_of": title_of, "typed": as_typed, "capital": _capital, "moment": _moment,
+            "sized": sized, "iso": _iso,
         }  # fmt: skip
         self._templates.globals |= {
             "prefix": prefix,
@@ -116,6 +125,7 @@ class Pages:
             "jobs/<job_id>.html": route(self._job, "GET"),
             "jobs/<job_id>/dismiss": route(self._dismiss, "POST"),
             "jobs/<job_id>/share": route(self._share, "POST"),
+            "upload": route(self._upload, "GET"),
             "administration": route(self._administration, "GET", "POST"),
             "administration/health": route(self._show_health, "GET"),
         }
@@ -144,6 +154,10 @@ class Pages:
     def times(self, request: Request) -> Response:
         """Return the script that shows times in the reader's zone."""
         return self._own_text(request, TIMES.read_text(encoding="utf-8"), "text/javascript")
+
+    def upload_script(self, request: Request) -> Response:
+        """Return the script that uploads files."""
+        return self._own_text(request, UPLOAD.read_text(encoding="utf-8"), "text/javascript")
 
     @staticmethod
     def _own_text(request: Request, content: str, media_type: str) -> Response:
@@ -249,6 +263,14 @@ class Pages:
             LOGGER.info("job dismissed", extra=who)
         return _see(self._own_path(request.form.get("back", "")))
 
+    def _upload(self, request: Request, caller: Caller) -> Response:
+        return self._page(
+            "upload.html", request, caller,
+            unfinished=self._uploads.of(caller),
+            most_body=self._most_body,
+            by_nextcloud=self._sharings.by_nextcloud,
+        )  # fmt: skip
+
     def _administration(self, request: Request, caller: Caller) -> Response:
         if not caller.administrator:
             raise NotFound("there is no such page")
@@ -316,12 +338,7 @@ class Pages:
         return storage_of(of, self._jobs.storage)
 
     def _check_form(self, request: Request, caller: Caller) -> None:
-        """Refuse what a browser session sends unless it comes from a page of this session."""
-        if caller.by_token:
-            return  # no other site can make a browser send the header
-        known, given = self._identity.form_token(request), request.form.get("form_token", "")
-        if not hmac.compare_digest(known.encode(), given.encode(errors="replace")):
-            raise NotPermitted("this form belongs to another session: open its page again")
+        check_form(request, caller, self._identity)
 
     def _page(
         self, template: str, request: Request, caller: Caller, status: int = 200, **shown: Any
@@ -382,3 +399,8 @@ def _capital(sentence: str) -> str:
 def _moment(time: str) -> str:
     """Return a time of the ledger for people."""
     return datetime.fromisoformat(time).strftime("%-d %B %Y, %H:%M:%S UTC")
+
+
+def _iso(seconds: float) -> str:
+    """Return a time in seconds since 1970 as the ledger writes it."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")

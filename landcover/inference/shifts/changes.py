@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from landcover.inference.shifts.registration import Change, Family, families, haze, register
+from landcover.io.derived_names import has_own_unit, is_deviation
 from landcover.io.sensors import Conversion
 from landcover.models.file import Card
 from landcover.models.spectra import Mixed, Spectra
@@ -16,6 +17,8 @@ from landcover.models.spectra import Mixed, Spectra
 _GAINS = (0.5, 0.6, 0.7, 0.77, 0.83, 0.87, 0.91, 0.95, 1.05, 1.1, 1.15, 1.25, 1.4, 1.65, 2.0)
 _OFFSETS = (0.25, 0.5, 1.0, 2.0, 4.0)
 """In deviations of the training scene."""
+_AS_GOOD = 0.1
+"""Nats a pixel by which a unit may fit worse than the same one with an offset."""
 _TO_BEGIN = 250
 """Pixels: enough to choose where a search begins."""
 _TO_REGISTER = 500
@@ -72,7 +75,7 @@ class Search:
     def candidates(self) -> list[Candidate]:
         """Return the best change of each kind, the simplest kind first."""
         units = [self._of_unit(one) for one in self.conversions]
-        unit = max(units, key=lambda one: one.change.likelihood(self.spectra, self._few))
+        unit = self._plainest(units)
         begun = self._beginnings(unit.change)
         return [self.measured(unit), *(self._of_family(one, begun) for one in self._families)]
 
@@ -87,9 +90,19 @@ class Search:
             varies[:] = False
         return families([band.wavelength for band in self.card.bands], varies)
 
+    def _plainest(self, units: Sequence[Candidate]) -> Candidate:
+        """Return the unit that fits best, one without an offset before those that have one."""
+        fits = [one.change.likelihood(self.spectra, self._few) for one in units]
+        near = [one for one, fit in zip(units, fits, strict=True) if fit > max(fits) - _AS_GOOD]
+        plain = [one for one in near if not one.change.offset.any()]
+        return plain[0] if plain else units[int(np.argmax(fits))]
+
     def _of_unit(self, conversion: Conversion) -> Candidate:
-        ones = np.ones(self.some.shape[1])
-        change = Change(conversion.gain * ones, conversion.offset * ones)
+        # indices and terrain have no unit, and deviations no offset
+        names = [band.name for band in self.card.bands]
+        has_unit = ~np.array([has_own_unit(name) for name in names])
+        is_moved = has_unit & ~np.array([is_deviation(name) for name in names])
+        change = Change(np.where(has_unit, conversion.gain, 1.0), conversion.offset * is_moved)
         return Candidate(str(conversion), change, -np.inf)
 
     def _beginnings(self, unit: Change) -> dict[str, Change]:
@@ -193,5 +206,11 @@ def described(family: Family, change: Change, card: Card) -> str:
         return (
             f"multiplying each band by a gain of its own, from {gain[low]:.3g} in "
             f"{card.bands[low].name} to {gain[high]:.3g} in {card.bands[high].name}"
+        )
+    if (gain == 1).all():
+        low, high = int(offset.argmin()), int(offset.argmax())
+        return (
+            f"adding to each band an offset of its own, from {offset[low]:.3g} in "
+            f"{card.bands[low].name} to {offset[high]:.3g} in {card.bands[high].name}"
         )
     return "a gain and an offset of its own in each band"

@@ -4,6 +4,8 @@ No gain or offset mends them. What gives away a band that is noisy, inverted or 
 how far the other bands tell its values, which does not change with the gain of any band.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from landcover.counts import counted
@@ -17,6 +19,8 @@ FEWEST_PIXELS = 50
 """So many must agree before a band is called dead or doubled."""
 _WITHIN = 0.05
 """Of a band's range: so far within it lies the end of values that were cut off."""
+_MOST_PILED = 0.15
+"""Of the pixels may hold the end of a band whose training pixels are not piled up there."""
 _MOST_KNOWN = 0.5
 """Of the pixels that are 0 may resemble land of the training scene, if they were cut off."""
 _MANY_VALUES = 20
@@ -42,7 +46,7 @@ def fault_of(pixels: np.ndarray, card: Card, spectra: Spectra) -> str:
     return (
         _cut_off(pixels, card, spectra)
         or _dead(pixels, card)
-        or _fill(pixels, spectra)
+        or _fill(pixels, card, spectra)
         or _doubled(pixels, card)
     )
 
@@ -76,7 +80,8 @@ def cut_at_ends(pixels: np.ndarray, change: Change, card: Card) -> str:
     """Say in which band a stretch cut values off that no change brings back, "" if in none.
 
     Many pixels hold the band's lowest or highest value, and after the change it lies well within
-    what the training pixels hold.
+    what the training pixels hold; or very many do, where no training pixels are piled up. How much
+    brighter or darker these were nobody knows, and the others alone would mislead.
 
     Args:
         pixels: (N, bands), as the scene has them.
@@ -87,13 +92,20 @@ def cut_at_ends(pixels: np.ndarray, change: Change, card: Card) -> str:
         low, high = band.quantiles[0], band.quantiles[-1]
         margin = _WITHIN * (high - low)
         for end in _piled_ends(values):
-            at = changed[values == end][0]
-            if low + margin < at < high - margin:
+            held = values == end
+            at = changed[held][0]
+            many = held.mean() > _MOST_PILED and not _is_piled(band.quantiles, end == values.min())
+            if many or low + margin < at < high - margin:
                 return (
                     f"values are cut off at {end:g} in {band.name}, as in a scene stretched for "
                     "display, which nothing brings back: take the scene as it was delivered"
                 )
     return ""
+
+
+def _is_piled(quantiles: Sequence[float], is_low: bool) -> bool:
+    """Return whether training pixels are piled up at the low or the high end of their values."""
+    return quantiles[0] == quantiles[1] if is_low else quantiles[-1] == quantiles[-2]
 
 
 def is_cut(pixels: np.ndarray, all_pixels: np.ndarray) -> np.ndarray:
@@ -128,6 +140,11 @@ def _piled_ends(values: np.ndarray) -> list[float]:
     return [end for end in ends if (values == end).mean() >= LEAST_CUT]
 
 
+def steps_of(pixels: np.ndarray) -> np.ndarray:
+    """Return the smallest step between values of each band (bands,), of pixels (N, bands)."""
+    return np.array([np.diff(np.unique(band)).min(initial=np.ptp(band)) for band in pixels.T])
+
+
 def _dead(pixels: np.ndarray, card: Card) -> str:
     dead = dead_bands(pixels, np.array([band.std for band in card.bands]))
     if not dead or len(pixels) < FEWEST_PIXELS:
@@ -139,24 +156,35 @@ def _dead(pixels: np.ndarray, card: Card) -> str:
     )
 
 
-def _fill(pixels: np.ndarray, spectra: Spectra) -> str:
+def _fill(pixels: np.ndarray, card: Card, spectra: Spectra) -> str:
     """Say which spectrum is most frequent, if it is no land.
 
-    A margin or gap that was filled with one value has one spectrum, which nothing resembles;
-    where values are so coarse that land repeats itself, others are frequent too.
+    A margin or gap that was filled with one value has one spectrum, which nothing resembles, or
+    which is one number in all bands that lies below the training pixels in most; where values
+    are so coarse that land repeats itself, others are frequent too.
     """
     every, counts = np.unique(pixels, axis=0, return_counts=True)
     first = int(counts.argmax())
     second = int(np.delete(counts, first).max(initial=0))
     share = counts[first] / len(pixels)
     is_alone = share >= LEAST_CUT and counts[first] >= _OFTENER * max(second, 1)
-    if not is_alone or spectra.fit(every[[first]]).known > 0:
+    is_land = spectra.fit(every[[first]]).known > _MOST_KNOWN
+    if not is_alone or (is_land and not _is_filler(every[first], card)):
         return ""
     values = ", ".join(f"{value:g}" for value in np.unique(every[first])[:3])
     return (
-        f"{share:.0%} of the pixels all hold {values}, which resembles nothing that the model "
-        "knows: declare it as the scene's nodata if such pixels are missing ones"
+        f"{share:.0%} of the pixels all hold {values}, which is no land that the model knows: "
+        "declare it as the scene's nodata if such pixels are missing ones"
     )
+
+
+def _is_filler(spectrum: np.ndarray, card: Card) -> bool:
+    """Return whether a spectrum (bands,) is one number below the training pixels in most bands.
+
+    One above them may be bright land, at the end of what the sensor measures.
+    """
+    below = [value < band.quantiles[0] for band, value in zip(card.bands, spectrum, strict=True)]
+    return len(below) > 1 and np.ptp(spectrum) == 0 and sum(below) > len(below) / 2
 
 
 def _doubled(pixels: np.ndarray, card: Card) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from rasterio.io import DatasetReader
 
 from landcover.cpus import one_blas_thread
-from landcover.io.cog import writing_cog
+from landcover.io.geotiff.cog import writing_cog
 from landcover.io.legend import NODATA
 from landcover.io.raster import Grid, read_valid, windows_of
 from landcover.models.spectra import Mixed, Spectra

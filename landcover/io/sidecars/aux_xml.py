@@ -3,7 +3,7 @@
 from pathlib import Path
 from xml.etree.ElementTree import Element, ParseError, fromstring
 
-from landcover.io.plain_files import read_plain_file
+from landcover.io.files.plain_files import read_plain_file
 
 MAX_BYTES = 4 * 2**20
 

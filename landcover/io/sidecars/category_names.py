@@ -17,9 +17,9 @@ import rasterio
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from landcover.errors import InputError
+from landcover.io.files.plain_files import read_plain_file
 from landcover.io.gdal_drivers import RASTER, RASTER_ENV
 from landcover.io.legend import LEGEND_TAG, MAX_CODE, Legend
-from landcover.io.plain_files import read_plain_file
 from landcover.io.sidecars.aux_xml import MAX_BYTES, root_of
 from landcover.io.vector_formats.formats import need_geotiff
 from landcover.progress import remark

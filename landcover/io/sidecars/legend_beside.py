@@ -13,7 +13,7 @@ docs.qgis.org, "Appendix D: QGIS file formats" (QML).
 from pathlib import Path
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
-from landcover.io.atomic import written_beside
+from landcover.io.files.atomic import written_beside
 from landcover.io.legend import Legend
 
 TABLE_ITEM = "DEFAULT_RASTER_ATTRIBUTE_TABLE"

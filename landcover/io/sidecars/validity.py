@@ -23,8 +23,8 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from landcover.errors import InputError
+from landcover.io.files.plain_files import read_plain_file
 from landcover.io.gdal_drivers import RASTER, WORLD_FILES
-from landcover.io.plain_files import read_plain_file
 from landcover.io.sidecars.aux_xml import MAX_BYTES, root_of
 from landcover.io.vector_formats.formats import need_geotiff
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from landcover.errors import InputError
-from landcover.io.plain_files import read_plain_file
+from landcover.io.files.plain_files import read_plain_file
 
 AS_BYTES = "ISO-8859-1"
 """The encoding by which GDAL returns each byte of a text as one letter."""

@@ -16,7 +16,7 @@ import shapely
 
 from landcover.counts import counted
 from landcover.errors import InputError
-from landcover.io.plain_files import read_plain_file
+from landcover.io.files.plain_files import read_plain_file
 from landcover.progress import remark
 
 MAX_BYTES = 64 * 2**20

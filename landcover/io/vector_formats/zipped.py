@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from landcover.errors import InputError
-from landcover.io.archives import BROKEN, copy_bounded
+from landcover.io.files.archives import BROKEN, copy_bounded
 from landcover.io.gdal_drivers import SHAPEFILE_PARTS
 
 MAX_BYTES = 512 * 2**20

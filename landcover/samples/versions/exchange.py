@@ -10,10 +10,10 @@ import numpy as np
 import shapely
 
 from landcover.errors import InputError
-from landcover.io.atomic import written_beside
+from landcover.io.files.atomic import written_beside
+from landcover.io.files.plain_files import read_plain_file
 from landcover.io.gdal_drivers import load_pyogrio
 from landcover.io.legend import Legend
-from landcover.io.plain_files import read_plain_file
 from landcover.io.vector_formats.features import WGS84
 from landcover.samples.versions.ledger import Records
 from landcover.samples.versions.manifest import Manifest

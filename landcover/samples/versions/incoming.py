@@ -14,8 +14,8 @@ import pyproj
 import shapely
 
 from landcover.errors import InputError, LandcoverError
-from landcover.io.digests import sha256_of_path
 from landcover.io.gdal_drivers import SHAPEFILE_PARTS
+from landcover.io.records.digests import sha256_of_path
 from landcover.io.vector_formats.features import WGS84
 from landcover.io.vector_formats.formats import GEOTIFF, need_labels
 from landcover.progress import remark

@@ -14,8 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from landcover.errors import InputError
+from landcover.io.files.plain_files import read_plain_file
 from landcover.io.legend import Legend
-from landcover.io.plain_files import read_plain_file
 from landcover.samples.versions.manifest import Manifest, Part, name_of
 from landcover.samples.versions.parts import MOST_RECORDS, read_part, write_part
 from landcover.samples.versions.placing import place_once

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from landcover.errors import InputError
-from landcover.io.atomic import to_json
+from landcover.io.files.atomic import to_json
 from landcover.io.legend import Legend
 from landcover.strict_json import loads
 

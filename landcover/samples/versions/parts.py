@@ -15,7 +15,7 @@ from typing import Any
 import shapely
 
 from landcover.errors import InputError
-from landcover.io.plain_files import read_plain_file
+from landcover.io.files.plain_files import read_plain_file
 from landcover.samples.versions.placing import place_once
 from landcover.samples.versions.record import Record, need_drawable
 

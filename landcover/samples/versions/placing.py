@@ -6,7 +6,7 @@ from pathlib import Path
 
 from landcover.disk import explaining_unwritable
 from landcover.errors import InputError
-from landcover.io.atomic import draft_name
+from landcover.io.files.atomic import draft_name
 
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
 

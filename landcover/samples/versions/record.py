@@ -9,7 +9,7 @@ from uuid import NAMESPACE_OID, uuid5
 import shapely
 
 from landcover.errors import InputError
-from landcover.io.digests import sha256_of_json
+from landcover.io.records.digests import sha256_of_json
 from landcover.strict_json import loads
 
 OWN = ("id", "class", "author", "image", "drawn", "version", "editor", "rival", "source",

@@ -11,12 +11,12 @@ import numpy as np
 from rasterio.io import DatasetReader
 
 from landcover.errors import InputError
-from landcover.io.checkpoints import resumable
-from landcover.io.cog import CogWriter, writing_cog
-from landcover.io.cog_header import TILE
-from landcover.io.paths import AnyPath
+from landcover.io.files.paths import AnyPath
+from landcover.io.geotiff.cog import CogWriter, writing_cog
+from landcover.io.geotiff.cog_header import TILE
 from landcover.io.raster import Grid, open_raster, windows_of
-from landcover.io.run_record import DISTRIBUTION, input_digests
+from landcover.io.records.checkpoints import resumable
+from landcover.io.records.run_record import DISTRIBUTION, input_digests
 from landcover.operation import GeoTIFF, Range, SceneFile
 from landcover.progress import Pace, remark, report_progress
 from landcover.scenes.clouds.detection import CLEAR, CLOUDY, Detector

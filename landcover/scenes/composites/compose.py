@@ -5,7 +5,9 @@ NaN, and equal to it. What is in memory does not grow with the scene.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -15,8 +17,8 @@ from rasterio.windows import Window
 from landcover.counts import counted
 from landcover.errors import InputError
 from landcover.io.bands import is_about_pixels
-from landcover.io.paths import AnyPath
-from landcover.io.run_record import input_digests
+from landcover.io.files.paths import AnyPath
+from landcover.io.records.run_record import input_digests
 from landcover.operation import GeoTIFF, RasterFile, SceneFile
 from landcover.progress import remark
 from landcover.scenes.composites.agreement import (
@@ -87,22 +89,34 @@ def compose_scenes(
     Raises:
         InputError: no scene lies in the season, or units, levels or bands cannot be put together.
     """
-    season, paths = Season.of(start, end), [Path(path) for path in scenes]
-    mask_paths = [Path(path) for path in masks] if masks else None
-    with open_series(paths, mask_paths) as series:
-        chosen = _in_season(series, season)
-        layers = _comparable(chosen)
-        dates = Series(series.grid, tuple(layers)).by_date
-        _remark_on(dates, mask_paths is not None, chosen)
-        layout = _layout(series, dates, method)
-        compute = _computing(dates, layout, method)
+    paths = [Path(path).absolute() for path in scenes]
+    mask_paths = [Path(path).absolute() for path in masks] if masks else None
+    opening = partial(_composition, paths, mask_paths, method, (start, end))
+    with opening() as (layout, compute):
         made_from = {
             "scenes": input_digests("scenes", paths),
             "masks": mask_paths and input_digests("masks", mask_paths),
             "season": [start, end, method],
         }
-        path = write_scene(Path(workdir), layout, compute, made_from, "composing", always_known=1)
+        path = write_scene(
+            Path(workdir), layout, compute, made_from, "composing", always_known=1, opening=opening
+        )
     return Composite(path)
+
+
+@contextmanager
+def _composition(
+    paths: Sequence[Path], masks: Sequence[Path] | None, method: Method, span: tuple[str, str]
+) -> Iterator[tuple[Layout, Compute]]:
+    """Open the scenes; yield what the composite will be, and what composes a window of it."""
+    season = Season.of(*span)
+    with open_series(paths, masks) as series:
+        chosen = _in_season(series, season)
+        layers = _comparable(chosen)
+        dates = Series(series.grid, tuple(layers)).by_date
+        _remark_on(dates, masks is not None, chosen)
+        layout = _layout(series, dates, method)
+        yield layout, _computing(dates, layout, method)
 
 
 def _in_season(series: Series, season: Season) -> list[Layer]:
@@ -156,9 +170,13 @@ def _layout(series: Series, dates: Dates, method: Method) -> Layout:
     dtypes = [layer.dtype(at) for group in dates for layer in group
               for at in range(len(layer.bands))]  # fmt: skip
     count = SceneBand(VALID_DATES, tags={"DESCRIPTION": "number of dates that are valid"})
+    own = [
+        replace(SceneBand.like(band), unit=first.own_unit_of(at))
+        for at, band in enumerate(first.bands)
+    ]
     return Layout(
         series.grid,
-        (*map(SceneBand.like, first.bands), count),
+        (*own, count),
         floating(dtypes),
         tags_of(first.measured) | _tags(dates, method),
         _window(series, dates),

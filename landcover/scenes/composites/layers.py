@@ -13,12 +13,12 @@ from rasterio.windows import Window
 
 from landcover.errors import InputError
 from landcover.io.bands import is_about_pixels
-from landcover.io.paths import AnyPath
+from landcover.io.derived_names import has_own_unit, is_deviation
+from landcover.io.files.paths import AnyPath
 from landcover.io.raster import Band, Grid, bands_of, mask_bands, open_raster
 from landcover.io.sensors import Conversion, Measured, measured_by
 from landcover.scenes.composites.dates import date_of
 from landcover.scenes.composites.placing import Placed, are_smaller, common_grid, placed_on
-from landcover.scenes.features.names import has_own_unit, is_deviation
 
 _CACHE_MIB = 1
 """Blocks of all scenes together that GDAL keeps; each is read once or twice."""
@@ -63,6 +63,13 @@ class Layer:
     def dtype(self, at: int) -> np.dtype:
         """Return the dtype of a band, as the file has it."""
         return np.dtype(str(self.scene.dataset.dtypes[self.indexes[at] - 1]))
+
+    def own_unit_of(self, at: int) -> tuple[float, float]:
+        """Return a band's scale and offset where bands have several, and no tag says them."""
+        if self.measured.scale is not None:
+            return 1.0, 0.0
+        dataset, index = self.scene.dataset, self.indexes[at] - 1
+        return dataset.scales[index], dataset.offsets[index]
 
     @property
     def read_dtype(self) -> np.dtype:

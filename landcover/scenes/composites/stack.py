@@ -11,10 +11,10 @@ from rasterio.windows import Window
 
 from landcover.errors import InputError
 from landcover.io.bands import match_named
-from landcover.io.paths import AnyPath
-from landcover.io.pixels import Pixels
+from landcover.io.files.paths import AnyPath
+from landcover.io.geotiff.pixels import Pixels
 from landcover.io.raster import MOST_BANDS, Grid, unique_names
-from landcover.io.run_record import input_digests
+from landcover.io.records.run_record import input_digests
 from landcover.io.sensors import is_near, same_system
 from landcover.operation import GeoTIFF, SceneFile
 from landcover.progress import remark
@@ -85,7 +85,7 @@ class _Column:
     @property
     def band(self) -> SceneBand:
         layer, at = self.pieces[0]
-        return SceneBand(self.name, layer.bands[at].wavelength)
+        return SceneBand(self.name, layer.bands[at].wavelength, unit=layer.own_unit_of(at))
 
 
 def _columns(series: Series) -> list[_Column]:

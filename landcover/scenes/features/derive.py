@@ -5,7 +5,7 @@ Each has a name by which a model asks for it, and tags that say how it was compu
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -18,9 +18,9 @@ from rasterio.windows import Window
 from landcover.counts import counted
 from landcover.errors import InputError
 from landcover.io.bands import SceneBands, choose_bands, is_about_pixels
-from landcover.io.paths import AnyPath
+from landcover.io.files.paths import AnyPath
 from landcover.io.raster import MOST_BANDS, Grid, open_raster, read_grown
-from landcover.io.run_record import input_digests
+from landcover.io.records.run_record import input_digests
 from landcover.io.sensors import Measured, measured_by
 from landcover.io.upright import upright
 from landcover.operation import GeoTIFF, RasterFile, SceneFile
@@ -144,6 +144,11 @@ class _Source:
         own = (self.dataset.scales[index], self.dataset.offsets[index])
         return None if own == (1.0, 0.0) else own
 
+    def own_unit_of(self, at: int) -> tuple[float, float]:
+        """Return the unit of one band where bands have several, which no tag of the scene says."""
+        unit = None if self.measured.scale is not None else self.unit_of(at)
+        return unit or (1.0, 0.0)
+
     def read(self, at: int, window: Window, halo: int = 0) -> tuple[np.ndarray, np.ndarray]:
         """Return values and validity of one band, (H, W) each: others' nodata is not its own."""
         values, valid = read_grown(self.dataset, window, [self.used.indexes[at]], halo)
@@ -169,7 +174,10 @@ class _Own:
 
     @property
     def bands(self) -> tuple[SceneBand, ...]:
-        return tuple(map(SceneBand.like, self.source.used.bands))
+        return tuple(
+            replace(SceneBand.like(band), unit=self.source.own_unit_of(at))
+            for at, band in enumerate(self.source.used.bands)
+        )
 
     def compute(self, window: Window) -> Iterator[np.ndarray]:
         for at in range(len(self.source.used.bands)):
@@ -243,10 +251,13 @@ class _OfSurroundings:
     def bands(self) -> tuple[SceneBand, ...]:
         name = self.source.used.names[self.at]
         what = {"mean": "mean", "std": "standard deviation"}
+        scale, offset = self.source.own_unit_of(self.at)
+        units = {"mean": (scale, offset), "std": (scale, 0.0)}
         return tuple(
             SceneBand(
                 f"{name}_{short}{self.side}",
                 tags={"DESCRIPTION": f"{word} of {name} in {self.side} x {self.side} pixels"},
+                unit=units[short],
             )
             for short, word in what.items()
         )

@@ -5,10 +5,11 @@ Source: NV5 Geospatial, ENVI documentation, "ENVI header files".
 
 import math
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 
 from landcover.errors import InputError
-from landcover.io.plain_files import read_plain_file
+from landcover.io.files.plain_files import read_plain_file
 from landcover.io.raster import MOST_BANDS
 
 ENDINGS = (".img", ".dat", ".bil", ".bip", ".bsq", ".raw", "")
@@ -22,6 +23,9 @@ _PASSED_ON = (
 _BYTES = {1: 1, 2: 2, 3: 4, 4: 4, 5: 8, 6: 8, 9: 16, 12: 2, 13: 4, 14: 8, 15: 8}
 """Of a pixel, by the header's `data type`."""
 _FIELD = re.compile(r"^\s*([^=\n{}]+?)\s*=\s*(\{[^}]*\}|[^\n{]*)", re.MULTILINE)
+_ACQUIRED = re.compile(
+    r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?)\s*(Z|UTC|[+-]\d\d:?\d\d)?)?"
+)
 _ORDINARY = ("", "envi standard", "envi", "standard")
 
 
@@ -41,6 +45,23 @@ def fields_of(header: Path) -> dict[str, str]:
         raise InputError(f"{header.name} is no header of ENVI, which begins with ENVI")
     found = _FIELD.finditer(text[4:].decode("utf-8", "replace"))
     return {" ".join(match[1].lower().split()): match[2].strip() for match in found}
+
+
+def acquired(header: Path) -> str:
+    """Return when the image was taken, as 2023-08-01 or 2023-08-01T10:15:59Z; "" if unknown."""
+    told = fields_of(header).get("acquisition time", "").strip("{} ")
+    match = _ACQUIRED.fullmatch(told)
+    if match is None:
+        return ""
+    day, time, zone = match.groups()
+    zone = "+00:00" if zone in ("Z", "UTC") else zone or ""
+    try:
+        moment = datetime.fromisoformat(f"{day}T{time or '00:00'}{zone}")
+    except ValueError:
+        return ""
+    if time is None or not zone:  # which day it was in UTC is not told
+        return day
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def write_checked_header(data: Path, header: Path | None, name: str, target: Path) -> None:

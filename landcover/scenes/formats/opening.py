@@ -16,7 +16,7 @@ from typing import Any, cast
 import rasterio
 from rasterio._err import CPLE_BaseError
 from rasterio.crs import CRS
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
 
 from landcover.errors import InputError
@@ -80,11 +80,13 @@ class Raster:
         name: by which people know it.
         path: what GDAL is given.
         driver: the only one that may open it.
+        moment: when it was taken, if what lies beside it says so.
     """
 
     name: str
     path: str
     driver: str
+    moment: str = ""
 
     @contextmanager
     def open(self, cache_mib: int = _WARP_CACHE_MIB) -> Iterator[DatasetReader]:
@@ -109,7 +111,7 @@ class Raster:
                     if dataset.count:
                         need_readable(dataset, self.name)
                     yield _in_degrees(dataset) if _is_in_degrees(dataset) else dataset
-        except (RasterioError, CPLE_BaseError) as error:
+        except (RasterioError, CRSError, CPLE_BaseError) as error:
             raise self._damaged(error) from error
 
     @contextmanager
@@ -121,7 +123,7 @@ class Raster:
         """
         try:
             yield
-        except (RasterioError, CPLE_BaseError) as error:
+        except (RasterioError, CRSError, CPLE_BaseError) as error:
             raise self._damaged(error) from error
 
     def _damaged(self, error: Exception) -> InputError:
@@ -200,16 +202,18 @@ def rasters_in(
     folder = Path(mkdtemp(dir=scratch))
     alias = folder / plain
     alias.symlink_to(path.absolute())
+    moment = ""
     match kind:
         case "ENVI":
             envi.write_checked_header(path, header, name, alias.with_suffix(".hdr"))
+            moment = envi.acquired(header) if header else ""
         case "ERDAS Imagine":
             erdas.need_own_pixels(path, name)
         case "HDF5":
             hdf5.need_own_content(path, name)
         case "Zarr":
             zarr_store.need_own_content(path, name)
-    whole = Raster(name, str(alias), driver)
+    whole = Raster(name, str(alias), driver, moment)
     return _variables(whole) if kind in ("NetCDF", "HDF5", "Zarr") else {"": whole}
 
 

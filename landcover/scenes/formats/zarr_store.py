@@ -12,7 +12,7 @@ from typing import Any
 
 from landcover import strict_json
 from landcover.errors import InputError
-from landcover.io.plain_files import read_plain_file
+from landcover.io.files.plain_files import read_plain_file
 from landcover.io.raster import MOST_BLOCK_MIB
 
 MARKS = (".zgroup", ".zarray", ".zmetadata", "zarr.json")

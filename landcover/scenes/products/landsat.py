@@ -23,6 +23,8 @@ from landcover.scenes.products.xml import root_of
 _METADATA = re.compile(r"(.*/)?L[COTEM]\d\d_L\w{3}_[^/]*_MTL\.(txt|xml|json)")
 _LINE = re.compile(r'^\s*(\w+)\s*=\s*"?(.*?)"?\s*$')
 _FILE = re.compile(r"FILE_NAME_BAND_(ST_B)?(\d+)(_VCID_[12])?")
+_THERMAL = re.compile(r"B(10|11|6)")
+"""Names of level 1: 10 and 11 of Landsat 8 and 9, 6 of Landsat 4 and 5."""
 _SPECTRAL = re.compile(r"(?:SR_)?B(\d+)")
 _PANCHROMATIC = "B8"
 _NODATA = 0
@@ -176,6 +178,11 @@ def _unit(band: str, groups: Groups, level: str) -> tuple[float, float] | None:
         "LEVEL2_SURFACE_REFLECTANCE_PARAMETERS" if is_surface else "LEVEL1_RADIOMETRIC_RESCALING"
     )
     unit = _numbers(_group(groups, group), f"REFLECTANCE_{{}}_BAND_{number[1]}")
+    if unit is None and not _THERMAL.fullmatch(band) and band != _PANCHROMATIC:
+        raise InputError(
+            f"the MTL lacks REFLECTANCE_MULT_BAND_{number[1]} or its ADD, without which values "
+            f"of {band} mean nothing: fetch the metadata anew"
+        )
     if unit is None or is_surface:
         return unit
     sine = _sine_of_sun(_group(groups, "IMAGE_ATTRIBUTES"))

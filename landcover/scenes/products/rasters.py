@@ -57,6 +57,8 @@ _OF_TIME = re.compile(
     r"(days|hours|minutes|seconds) since (\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d:\d\d))?"
 )
 _TIMES = ("time", "t")
+_CALENDARS = ("standard", "gregorian", "proleptic_gregorian")
+"""Of CF; the others, as noleap, have days that no calendar of people has."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ def read(delivery: Delivery, scratch: Path) -> Product:
                 continue
             own, product = _bands_of(dataset, member, variable, len(rasters) > 1)
         bands += own
-        told.append(product)
+        told.append(replace(product, moment=product.moment or raster.moment))
     if not bands:
         raise InputError(
             f"{delivery.title} has no regular grid in a known coordinate system, its pixels need "
@@ -255,6 +257,7 @@ def _names(
     if dataset.driver == "ENVI":  # GDAL adds the wavelength
         described = [re.sub(r" \([\d.]+[^()]*\)$", "", name) for name in described]
     dates = [_date_of(dataset, i) for i in usable]
+    _remark_on_times(dataset, dates)
     variable = variable or dataset.tags(usable[0]).get("NETCDF_VARNAME", "") if usable else ""
     if variable or any(dates):
         own = variable.rpartition("/")[2] or "value"
@@ -272,7 +275,8 @@ def _date_of(dataset: DatasetReader, index: int) -> str:
     for name in _TIMES:
         value = own.get(f"NETCDF_DIM_{name}") or own.get(f"DIM_{name}_VALUE")
         unit = _OF_TIME.match(whole.get(f"{name}#units", ""))
-        if value is None or unit is None:
+        calendar = whole.get(f"{name}#calendar", "standard").lower()
+        if value is None or unit is None or calendar not in _CALENDARS:
             continue
         try:
             begin = datetime.fromisoformat(f"{unit[2]}T{unit[3] or '00:00:00'}")
@@ -280,6 +284,21 @@ def _date_of(dataset: DatasetReader, index: int) -> str:
         except (ValueError, OverflowError):
             return ""
     return ""
+
+
+def _remark_on_times(dataset: DatasetReader, dates: Sequence[str]) -> None:
+    """Say that a time axis is not understood; nothing is guessed, its bands are numbered."""
+    whole = dataset.tags()
+    name = next((name for name in _TIMES if f"{name}#units" in whole), None)
+    if name is None or all(dates):
+        return
+    units = whole[f"{name}#units"]
+    calendar = whole.get(f"{name}#calendar", "standard")
+    remark(
+        f"the time axis in {units!r} of the calendar {calendar!r} is not read as dates, needs "
+        "days, hours, minutes or seconds of the standard calendar: the bands are numbered in its "
+        "order; one date may be said by date, if there is only one"
+    )
 
 
 def _named(stem: str) -> _Named | None:

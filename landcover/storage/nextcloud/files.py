@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 from urllib.parse import quote
 
 from landcover.errors import InputError, LandcoverError, NameRefused, NextcloudError, Unavailable
-from landcover.io.atomic import draft_name
+from landcover.io.files.atomic import draft_name
 from landcover.progress import Pace
 from landcover.storage.nextcloud.connection import (
     PIECE,

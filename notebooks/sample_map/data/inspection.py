@@ -11,7 +11,7 @@ from rasterio.windows import Window
 from landcover.io.legend import unnamed
 from landcover.io.raster import bands_of, legend_of, open_raster
 from landcover.storage import readable_at_home
-from sample_map.data.tiles import DEGREES
+from sample_map.data.tiles import DEGREES, has_place
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def _read(name: str, longitude: float, latitude: float) -> Reading:
 
 
 def _pixel_at(dataset: DatasetReader, longitude: float, latitude: float) -> Window | None:
-    if dataset.crs is None:
+    if not has_place(dataset):
         return None
     to_scene = pyproj.Transformer.from_crs(DEGREES, dataset.crs, always_xy=True)
     column, row = ~dataset.transform @ to_scene.transform(longitude, latitude)

@@ -22,7 +22,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from landcover.errors import InputError, NameRefused
-from landcover.io.atomic import written_beside
+from landcover.io.files.atomic import written_beside
 from landcover.io.legend import Legend
 from landcover.storage import folder_at_home, home_path, name_at_home
 from sample_map.data.classes import Classes, Edit, rebased

@@ -27,6 +27,7 @@ from rasterio.windows import Window
 from landcover.errors import InputError
 from landcover.io.raster import legend_of, open_raster
 from landcover.storage import readable_at_home
+from sample_map.texts import text
 
 SIDE = 256  # pixels of a tile
 PREVIEW_SIDE = 2048  # pixels
@@ -47,6 +48,7 @@ _VIRIDIS = np.array([(68, 1, 84), (59, 82, 139), (33, 145, 140), (94, 201, 98), 
 _RAMP = np.column_stack(
     [np.interp(np.arange(101), np.linspace(0, 100, 5), channel) for channel in _VIRIDIS.T]
 ).astype("uint8")  # (101, 3)
+_NOWHERE = text("the scene lies nowhere on the Earth, by its coordinate system")
 _BELOW = np.array((230, 0, 126), "uint8")  # no class is expected in it
 
 Indexes = tuple[int, int, int]
@@ -389,7 +391,7 @@ def _bounds_of(dataset: DatasetReader) -> tuple[float, float, float, float]:
     x, y = to_degrees.transform(*(dataset.transform @ (columns, rows)))
     known = np.isfinite(x) & np.isfinite(y)
     if not known.any():
-        raise InputError("the scene lies nowhere on the Earth, by its coordinate system")
+        raise InputError(_NOWHERE)
     return tuple(
         float(v) for v in (y[known].min(), x[known].min(), y[known].max(), x[known].max())
     )  # type: ignore[return-value]
@@ -400,9 +402,17 @@ def _stamp(path: Path) -> str:
     return f"{found.st_ino:x}-{found.st_mtime_ns:x}-{found.st_size:x}"
 
 
+def has_place(dataset: DatasetReader) -> bool:
+    """Return whether a raster lies on the Earth; a local CRS ties it to no place there."""
+    crs = dataset.crs
+    return crs is not None and (crs.is_geographic or crs.is_projected)
+
+
 def _need_place(dataset: DatasetReader) -> None:
     if dataset.crs is None:
         raise InputError("the scene has no CRS, so it has no place on a map")
+    if not has_place(dataset):
+        raise InputError(_NOWHERE)
 
 
 def _band_index(dataset: DatasetReader, band: int | str) -> int:

@@ -70,14 +70,15 @@ export class Layers extends Part {
   /** Show the whole of the first scene, unless somebody has moved the map. */
   fit() {
     const { map, model } = this.panel;
-    const size = map.getSize();
-    if (!size.x || !size.y) return map.once("resize", () => this.fit()); // a tab not shown yet
     const [latitude, longitude, zoom] = model.get("begin");
     const { lat, lng } = map.getCenter();
     const isMoved =
       map.getZoom() !== zoom ||
       Math.abs(lat - latitude) > 1e-6 ||
       Math.abs(lng - longitude) > 1e-6;
+    map.invalidateSize({ pan: false }); // the panel has taken its part of the width by now
+    const size = map.getSize();
+    if (!size.x || !size.y) return map.once("resize", () => this.fit()); // a tab not shown yet
     if (!isMoved) this.fitScene();
   }
 

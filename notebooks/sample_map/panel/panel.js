@@ -197,6 +197,7 @@ class Panel {
     this.shapes.addTo(map);
     this.onClick = (event) => this.clicked(event.latlng);
     map.on("click", this.onClick);
+    this.view.bringIntoView();
     this.open();
   }
 

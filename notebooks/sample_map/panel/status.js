@@ -20,6 +20,7 @@ export class Status extends Part {
     this.state.dataset.kind = kind;
     this.state.setAttribute("role", kind === "lost" ? "alert" : "status");
     if (kind === "lost" && kernel.isGone()) tools.stopDrawing();
+    else tools.resumeDrawing();
   }
 
   /** Say whether all is saved in a file: a kind (saved, waiting, lost), and a sentence. */

@@ -22,6 +22,7 @@ export class Tools extends Part {
   constructor(panel) {
     super(panel);
     this.name = "select";
+    this.putAway = null; // the tool that is taken again when the kernel answers
   }
 
   get draws() {
@@ -138,6 +139,7 @@ export class Tools extends Part {
     }
     if (name !== "select") selection.change(false);
     this.name = name;
+    this.putAway = null;
     for (const [other, button] of Object.entries(this.buttons)) {
       if (other !== "full") button.setAttribute("aria-pressed", String(other === name));
     }
@@ -199,9 +201,17 @@ export class Tools extends Part {
     this.ask("delete", target);
   }
 
-  /** Put away what draws; what is drawn now would be lost. */
+  /** Put away what draws until the kernel answers again; what is drawn now would be lost. */
   stopDrawing() {
-    if (this.draws && this.name !== "measure") this.use("select");
+    const { name } = this;
+    if (!this.draws || name === "measure") return;
+    this.use("select");
+    this.putAway = name;
+  }
+
+  /** Take the tool again that was put away, unless another was chosen since. */
+  resumeDrawing() {
+    if (this.putAway) this.use(this.putAway);
   }
 
   strokeStyle() {

@@ -17,6 +17,16 @@ export class View extends Part {
     box.addEventListener("fullscreenchange", this.onFull);
   }
 
+  /** Show all of it where a part is seen: JupyterLab has scrolled to the cell below by then. */
+  bringIntoView() {
+    const { box } = this.panel;
+    const look = ([{ isIntersecting }], observer) => {
+      observer.disconnect();
+      if (isIntersecting) box.scrollIntoView({ block: "nearest" });
+    };
+    new IntersectionObserver(look).observe(box);
+  }
+
   end() {
     if (!this.map) return;
     this.map.off("mousemove", this.onMove);

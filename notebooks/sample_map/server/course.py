@@ -14,7 +14,7 @@ from pathlib import Path, PurePath
 import jupytext
 from nbformat import NotebookNode
 
-from landcover.io.atomic import write_json, written_beside
+from landcover.io.files.atomic import write_json, written_beside
 
 MANIFEST = ".installed.json"
 _KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}

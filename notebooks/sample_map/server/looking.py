@@ -14,7 +14,7 @@ from rasterio.io import DatasetReader
 from landcover.errors import InputError
 from landcover.io.raster import legend_of, open_raster
 from landcover.storage import readable_at_home
-from sample_map.data.tiles import band_indexes, palette_of, stretch
+from sample_map.data.tiles import band_indexes, has_place, palette_of, stretch
 from sample_map.texts import Say, saying, text
 
 SIDE = 640  # pixels of the picture
@@ -56,7 +56,7 @@ def look_at(name: str, language: str = "en") -> Look:
         return Look(
             name,
             "map" if legend else "scene",
-            dataset.crs is not None,
+            has_place(dataset),
             _facts(dataset, saying(language)),
             classes,
         )
@@ -128,6 +128,13 @@ def _place_in_words(dataset: DatasetReader, say: Say) -> str:
             text(
                 "It has no coordinate system, so it lies nowhere: give it one first, in QGIS by "
                 "Raster, Projections, Assign Projection"
+            )
+        )
+    if not has_place(dataset):
+        return say(
+            text(
+                "Its coordinate system is a local one, so it lies nowhere on the Earth: give it "
+                "another, in QGIS by Raster, Projections, Assign Projection"
             )
         )
     return say(text("Coordinate system {name}"), name=dataset.crs.to_string()[:80])

@@ -19,8 +19,8 @@ from PIL import Image
 from shapely.geometry.base import BaseGeometry
 
 from landcover.errors import InputError
-from landcover.io.atomic import written_beside
 from landcover.io.figures import new_figure, quiet_fonts
+from landcover.io.files.atomic import written_beside
 from landcover.io.legend import LegendClass
 from landcover.io.raster import legend_of, open_raster
 from landcover.progress import remark

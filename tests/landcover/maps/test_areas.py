@@ -7,7 +7,7 @@ import pyproj
 import pytest
 from affine import Affine
 
-from landcover import draw_reference_sample, tabulate_areas
+from landcover import draw_reference_sample, polygonize_map, tabulate_areas
 from landcover.errors import InputError
 from tests.scenes import TRANSFORM, label_points, pixels, write_labels
 
@@ -142,3 +142,16 @@ def test_zones_elsewhere_are_refused(write_map, speckled, tmp_path):
     zones = write_labels(tmp_path / "zones.gpkg", [("a", pixels(5000, 5000, 9, 9))])
     with pytest.raises(InputError, match=r"no zone of zones\.gpkg meets the map"):
         tabulate_areas(write_map("map.tif", speckled), zones, workdir=tmp_path / "out")
+
+
+def test_map_in_a_local_system_has_pixels_and_no_hectares(write_map, speckled, tmp_path, caplog):
+    local = 'LOCAL_CS["site",UNIT["metre",1]]'
+    path = write_map("map.tif", speckled, crs=local)
+    found = table(tabulate_areas(path, workdir=tmp_path / "out"))
+    assert int(found["map.tif", "", "town"]["pixels"]) == (speckled == 2).sum()
+    assert not found["map.tif", "", "town"]["hectares"]
+    assert float(found["map.tif", "", "town"]["share"]) == pytest.approx(
+        (speckled == 2).sum() / (speckled != 255).sum()
+    )
+    assert "lies nowhere on the ground, so there are pixels and no hectares" in caplog.text
+    assert polygonize_map(path, workdir=tmp_path / "polygons").count > 10

@@ -78,6 +78,7 @@ def test_a_map_better_by_10_points_is_found(make, size):
     assert found.first == 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [squares, blobs])
 def test_null_maps_with_error_patches_give_false_alarms_in_5_of_100_cases(make):
     found = run_pairs(lambda rng, share: make(128, 5, share, rng), runs=250, seed=5)

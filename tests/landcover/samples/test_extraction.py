@@ -440,3 +440,11 @@ def test_more_bands_than_a_model_takes_are_said_at_once(tmp_path, caplog):
     caplog.clear()
     extract_samples(scene, labels, workdir=tmp_path / "out2", bands="b0,b1")
     assert "train-classifier" not in caplog.text
+
+
+def test_a_scene_with_a_local_coordinate_system_is_refused_with_a_remedy(tmp_path):
+    values = np.ones((1, 8, 8), np.uint16)
+    plot = write_raster(tmp_path / "plot.tif", values, crs='LOCAL_CS["plot",UNIT["metre",1]]')
+    labels = write_labels(tmp_path / "labels.gpkg", [("a", pixels(0, 0, 3, 3))])
+    with pytest.raises(InputError, match="assign the right one in QGIS"):
+        extract_samples(plot, labels, workdir=tmp_path / "out")

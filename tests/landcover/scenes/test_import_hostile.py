@@ -10,10 +10,11 @@ import h5py
 import numpy as np
 import pytest
 import rasterio
+from rasterio.errors import CRSError
 
 from landcover.errors import InputError
-from landcover.io import archives
-from landcover.io.atomic import is_draft
+from landcover.io.files import archives
+from landcover.io.files.atomic import is_draft
 from landcover.operations import by_identifier
 from tests.products import write_image
 from tests.scenes import write_raster
@@ -264,3 +265,13 @@ def test_nothing_lies_in_the_folder_that_is_read(tmp_path):
     image = write_image(tmp_path / "in" / "a.tif", np.ones((1, 4, 4), np.uint16), 10, "GTiff")
     with pytest.raises(InputError, match="the workdir lies in source, which is read"):
         IMPORT.run({"source": [image.parent]}, image.parent / "out")
+
+
+def test_a_coordinate_system_that_cannot_be_read_is_said(tmp_path, monkeypatch):
+    path = write_image(tmp_path / "a.img", np.ones((1, 80, 80), np.uint16), 10, "HFA")
+
+    def failing(*_, **__):
+        raise CRSError("The WKT could not be parsed. OGR Error code 5")  # as damaged files give
+
+    monkeypatch.setattr(rasterio, "open", failing)
+    assert "it may be damaged: The WKT could not be parsed" in importing(path, tmp_path)

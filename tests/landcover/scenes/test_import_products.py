@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import shutil
 import zipfile
 from types import SimpleNamespace
@@ -358,3 +359,22 @@ def test_a_nested_zip_is_not_unpacked(tmp_path):
     shutil.rmtree(safe)
     with pytest.raises(InputError, match=r"is a zip within the delivery|holds no image"):
         imported(tmp_path / "outer.zip", tmp_path / "out")
+
+
+def test_one_band_under_two_names_is_refused(tmp_path):
+    safe = sentinel_2(tmp_path)
+    for bands in ("B04,B4", "B04,red=B04"):
+        with pytest.raises(InputError, match="which are one band"):
+            imported(safe, tmp_path / "out", bands=bands)
+
+
+@pytest.mark.parametrize(
+    "value", ["", "    REFLECTANCE_MULT_BAND_2 = nan", "    REFLECTANCE_MULT_BAND_2 = 0"]
+)
+def test_landsat_without_the_scale_of_a_band_is_refused(tmp_path, value):
+    folder = landsat(tmp_path)
+    (metadata,) = folder.glob("*MTL.txt")
+    text = re.sub(r"(?m)^.*REFLECTANCE_MULT_BAND_2 = .*$", value, metadata.read_text())
+    metadata.write_text(text)
+    with pytest.raises(InputError, match="lacks REFLECTANCE_MULT_BAND_2"):
+        imported(folder, tmp_path / "out")

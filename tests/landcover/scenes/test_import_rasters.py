@@ -167,6 +167,38 @@ def test_envi_with_wavelengths(tmp_path, interleave):
     np.testing.assert_array_equal(again[0], values[3])
 
 
+@pytest.mark.parametrize(
+    ("said", "date"),
+    [
+        ("2023-08-01T10:15:59Z", "2023-08-01"),
+        ("{2023-08-01 23:30:00-05:00}", "2023-08-02"),
+        ("2023-08-01", "2023-08-01"),
+        ("last summer", None),
+        ("2023-13-01T00:00:00Z", None),
+    ],
+)
+def test_envi_says_when_it_was_taken(tmp_path, said, date):
+    path = write_image(tmp_path / "in/a.dat", values_of(2, "int16"), 10, "ENVI")
+    header = tmp_path / "in/a.hdr"
+    header.write_text(f"{header.read_text()}\nacquisition time = {said}\n")
+    _, _, told = imported(path, tmp_path / "out")
+    assert told.tags.get("DATE") == date
+
+
+@pytest.mark.parametrize(
+    ("units", "calendar"),
+    [("months since 2023-01-01", "standard"), ("days since 2023-01-01", "noleap")],
+)
+def test_a_time_axis_that_is_no_calendars_is_said(tmp_path, units, calendar):
+    path = write_netcdf_4(tmp_path / "a.nc", dates=3)
+    with h5py.File(path, "r+") as file:
+        file["time"].attrs["units"] = np.bytes_(units)
+        file["time"].attrs["calendar"] = np.bytes_(calendar)
+    done, _, told = imported(path, tmp_path / "out")
+    assert not any("2023" in name for name in told.names)
+    assert any("is not read as dates" in remark for remark in done.remarks)
+
+
 def test_envi_values_are_divided_by_the_scale_factor_of_reflectance(tmp_path):
     path = write_image(tmp_path / "in/a.dat", values_of(2, "int16"), 10, "ENVI")
     header = tmp_path / "in/a.hdr"

@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.served import until
 from landcover.errors import NameRefused
-from landcover.io import safe_open
+from landcover.io.files import safe_open
 from landcover.storage import (
     Entry,
     Storage,

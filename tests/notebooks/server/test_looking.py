@@ -8,6 +8,8 @@ from PIL import Image
 
 from landcover.errors import InputError
 from landcover.io.legend import Legend
+from sample_map.data.inspection import read_at
+from sample_map.data.layers import layers_of
 from sample_map.server.looking import look_at, picture_of
 from tests.scenes import write_raster
 
@@ -45,11 +47,16 @@ def test_facts_are_told_in_russian(home):
     assert look_at("home/s.tif", "xx").facts[0] == "1 band: red {x}"
 
 
-def test_raster_without_a_place_is_told_what_it_lacks(home):
-    write_raster(home / "s.tif", np.ones((4, 4), np.uint8), crs=None)
+@pytest.mark.parametrize("crs", [None, 'LOCAL_CS["plot",UNIT["metre",1]]'])
+def test_raster_without_a_place_is_told_what_it_lacks(home, crs):
+    write_raster(home / "s.tif", np.ones((4, 4), np.uint8), crs=crs)
     look = look_at("home/s.tif")
     assert not look.has_place
     assert "Assign Projection" in " ".join(look.facts)
+    with pytest.raises(InputError, match=r"CRS|nowhere"):
+        layers_of("home/s.tif")
+    (reading,) = read_at(["home/s.tif"], 10.0, 50.0)
+    assert not reading.is_inside
 
 
 @pytest.mark.parametrize("name", ["home/none.tif", "home/text.tif", "home/../s.tif", "/etc/hosts"])

@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 from lxml import etree
+from tornado.netutil import bind_sockets
 
 from benchmarks.served import DEADLINE, until
 from hub.local.machine import free_port
@@ -30,9 +31,8 @@ def serving(application):
     async def run():
         told = asyncio.Event()
         stop.append((asyncio.get_running_loop(), told))
-        served = asyncio.create_task(
-            web.Server(application, MAX_BODY).serve("127.0.0.1", port, told)
-        )
+        listeners = bind_sockets(port, "127.0.0.1")
+        served = asyncio.create_task(web.Server(application, MAX_BODY).serve(listeners, told))
         await asyncio.sleep(0)
         ready.set()
         await served

@@ -78,6 +78,7 @@ def test_a_person_runs_a_process_by_its_form_and_sees_the_result(wps, anna):
     (job,) = wps.jobs()
     assert anna.answer.request.path == f"{PREFIX}jobs/{job['id']}.html"
     assert job["inputs"] == EXTRACT | {
+        "scene": [EXTRACT["scene"]],
         "class_field": "class", "chip_size": 1, "max_per_class": 0, "masks": False,
         "context": 0, "patches": 0, "seed": 0,
     }  # fmt: skip
@@ -158,7 +159,7 @@ def test_names_are_offered_that_suit_newest_first(wps, anna):
 
 def test_scenes_are_offered_before_results_and_no_json_as_labels(wps, anna):
     names = ("mine.tif", "jobs/1/map.tif", "jobs/1/confidence.tif", "jobs/1/report.json")
-    names += ("jobs/1/points.gpkg", "jobs/1/counts.csv", "drawn.geojson")
+    names += ("jobs/1/points.gpkg", "jobs/1/counts.csv", "drawn.geojson", "copies/map (2).tif")
     names += ("jobs/1/run.json", "jobs/1/run.classify-scene.json")
     for age, name in enumerate(reversed(names)):
         file = wps.root / "users/anna" / name
@@ -168,7 +169,9 @@ def test_scenes_are_offered_before_results_and_no_json_as_labels(wps, anna):
     options = "//datalist[@id='names-{}']/option/@value"
     scenes = anna.open("processes/extract-samples").page.xpath(options.format("scene"))
     assert scenes[0] == "home/mine.tif"
-    assert scenes[-2:] == ["home/jobs/1/confidence.tif", "home/jobs/1/map.tif"]
+    assert {*scenes[-3:]} == {
+        "home/copies/map (2).tif", "home/jobs/1/confidence.tif", "home/jobs/1/map.tif"
+    }  # fmt: skip
     labels = anna.page.xpath(options.format("labels"))
     assert labels.index("home/jobs/1/points.gpkg") < labels.index("home/jobs/1/counts.csv")
     assert not [name for name in labels if name.endswith(".json")]
@@ -177,6 +180,20 @@ def test_scenes_are_offered_before_results_and_no_json_as_labels(wps, anna):
     assert not [name for name in legends if "/run." in name]
     maps = anna.open("processes/assess-quality").page.xpath(options.format("map"))
     assert maps.index("home/jobs/1/map.tif") < maps.index("home/jobs/1/confidence.tif")
+
+
+def test_of_everybodys_files_those_are_offered_first_that_are_called_so(wps, anna):
+    for age, name in enumerate(("reference.tif", "labels.gpkg", "scene.tif", "reference.gpkg")):
+        (wps.root / "shared" / name).touch()
+        os.utime(wps.root / "shared" / name, (2e9 - age, 2e9 - age))
+    options = "//datalist[@id='names-{}']/option/@value"
+    page = anna.open("processes/extract-samples").page
+    assert page.xpath(options.format("scene")) == ["shared/scene.tif", "shared/reference.tif"]
+    labels = [name for name in page.xpath(options.format("labels")) if "shared" in name]
+    assert labels[0] == "shared/labels.gpkg"
+    page = anna.open("processes/assess-quality").page
+    named = [name for name in page.xpath(options.format("reference")) if "shared" in name]
+    assert named[:2] == ["shared/reference.tif", "shared/reference.gpkg"]
 
 
 def test_times_are_brought_to_the_readers_zone_by_a_script_of_our_own(wps, anna):

@@ -4,7 +4,13 @@ for (const time of document.querySelectorAll("time[datetime]")) {
   if (Number.isNaN(when.getTime())) continue;
   time.title = time.textContent;
   time.textContent = when.toLocaleString(document.documentElement.lang, {
-    day: "numeric", month: "long", year: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit",
-    hourCycle: "h23", timeZoneName: "short",
+    day: "numeric",
+    month: "long",
+    year: "numeric",
+    hour: "2-digit",
+    minute: "2-digit",
+    second: "2-digit",
+    hourCycle: "h23",
+    timeZoneName: "short",
   });
 }

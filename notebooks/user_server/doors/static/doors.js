@@ -25,8 +25,11 @@ Written as it is loaded, without a build, as room.js beside it.
       "Перетащите GeoTIFF на список файлов слева или выберите здесь:",
     "With Nextcloud: put it into the folder Geoportal/home there; its name here is then home/NAME.":
       "С Nextcloud: положите её там в папку Geoportal/home; здесь она называется home/ИМЯ.",
-    "What is no GeoTIFF yet (JPEG 2000, ENVI, SAFE) becomes one in QGIS: Raster, Conversion, Translate.":
-      "Что ещё не GeoTIFF (JPEG 2000, ENVI, SAFE), станет им в QGIS: Растр, Конвертация, Преобразование.",
+    "What is no GeoTIFF yet (SAFE, archives, JPEG 2000, ENVI, netCDF) becomes one by the process Import scene; page 8 of the course shows how.":
+      "Что ещё не GeoTIFF (SAFE, архивы, JPEG 2000, ENVI, netCDF), станет им с помощью процесса Import scene; как — показывает страница 8 курса.",
+    "Large files, archives and folders (SAFE, Landsat): ": "Большие файлы, архивы и папки (SAFE, Landsat): ",
+    "the page Upload": "страница Upload",
+    ", which goes on where it was if the connection breaks.": " продолжает с того же места, если связь прервалась.",
     "A double click on the file then says what it is, and opens the map.":
       "Двойной щелчок по файлу скажет, что это, и откроет карту.",
     "Uploading {name} ...": "Загружается {name} ...",
@@ -131,7 +134,7 @@ Written as it is loaded, without a build, as room.js beside it.
     }
 
     uploading() {
-      const choose = make("input", { type: "file", accept: ".tif,.tiff,.gpkg,.geojson,.zip,.csv,.json", multiple: "", "aria-label": t("Bring a scene") });
+      const choose = make("input", { type: "file", multiple: "", "aria-label": t("Bring a scene") });
       const said = make("p", { role: "status" });
       choose.onchange = () => this.upload([...choose.files], said);
       return [
@@ -139,7 +142,12 @@ Written as it is loaded, without a build, as room.js beside it.
         make("p", {}, [t("Drag a GeoTIFF onto the list of files at the left, or choose it here:"), " ", choose]),
         said,
         make("p", {}, [t("With Nextcloud: put it into the folder Geoportal/home there; its name here is then home/NAME.")]),
-        make("p", {}, [t("What is no GeoTIFF yet (JPEG 2000, ENVI, SAFE) becomes one in QGIS: Raster, Conversion, Translate.")]),
+        make("p", {}, [
+          t("Large files, archives and folders (SAFE, Landsat): "),
+          make("a", { href: `${this.jobs}upload`, target: "_blank" }, [t("the page Upload")]),
+          t(", which goes on where it was if the connection breaks."),
+        ]),
+        make("p", {}, [t("What is no GeoTIFF yet (SAFE, archives, JPEG 2000, ENVI, netCDF) becomes one by the process Import scene; page 8 of the course shows how.")]),
         make("p", {}, [t("A double click on the file then says what it is, and opens the map.")]),
       ];
     }
@@ -194,7 +202,6 @@ Written as it is loaded, without a build, as room.js beside it.
       await panel.sessionContext.ready;
       panel.content.activeCellIndex = 0; // what comes below needs samples first
       await this.app.commands.execute("notebook:run-cell");
-      await bringIntoView(panel.node, ".sample-map .leaflet-container");
     }
 
     /** Say of a GeoTIFF what it is, in the place of an image that no browser shows. */
@@ -306,15 +313,6 @@ print(share(f"{work}/map/map.tif", group=${JSON.stringify(team)}))`),
 
   function words(id, paragraphs) {
     return { cell_type: "markdown", id, source: paragraphs.join("\n\n"), metadata: {} };
-  }
-
-  /** Scroll to something as soon as it is there and has its size; within a minute it is. */
-  async function bringIntoView(node, selector) {
-    for (let tries = 0; tries < 600; tries++) {
-      const found = node.querySelector(selector);
-      if (found?.offsetHeight > 200) return found.scrollIntoView({ block: "end" });
-      await new Promise((done) => setTimeout(done, 100));
-    }
   }
 
   /** Say what to do in the place of an error that nobody understands. */

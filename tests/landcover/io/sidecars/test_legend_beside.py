@@ -15,10 +15,10 @@ import rasterio.shutil
 from PIL import Image
 from rasterio.crs import CRS as RasterioCRS
 
-from landcover.io.cog import writing_cog
-from landcover.io.digests import sha256_of_file, sha256_of_path
+from landcover.io.geotiff.cog import writing_cog
 from landcover.io.legend import Legend
 from landcover.io.raster import Grid, open_raster
+from landcover.io.records.digests import sha256_of_file, sha256_of_path
 from landcover.io.sidecars.category_names import names_beside
 from landcover.samples.labels import raster_legend
 from tests.scenes import CRS, TRANSFORM, write_raster

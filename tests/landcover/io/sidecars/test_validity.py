@@ -6,8 +6,8 @@ import rasterio
 from rasterio.windows import Window
 
 from landcover.errors import InputError
-from landcover.io.digests import sha256_of_path
 from landcover.io.raster import Grid, open_raster, open_scene, read_valid
+from landcover.io.records.digests import sha256_of_path
 from landcover.samples.extraction import extract_samples
 from landcover.samples.labels import open_labels
 from tests.scenes import TRANSFORM, pixels, write_labels, write_raster

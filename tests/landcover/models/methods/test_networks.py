@@ -54,6 +54,7 @@ def with_torch():
     need_torch()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("with_torch")
 @pytest.mark.parametrize("method", SMALL)
 def test_from_samples_to_map(method, tmp_path, monkeypatch):

@@ -165,3 +165,29 @@ def test_units_of_single_bands_must_be_those_of_the_other_scenes(tmp_path):
         dataset.scales = (2e-5, 3e-4)
     *_, remarks = stacked(scenes, tmp_path / "again")
     assert not any("do not say their units" in sentence for sentence in remarks)
+
+
+def test_several_units_stay_with_their_bands(tmp_path):
+    scenes = []
+    for date in ("2023-06-01", "2023-07-01"):
+        scenes.append(write_raster(tmp_path / f"{date}.tif", values_of(1), names=("B4", "ST_B10"),
+                                   DATE=date))  # fmt: skip
+        with rasterio.open(scenes[-1], "r+") as dataset:
+            dataset.scales, dataset.offsets = (2.75e-5, 0.003), (-0.2, 149)
+    stacked(scenes, tmp_path / "stack")
+    with rasterio.open(tmp_path / "stack/scene.tif") as dataset:
+        assert dataset.scales == (2.75e-5, 0.003) * 2
+        assert dataset.offsets == (-0.2, 149) * 2
+    by_identifier("compose-scenes").run({"scenes": scenes}, tmp_path / "composite")
+    with rasterio.open(tmp_path / "composite/scene.tif") as dataset:
+        assert dataset.scales == (2.75e-5, 0.003, 1)
+        assert dataset.offsets == (-0.2, 149, 0)
+
+
+def test_a_band_is_taken_once(tmp_path):
+    scene = write_raster(tmp_path / "a.tif", values_of(1), names=NAMES)
+    with rasterio.open(scene) as dataset:
+        with pytest.raises(InputError, match="B04 and b1, which are one band"):
+            choose_bands(dataset, "B04,b1")
+        with pytest.raises(InputError, match="B04 and B04, which are one band"):
+            choose_bands(dataset, "B04,red=B04")

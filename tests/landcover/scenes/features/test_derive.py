@@ -8,10 +8,13 @@ from rasterio.crs import CRS
 from scipy.ndimage import generic_filter
 
 from landcover.errors import InputError, Stopped
+from landcover.io import derived_names
 from landcover.io.raster import Grid
 from landcover.operations import by_identifier
 from landcover.progress import progress_to
 from landcover.scenes.features.derive import derive_bands
+from landcover.scenes.features.indices import INDICES
+from landcover.scenes.features.terrain import BANDS as TERRAIN
 from landcover.scenes.features.terrain import metres_per_pixel
 from tests.scenes import TRANSFORM, write_raster
 
@@ -298,3 +301,23 @@ def test_interrupted_run_goes_on_and_gives_the_same_file(tmp_path):
         derive_bands(scene, **given, workdir=tmp_path / "again")
     found = derive_bands(scene, **given, workdir=tmp_path / "again").scene.read_bytes()
     assert found == expected
+
+
+def test_several_units_stay_with_their_bands(tmp_path):
+    values = np.concatenate([counts(), counts()[:1]])
+    scene = write_raster(tmp_path / "s.tif", values, names=(*NAMES, "ST_B10"), nodata=0)
+    with rasterio.open(scene, "r+") as dataset:
+        dataset.scales, dataset.offsets = (*[1e-4] * 6, 0.003), (*[-0.1] * 6, 149)
+    derived({"scene": scene, "indices": "NDVI", "windows": "ST_B10=3"}, tmp_path / "out")
+    with rasterio.open(tmp_path / "out/scene.tif") as dataset:
+        names = dataset.descriptions
+        units = dict(zip(names, zip(dataset.scales, dataset.offsets, strict=True), strict=True))
+    assert units["B02"] == (1e-4, -0.1)
+    assert units["ST_B10"] == units["ST_B10_mean3"] == (0.003, 149)
+    assert units["ST_B10_std3"] == (0.003, 0)
+    assert units["NDVI"] == (1, 0)
+
+
+def test_names_of_derived_bands_are_those_that_are_known_below():
+    assert set(INDICES) == derived_names.INDICES
+    assert set(TERRAIN) == derived_names.TERRAIN

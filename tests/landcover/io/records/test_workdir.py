@@ -12,9 +12,9 @@ import landcover
 from landcover import check_radiometry, draw_reference_sample, extract_samples
 from landcover.cli import main
 from landcover.errors import InputError
-from landcover.io.digests import sha256_of_path
 from landcover.io.legend import Legend
-from landcover.io.workdir import protect_others
+from landcover.io.records.digests import sha256_of_path
+from landcover.io.records.workdir import protect_others
 from tests.scenes import pixels, write_labels, write_raster
 
 RECORD = "run.extract-samples.json"
@@ -145,7 +145,7 @@ def test_what_an_interrupted_run_left_is_replaced(given, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("landcover.io.run_record.RunRecord.write", cut_off)
+        patch.setattr("landcover.io.records.run_record.RunRecord.write", cut_off)
         with pytest.raises(KeyboardInterrupt):
             extract_samples(**given)
     assert (given["workdir"] / "samples").is_dir()

@@ -15,8 +15,8 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 from rasterio.crs import CRS
 
-from landcover.io import cog
-from landcover.io.cog import mean_of_four, mode_of_four, writing_cog
+from landcover.io.geotiff import cog
+from landcover.io.geotiff.cog import mean_of_four, mode_of_four, writing_cog
 from landcover.io.legend import LEGEND_TAG, Legend
 from landcover.io.raster import Grid
 from tests.scenes import CRS as UTM

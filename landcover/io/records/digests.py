@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from landcover.errors import InputError
+from landcover.io.files.safe_open import open_beneath
 from landcover.io.gdal_drivers import SHAPEFILE_PARTS, parts_beside
-from landcover.io.safe_open import open_beneath
 from landcover.io.sidecars.category_names import file_of_names
 from landcover.io.sidecars.validity import files_of_validity
 

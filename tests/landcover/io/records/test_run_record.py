@@ -9,8 +9,8 @@ import pytest
 import rasterio
 
 from landcover.errors import InputError
-from landcover.io import run_record
-from landcover.io.digests import sha256_of_file, sha256_of_path
+from landcover.io.records import run_record
+from landcover.io.records.digests import sha256_of_file, sha256_of_path
 from landcover.operations import OPERATIONS, by_identifier
 from tests.scenes import pixels, write_labels, write_raster
 
@@ -18,9 +18,14 @@ RECORDS = re.compile(r"run\.([a-z-]+\.)?json")
 
 
 @pytest.fixture(scope="module")
-def inputs(tmp_path_factory):
+def folder(tmp_path_factory):
+    """Where every operation ran once, as ann, in a folder called like it."""
+    return tmp_path_factory.mktemp("inputs")
+
+
+@pytest.fixture(scope="module")
+def inputs(folder):
     """The inputs of every operation, by identifier; a new one needs an entry."""
-    folder = tmp_path_factory.mktemp("inputs")
     rng = np.random.default_rng(0)
     values = np.where(np.arange(48)[:, None] < 24, 100, 900) + rng.integers(0, 50, (3, 48, 48))
     scene = write_raster(folder / "scene.tif", values.astype(np.uint16), names=("b", "g", "r"))
@@ -31,7 +36,7 @@ def inputs(tmp_path_factory):
 
     def made(identifier, **given):
         run[identifier] = given
-        return by_identifier(identifier).run(given, folder / identifier).outputs
+        return by_identifier(identifier).run(given, folder / identifier, user="ann").outputs
 
     made("import-scene", source=[scene], date="2023-04-01")
     dated = [
@@ -64,17 +69,18 @@ def written(folder):
 
 
 @pytest.mark.parametrize("identifier", [operation.identifier for operation in OPERATIONS])
-def test_two_runs_of_one_recipe_write_the_same_bytes(identifier, inputs, tmp_path, monkeypatch):
-    operation, given = by_identifier(identifier), inputs[identifier]
-    operation.run(given, tmp_path / "first", user="ann")
+def test_two_runs_of_one_recipe_write_the_same_bytes(
+    identifier, inputs, folder, tmp_path, monkeypatch
+):
     monkeypatch.setattr("time.time", lambda: 2e9)  # a day in 2033
-    operation.run(given, tmp_path / "second", user="ivan")
-    first, second = written(tmp_path / "first"), written(tmp_path / "second")
+    by_identifier(identifier).run(inputs[identifier], tmp_path, user="ivan")
+    first, second = written(folder / identifier), written(tmp_path)
     assert set(first) == set(second)
     assert [name for name in first if first[name] != second[name]] == []
     assert not any(b"ivan" in content or b"2033-05" in content for content in second.values())
-    records = [json.loads((tmp_path / folder / "run.json").read_text()) for folder in
-               ("first", "second")]  # fmt: skip
+    records = [
+        json.loads((work / "run.json").read_text()) for work in (folder / identifier, tmp_path)
+    ]
     assert records[0]["recipe"] == records[1]["recipe"]
     assert records[0]["run"]["outputs"] == records[1]["run"]["outputs"]
     assert [record["run"]["user"] for record in records] == ["ann", "ivan"]
@@ -125,15 +131,13 @@ def digest_in(record):
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def test_written_files_carry_the_digest_of_their_recipe(inputs, tmp_path):
-    for identifier, given in inputs.items():
-        by_identifier(identifier).run(given, tmp_path / identifier)
-    digests = {name: digest_in(tmp_path / name / "run.json") for name in inputs}
+def test_written_files_carry_the_digest_of_their_recipe(inputs, folder):
+    digests = {name: digest_in(folder / name / "run.json") for name in inputs}
     assert len(set(digests.values())) == len(digests)
     for name in ("map", "confidence"):
-        with rasterio.open(tmp_path / f"classify-scene/{name}.tif") as dataset:
+        with rasterio.open(folder / f"classify-scene/{name}.tif") as dataset:
             assert dataset.tags()["LANDCOVER_RECIPE"] == digests["classify-scene"]
-    model = onnx.load(tmp_path / "train-classifier/model.onnx")
+    model = onnx.load(folder / "train-classifier/model.onnx")
     keys = {entry.key: entry.value for entry in model.metadata_props}
     assert keys["landcover.recipe"] == digests["train-classifier"]
     members = {
@@ -144,7 +148,7 @@ def test_written_files_carry_the_digest_of_their_recipe(inputs, tmp_path):
     }
     for identifier, file in members.items():
         assert (
-            json.loads((tmp_path / identifier / file).read_text())["recipe"] == digests[identifier]
+            json.loads((folder / identifier / file).read_text())["recipe"] == digests[identifier]
         )
     in_bytes = {
         "balance-samples": "diagram.png",
@@ -153,7 +157,7 @@ def test_written_files_carry_the_digest_of_their_recipe(inputs, tmp_path):
         "draw-reference-sample": "points.gpkg",
     }
     for identifier, file in in_bytes.items():
-        assert digests[identifier].encode() in (tmp_path / identifier / file).read_bytes()
+        assert digests[identifier].encode() in (folder / identifier / file).read_bytes()
 
 
 def test_other_content_is_another_recipe_other_names_are_not(inputs, tmp_path):

@@ -3,9 +3,9 @@
 import re
 
 from landcover.io.bands import is_about_pixels
-from landcover.scenes.features.indices import INDICES
-from landcover.scenes.features.terrain import BANDS as TERRAIN
 
+INDICES = frozenset(("NDVI", "NDWI", "MNDWI", "NDBI", "NBR", "NDMI", "EVI2", "SAVI", "BSI"))
+TERRAIN = frozenset(("slope", "aspect", "hillshade"))
 _WINDOW = re.compile(r"_(mean|std)\d+$")
 
 

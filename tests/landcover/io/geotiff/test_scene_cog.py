@@ -7,8 +7,8 @@ import pytest
 import rasterio
 from rasterio.crs import CRS
 
-from landcover.io.cog import writing_scene
-from landcover.io.pixels import Pixels
+from landcover.io.geotiff.cog import writing_scene
+from landcover.io.geotiff.pixels import Pixels
 from landcover.io.raster import Grid, bands_of, measured_by
 from tests.scenes import CRS as UTM
 from tests.scenes import TRANSFORM

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from landcover.io.cog_header import TILE
+from landcover.io.geotiff.cog_header import TILE
 from landcover.io.legend import NODATA
 
 

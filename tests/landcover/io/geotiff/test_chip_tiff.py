@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import rasterio
 
-from landcover.io.chip_tiff import parse_chip
+from landcover.io.geotiff.chip_tiff import parse_chip
 from landcover.samples.folder import read_samples
 from tests.scenes import CRS, TRANSFORM
 

@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from landcover.cpus import cores
-from landcover.io.atomic import write_json
-from landcover.io.digests import sha256_of_json, sha256_of_path
+from landcover.io.files.atomic import write_json
+from landcover.io.records.digests import sha256_of_json, sha256_of_path
 from landcover.progress import Notes
 
 DISTRIBUTION = "landcover-geoportal"

@@ -1,0 +1,1 @@
+"""Files from outside and files for others: bounded, beneath a folder, whole or not at all."""

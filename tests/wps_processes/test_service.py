@@ -595,9 +595,10 @@ def test_capabilities_name_every_process_and_this_address(wps):
     answer = wps.get(service="WPS", request="GetCapabilities")
     assert texts(answer, "//wps:Process/ows:Identifier/text()") == [
         "import-scene", "mask-clouds", "stack-scenes", "compose-scenes", "derive-bands",
-        "extract-samples", "balance-samples", "train-classifier", "check-radiometry",
-        "classify-scene",
+        "extract-samples", "check-samples", "balance-samples", "train-classifier",
+        "check-radiometry", "classify-scene",
         "draw-reference-sample", "assess-quality", "compare-maps",
+        "sieve-map", "tabulate-areas", "detect-changes", "polygonize-map", "export-map",
     ]  # fmt: skip
     versions = [operation.version for operation in OPERATIONS]
     assert texts(answer, "//wps:Process/@wps:processVersion") == versions

@@ -10,6 +10,7 @@ from typing import Any
 
 from landcover.errors import InputError
 from landcover.progress import remark
+from landcover.samples.versions.catalog import find_sets
 from landcover.samples.versions.differences import differences
 from landcover.samples.versions.drawn_changes import commit_drawn
 from landcover.samples.versions.exchange import read_drawn, write_version
@@ -132,6 +133,10 @@ def _verify(given: argparse.Namespace) -> Result:
     return {"versions": len(ledger.numbers()), "faults": []}
 
 
+def _catalog(given: argparse.Namespace) -> Result:
+    return {"sets": [asdict(one) for root in given.roots for one in find_sets(Path(root))]}
+
+
 def _said(done: Committed) -> Result:
     for conflict in done.conflicts:
         remark(_SAID[conflict.what].format(id=conflict.id, rival=conflict.rival))
@@ -158,6 +163,7 @@ def _author() -> str:
 
 _ARGUMENTS: dict[str, Callable[[Any], Any]] = {
     "folder": lambda p: p.add_argument("folder", help="of the ledger, as campaigns/NAME/samples"),
+    "roots": lambda p: p.add_argument("roots", nargs="+", help="folders to look in"),
     "file": lambda p: p.add_argument("file", help="GeoJSON as the map in the notebook writes it"),
     "files": lambda p: p.add_argument(
         "files", nargs="*", help="of others, as labels may be; by default those in incoming/"
@@ -196,5 +202,7 @@ _ACTIONS: tuple[tuple[Command, str, str, tuple[str, ...]], ...] = (
     (_restore, "restore", "Add a version that is as an old one was.",
      ("folder", "version", "author", "message")),
     (_tag, "tag", "Name a version.", ("folder", "version", "name", "author")),
+    (_catalog, "catalog", "List sets of samples with counts by class, date and place.",
+     ("roots",)),
     (_verify, "verify", "Read all versions and say what is missing or damaged.", ("folder",)),
 )  # fmt: skip

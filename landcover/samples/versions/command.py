@@ -16,6 +16,7 @@ from landcover.samples.versions.drawn_changes import commit_drawn
 from landcover.samples.versions.exchange import read_drawn, write_version
 from landcover.samples.versions.incoming import import_files, waiting
 from landcover.samples.versions.ledger import Committed, Ledger
+from landcover.samples.versions.review import review
 
 Result = dict[str, Any]
 Command = Callable[[argparse.Namespace], Result]
@@ -133,6 +134,12 @@ def _verify(given: argparse.Namespace) -> Result:
     return {"versions": len(ledger.numbers()), "faults": []}
 
 
+def _review(given: argparse.Namespace) -> Result:
+    verdict = "" if given.verdict == "none" else given.verdict
+    ledger = Ledger(Path(given.folder))
+    return _said(review(ledger, given.ids, verdict, given.author, given.comment))
+
+
 def _catalog(given: argparse.Namespace) -> Result:
     return {"sets": [asdict(one) for root in given.roots for one in find_sets(Path(root))]}
 
@@ -163,6 +170,11 @@ def _author() -> str:
 
 _ARGUMENTS: dict[str, Callable[[Any], Any]] = {
     "folder": lambda p: p.add_argument("folder", help="of the ledger, as campaigns/NAME/samples"),
+    "ids": lambda p: p.add_argument("ids", nargs="+", metavar="id", help="of a sample"),
+    "verdict": lambda p: p.add_argument(
+        "--verdict", required=True, choices=("accepted", "rejected", "none")
+    ),
+    "comment": lambda p: p.add_argument("--comment", default="", help="is added to the others"),
     "roots": lambda p: p.add_argument("roots", nargs="+", help="folders to look in"),
     "file": lambda p: p.add_argument("file", help="GeoJSON as the map in the notebook writes it"),
     "files": lambda p: p.add_argument(
@@ -202,6 +214,8 @@ _ACTIONS: tuple[tuple[Command, str, str, tuple[str, ...]], ...] = (
     (_restore, "restore", "Add a version that is as an old one was.",
      ("folder", "version", "author", "message")),
     (_tag, "tag", "Name a version.", ("folder", "version", "name", "author")),
+    (_review, "review", "Accept or reject samples; rejected ones are left out of GeoPackages.",
+     ("folder", "ids", "verdict", "comment", "author")),
     (_catalog, "catalog", "List sets of samples with counts by class, date and place.",
      ("roots",)),
     (_verify, "verify", "Read all versions and say what is missing or damaged.", ("folder",)),

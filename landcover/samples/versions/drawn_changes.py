@@ -18,8 +18,8 @@ def commit_drawn(
         drawn: the file.
         author: who commits.
         base: number of that version; by default what the file says. If it says nothing, no
-            sample is removed, and one that the ledger holds otherwise, in a version as high or
-            higher, is kept beside it.
+            sample is removed, what the ledger held before counts as unchanged, and what it holds
+            otherwise, in a version as high or higher, is kept beside it.
         message: what the author says of it.
 
     Raises:
@@ -31,7 +31,8 @@ def commit_drawn(
     missing = sorted(known.keys() - drawn.records.keys())
     conflicts: list[Conflict] = []
     if base is None:
-        changed, conflicts = _beside(changed, known)
+        held = ledger.ever([record.id for record in changed]) if known else set()
+        changed, conflicts = _beside([r for r in changed if r not in held], known)
         _remark_on_missing(missing)
         missing = []
     done = ledger.commit(

@@ -9,7 +9,7 @@ both are kept, as the map in the notebook does.
 import json
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -135,6 +135,16 @@ class Ledger:
             self._read[part.sha256] = read_part(self.folder / PARTS, part.sha256)
         return self._read[part.sha256]
 
+    def ever(self, ids: Collection[str]) -> set[Record]:
+        """Return all that any version said of some samples.
+
+        Raises:
+            InputError: a version is missing or damaged.
+        """
+        parts = {part.sha256: part for manifest in self.history() for part in manifest.parts}
+        wanted = set(ids)
+        return {r for part in parts.values() for r in self.part(part) if r.id in wanted}
+
     def find(self, name: str) -> Manifest:
         """Return the manifest of a version by its number, its SHA-256, its tag, or `latest`.
 
@@ -207,27 +217,39 @@ class Ledger:
         before = self.records(self.manifest(base) if base else None)
         for name in (PARTS, VERSIONS):
             (self.folder / name).mkdir(exist_ok=True)
-        while True:
+        done = None
+        while done is None:
             head = self.manifest(self.last) if self.last else None
             now = self.records(head)
             change = _resolved(before, now, records, removed)
-            colors = _legend_of(head, legend)
-            if head is not None and change.is_empty and colors == head.legend:
-                return _committed(head, len(now), change)
-            manifest = Manifest(
-                number=(head.number if head else 0) + 1,
-                parent=head.sha256 if head else "",
-                parts=self._parts(head, now, change.written),
-                removed=_removed(head, change),
-                author=author,
-                time=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-                message=message,
-                restores=restores,
-                legend=colors,
-            )
-            if self._place(manifest):
-                new = now.keys() | {r.id for r in change.written}
-                return _committed(manifest, len(new - change.removed), change)
+            wanted = self._following(head, now, change, _legend_of(head, legend))
+            if wanted != head:
+                time = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+                wanted = replace(wanted, author=author, time=time, message=message)
+                wanted = replace(wanted, restores=restores)
+            if wanted == head or self._place(wanted):
+                done = _committed(wanted, now, change)
+        return done
+
+    def _following(
+        self,
+        head: Manifest | None,
+        now: Records,
+        change: "_Change",
+        legend: tuple[dict[str, object], ...],
+    ) -> Manifest:
+        """Return the version after the newest one, or that one if nothing is new."""
+        if head is not None and change.is_empty and legend == head.legend:
+            return head
+        return Manifest(
+            number=(head.number if head else 0) + 1,
+            parent=head.sha256 if head else "",
+            parts=self._parts(head, now, change.written),
+            removed=_removed(head, change),
+            author="",
+            time="",
+            legend=legend,
+        )
 
     def _parts(
         self, head: Manifest | None, now: Records, written: Sequence[Record]
@@ -361,11 +383,12 @@ def _removed(head: Manifest | None, change: _Change) -> tuple[str, ...]:
     return tuple(sorted((before | change.removed) - {r.id for r in change.written}))
 
 
-def _committed(manifest: Manifest, samples: int, change: _Change) -> Committed:
+def _committed(manifest: Manifest, before: Records, change: _Change) -> Committed:
+    ids = (before.keys() | {record.id for record in change.written}) - change.removed
     return Committed(
         manifest.number,
         manifest.sha256,
-        samples,
+        len(ids),
         len(change.written),
         len(change.removed),
         change.conflicts,

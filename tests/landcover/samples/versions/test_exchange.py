@@ -67,6 +67,14 @@ def test_of_a_file_from_nowhere_nothing_is_removed_and_nothing_overwritten(
     assert again.number == 2
 
 
+def test_a_file_from_before_changes_nothing(ledger, record, write_geojson):
+    old = write_geojson("old.geojson", [record("a"), record("b")])
+    commit_drawn(ledger, read_drawn(old), "ann")
+    ledger.commit([record("a", "forest", version=2)], ["b"], "bob")
+    done = commit_drawn(ledger, read_drawn(old), "ann")
+    assert (done.number, done.conflicts) == (2, ())
+
+
 def test_a_geopackage_is_the_same_bytes_each_time_and_lacks_what_was_rejected(
     ledger, record, tmp_path
 ):

@@ -64,6 +64,8 @@ class Given:
     """Names of outputs of operations that are such a file; those of others are offered last."""
     folders: bool = False
     """Whether a folder may be given in place of a file."""
+    named: tuple[str, ...] = ()
+    """Words that may be given in place of a file, for what comes with the operation."""
 
 
 @dataclass(frozen=True)
@@ -196,6 +198,7 @@ class Input:
         endings: of the file names worth offering.
         offers: outputs of operations, by file name, that are worth offering before others.
         folders: whether a folder may be given in place of a file.
+        named: words that may be given in place of a file.
         without_gpus: the description where jobs have no GPU; "" if it is the same.
     """
 
@@ -210,6 +213,7 @@ class Input:
     many: bool = False
     offers: tuple[str, ...] = ()
     folders: bool = False
+    named: tuple[str, ...] = ()
     without_gpus: str = ""
 
     @property
@@ -227,6 +231,8 @@ class Input:
             return self.default
         if self.many:
             return self._check_paths(value)
+        if self.is_named(value):
+            return value
         converted = _CONVERTERS[self.kind](self.name, value)
         if self.choices and converted not in self.choices:
             needed = f"one of {', '.join(self.choices)}"
@@ -237,9 +243,13 @@ class Input:
 
     def paths_in(self, value: Any) -> list[Any]:
         """Return the paths that a value of this input holds; none where it is no path."""
-        if not self.is_path or value is None:
+        if not self.is_path or value is None or self.is_named(value):
             return []
         return list(value) if self.many and not isinstance(value, str | os.PathLike) else [value]
+
+    def is_named(self, value: object) -> bool:
+        """Return whether a value is a word that stands in place of a file."""
+        return isinstance(value, str) and value in self.named
 
     def _check_paths(self, value: object) -> list[Path]:
         """Return one or several paths as a list, each once."""
@@ -445,7 +455,7 @@ class Operation:
         """
         from landcover.storage.at_home import path_of
 
-        paths = {i.name for i in self.inputs if i.is_path}
+        paths = {i.name for i in self.inputs if i.is_path and not i.is_named(given.get(i.name))}
         inputs = {
             name: [*map(path_of, value)]
             if isinstance(value, list | tuple)
@@ -501,6 +511,7 @@ class Operation:
                     "default": i.default,
                     "choices": list(i.choices),
                     "range": asdict(i.range) if i.range else None,
+                    **({"named": list(i.named)} if i.named else {}),
                 }
                 for i in self.inputs
             ],
@@ -569,7 +580,7 @@ class Operation:
             if i.many and checked[i.name] is not None
             else checked[i.name] and checked[i.name].absolute()
             for i in self.inputs
-            if i.is_path
+            if i.is_path and not i.is_named(checked[i.name])
         }
 
     def _protect_inputs(self, checked: Mapping[str, Any], workdir: Path) -> None:
@@ -601,7 +612,11 @@ class Operation:
 
     def _recipe(self, checked: Mapping[str, Any]) -> Recipe:
         """Return what decides the outputs of a call, its files by their content."""
-        options = {i.name: checked[i.name] for i in self.inputs if not i.is_path}
+        options = {
+            i.name: checked[i.name]
+            for i in self.inputs
+            if not i.is_path or i.is_named(checked[i.name])
+        }
         seed = options.pop("seed", None)
         paths = {i.name: i.paths_in(checked[i.name]) for i in self.inputs if i.is_path}
         lists = {i.name for i in self.inputs if i.many}
@@ -682,6 +697,7 @@ def _input(owner: str, parameter: inspect.Parameter, hint: Any, description: str
         many=many,
         offers=next((mark.offers for mark in marks if isinstance(mark, Given)), ()),
         folders=any(mark.folders for mark in marks if isinstance(mark, Given)),
+        named=next((mark.named for mark in marks if isinstance(mark, Given)), ()),
         without_gpus=" ".join([description, *(d.without_gpus or d.text for d in details)]),
     )
 

@@ -13,6 +13,7 @@ from landcover.quality.comparison import compare_maps
 from landcover.quality.reference_sample import draw_reference_sample
 from landcover.samples.balancing import balance_samples
 from landcover.samples.extraction import extract_samples
+from landcover.scenes.auto_labels.label import label_by_color
 from landcover.scenes.clouds.mask import mask_clouds
 from landcover.scenes.composites.compose import compose_scenes
 from landcover.scenes.composites.stack import stack_scenes
@@ -31,6 +32,7 @@ OPERATIONS = (
     Operation.of(stack_scenes, "1.1"),
     Operation.of(compose_scenes, "1.1", Needs(cores=2, parts=True, workers=True)),
     Operation.of(derive_bands, "1.1"),
+    Operation.of(label_by_color, "1.0", Needs(cores=2, memory_mib=3072)),
     Operation.of(extract_samples, "1.6"),
     Operation.of(check_samples, "1.0", Needs(memory_mib=2048)),
     Operation.of(balance_samples, "1.3"),

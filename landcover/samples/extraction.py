@@ -38,6 +38,7 @@ from landcover.operation import (
     WrittenFolder,
 )
 from landcover.progress import remark
+from landcover.samples.automatic import made_by
 from landcover.samples.cutting import ChipCutter, LabelReader, PatchCutter, Squares
 from landcover.samples.folder import MOST_SCENE_NUMBERS, MOST_SCENE_PIXELS
 from landcover.samples.labels import Labels, Points, open_labels
@@ -118,6 +119,12 @@ def extract_samples(
     """
     scenes = [*map(Path, scene if isinstance(scene, list) else [scene])]
     _check(chip_size, max_per_class, patches)
+    rules = made_by(labels)
+    if rules:
+        remark(
+            f"the labels were made by {rules}, not by people: what a model that learns from these "
+            "samples says of its accuracy is how well it learned the rules"
+        )
     _check_scenes(scenes, mask)
     how = _How(labels, class_field, layer, bands, mask, chip_size, masks, context, patches)
     target = Path(workdir) / "samples"
@@ -137,6 +144,7 @@ def extract_samples(
             legend=classes,
             context=context,
             patches=patches,
+            labels_by=rules,
         )
         remark_left_out(
             found.tally,

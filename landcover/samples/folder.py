@@ -29,6 +29,7 @@ from landcover.io.sensors import UNKNOWN, Measured
 from landcover.operation import Folder
 from landcover.progress import remark
 from landcover.samples import places
+from landcover.samples.automatic import short
 from landcover.samples.chip_bands import ChipBands
 from landcover.samples.containers import (
     COMPANIONS,
@@ -188,6 +189,7 @@ class Samples:
         transform: of that scene, from column and row to its CRS; None if unknown.
         says_dtype: whether samples.json says the dtype, which all chips need then.
         scene_pixels: float64 (N, bands), drawn from all over that scene; None if unknown.
+        labels_by: which rules made the labels, "" where people did or nothing is known of it.
     """
 
     legend: Legend
@@ -204,6 +206,7 @@ class Samples:
     transform: Affine | None = None
     says_dtype: bool = False
     scene_pixels: np.ndarray | None = None
+    labels_by: str = ""
 
     def __len__(self) -> int:
         """Return the number of samples."""
@@ -342,6 +345,7 @@ def _opened(
         transform=described.transform,
         says_dtype=bool(described.dtype),
         scene_pixels=_of_width(described.scene_pixels, len(bands)),
+        labels_by=described.labels_by,
     )
 
 
@@ -412,6 +416,7 @@ class _Description:
     crs: str = ""
     transform: Affine | None = None
     scene_pixels: np.ndarray | None = None
+    labels_by: str = ""
     more_scenes: tuple["_Description", ...] = ()
 
     @property
@@ -450,6 +455,7 @@ def _parsed(described: dict[str, Any]) -> _Description:
         "crs": str,
         "transform": _transform,
         "scene_pixels": _scene_pixels,
+        "labels_by": short,
         "classes": lambda classes: {str(k): _whole(v, 1, MAX_CODE) for k, v in classes.items()},
         "more_scenes": _more_scenes,
     }

@@ -177,8 +177,11 @@ class SamplesWriter:
         legend: Legend,
         context: int = 0,
         patches: int = 0,
+        labels_by: str = "",
     ) -> None:
         """Create a folder for each class, and write samples.json, once all scenes were ended.
+
+        `labels_by` says which rules made the labels, "" if people did.
 
         Of patches `classes` is empty: a reader that knows no patches finds no sample, and none
         that it would take for a class of that name.
@@ -208,6 +211,7 @@ class SamplesWriter:
                     "classes": {name: code for code, name in folders.items()},
                     **({"context": context} if context else {}),
                     **({"patches": patches} if patches else {}),
+                    **({"labels_by": labels_by} if labels_by else {}),
                     **({"more_scenes": [one.to_plain() for one in others]} if others else {}),
                 }
             ),

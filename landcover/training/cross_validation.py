@@ -143,6 +143,30 @@ def validate(
     return Validation(report, importance, len(np.unique(usable.places)), right, unseen)
 
 
+def accuracy_by_place(fit: Fit, training_set: TrainingSet, seed: int) -> dict[str, Any]:
+    """Return the accuracy in unseen places as `validate` measures it, in one partition and alone.
+
+    Args:
+        fit: trains a classifier.
+        training_set: what it learns from.
+        seed: of folds and draws.
+
+    Returns:
+        accuracy_spatial and accuracy_spatial_interval, None where fewer than two classes lie in
+        two places; places, the number tested; skipped, the codes of classes of a single place.
+    """
+    skipped = _classes_of_one_place(training_set)
+    usable = training_set.take(~np.isin(training_set.codes, list(skipped)))
+    told = {"places": len(np.unique(usable.places)), "skipped": sorted(skipped)}
+    if len(np.unique(usable.codes)) < 2:
+        return told | {"accuracy_spatial": None, "accuracy_spatial_interval": None}
+    (folds,) = partitions_by_place(usable.codes, usable.places, 1, seed)
+    alone = [Fold(test) for test in _tests(folds)]
+    predicted, *_ = _in_unseen_places(_told_here(alone, fit, usable), usable, [alone])
+    figures = _figures(usable, predicted, seed)
+    return told | {k: figures[k] for k in ("accuracy_spatial", "accuracy_spatial_interval")}
+
+
 def _figures(training_set: TrainingSet, predicted: np.ndarray, seed: int) -> dict[str, Any]:
     """Return the accuracy in unseen places, and how far it may be from the truth.
 

@@ -101,10 +101,10 @@ class Training:
             per_class (ppv, tpr, f1, n pixels, places), groups (places), partitions, distance
             (pixels within which places count as one), windows (3,7 or none), reliability (how
             often pixels are right that have a confidence, in places not trained on), importance,
-            scenes (accuracy_spatial, n pixels and places of each samples folder), skipped and
-            remarks; of a network beside it, the random forest on the same folds and the mean of
-            both with their gain, and losses, the curve of its training (step, loss,
-            loss_held_out).
+            scenes (accuracy_spatial, n pixels and places of each samples folder), labels_by (the
+            rules that made labels, where people did not), skipped and remarks; of a network
+            beside it, the random forest on the same folds and the mean of both with their gain,
+            and losses, the curve of its training (step, loss, loss_held_out).
         importance: by how much the accuracy in places not trained on falls if a band's values,
             windows and all, or the features of one kind in all bands are exchanged for others
             (band, importance, deviation), the most important one first.
@@ -191,6 +191,7 @@ def train_classifier(
     losses = _losses(metrics_so_far())
     if losses:
         measured.report["losses"] = losses
+    _remark_on_labels(labelled)
     _remark_on_places(labelled, joined)
     _remark_on(measured)
     _remark_on_reliability(measured.report["reliability"])
@@ -203,6 +204,7 @@ def train_classifier(
     report = measured.report | {
         "importance": [dict(zip(FEATURES, row, strict=True)) for row in importance],
         "scenes": _by_scene(labelled, training_set.places, measured.right),
+        "labels_by": list(labelled.labels_by),
         "remarks": remarks_so_far(),
     }
     write_json(folder / "report.json", with_recipe(report))
@@ -401,6 +403,16 @@ def _remark_on_centres(labelled: Labelled, method: str) -> None:
         remark(
             f"{method} learns from the centre pixel of each sample and the windows of "
             f"{' and '.join(map(str, WINDOWS))} pixels around it, and from nothing else of a chip"
+        )
+
+
+def _remark_on_labels(labelled: Labelled) -> None:
+    """Say that a model was measured on labels like those that taught it, where rules made them."""
+    if labelled.labels_by:
+        remark(
+            f"labels were made by {' and '.join(labelled.labels_by)}, not by people: the accuracy "
+            "says how well the model learned the rules, in places that it has not seen; how good "
+            "its maps are only a reference says that people made (assess-quality)"
         )
 
 

@@ -253,7 +253,7 @@ def _open_inputs(
 
 def _names_of_files(operation: Operation, inputs: Mapping[str, Any]) -> dict[str, Any]:
     """Return the storage names that the inputs hold, by input."""
-    return {i.name: inputs[i.name] for i in operation.inputs if i.is_path and i.name in inputs}
+    return {i.name: inputs[i.name] for i in operation.inputs if i.paths_in(inputs.get(i.name))}
 
 
 def _plain(value: Any) -> Any:

@@ -20,7 +20,7 @@ from landcover.counts import counted
 from landcover.errors import InputError
 from landcover.io.files.atomic import draft_folder, write_csv
 from landcover.io.files.paths import AnyPath
-from landcover.io.legend import NODATA
+from landcover.io.legend import NODATA, Legend
 from landcover.io.raster import Grid, open_raster
 from landcover.io.vector_formats.formats import GEOTIFF, need_labels
 from landcover.models.methods import METHODS
@@ -31,7 +31,7 @@ from landcover.samples.extraction import extract_samples
 from landcover.samples.folder import read_samples
 from landcover.samples.labels import to_crs_of
 from landcover.samples.outlines import duplicates, overlaps
-from landcover.training.cross_validation import validate
+from landcover.training.cross_validation import Unseen, validate
 from landcover.training.fold_parts import Fit
 from landcover.training.loading import Labelled, load_samples
 from landcover.training.train import places_apart
@@ -108,9 +108,10 @@ def check_samples(
     """List training samples that a person should look at again.
 
     A sample lies in another class's place if models that have not seen it, trained on all other
-    places, call most of its pixels another class. Its spectrum is far if it is far from those of
-    its class, which may have several kinds of spectra. Overlaps of different classes and near
-    duplicates are found by their outlines. Nothing is removed: a rare sample is often right.
+    places, are as sure that it is of another class as they are of that class's own. Its spectrum
+    is far if it is far from those of its class, which may have several kinds of spectra. Overlaps
+    of different classes and near duplicates are found by their outlines. Nothing is removed: a
+    rare sample is often right.
 
     Args:
         scene: GeoTIFF or COG.
@@ -220,18 +221,31 @@ def _by_folds(
     if measured.unseen is None:
         remark("fewer than two classes have two places: whose place samples lie in is not known")
         return
-    unseen = measured.unseen
-    owners = features[unseen.tested]
-    for feature in np.unique(owners):
-        of_feature = owners == feature
-        probability = unseen.probability[of_feature].mean(axis=0)
-        told = unseen.told(unseen.probability[of_feature])
-        wrong = float((told != unseen.codes[of_feature]).mean())
-        if wrong > 0.5:
-            own = unseen.classes == unseen.codes[of_feature][0]
-            other = int(unseen.classes[np.where(own, -1, probability).argmax()])
-            entry = labelled.legend.at(other)
-            yield _Finding(int(feature), "other class", entry.name if entry else "", wrong)
+    yield from _elsewhere(measured.unseen, features[measured.unseen.tested], labelled.legend)
+
+
+def _elsewhere(unseen: Unseen, owners: np.ndarray, legend: Legend) -> Iterator[_Finding]:
+    """Yield the features that are told to be of another class as surely as that class's own are.
+
+    Source: confident learning, Northcutt et al., Journal of AI Research 70 (2021), section 3.1.
+
+    Args:
+        unseen: what models told of places that they had not seen.
+        owners: int (N,), the feature of each pixel there.
+        legend: names the classes.
+    """
+    own = np.searchsorted(unseen.classes, unseen.codes)
+    sure = unseen.probability[np.arange(len(own)), own]
+    usual = np.bincount(own, sure, len(unseen.classes)) / np.bincount(own)
+    present, first, owner = np.unique(owners, return_index=True, return_inverse=True)
+    sums = [np.bincount(owner, column) for column in unseen.probability.T]
+    mean = np.stack(sums, axis=1) / np.bincount(owner)[:, None]  # (features, classes)
+    told, labelled = mean.argmax(axis=1), own[first]
+    for at in np.flatnonzero(told != labelled):
+        if mean[at, told[at]] >= usual[told[at]]:
+            entry = legend.at(int(unseen.classes[told[at]]))
+            margin = mean[at, told[at]] - mean[at, labelled[at]]
+            yield _Finding(int(present[at]), "other class", entry.name if entry else "", margin)
 
 
 def _fit(seed: int) -> Fit:

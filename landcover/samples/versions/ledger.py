@@ -18,7 +18,7 @@ from landcover.io.files.plain_files import read_plain_file
 from landcover.io.legend import Legend
 from landcover.samples.versions.manifest import Manifest, Part, name_of
 from landcover.samples.versions.parts import MOST_RECORDS, read_part, write_part
-from landcover.samples.versions.placing import place_once
+from landcover.samples.versions.placing import make_own_folder, place_once
 from landcover.samples.versions.record import Record
 
 PARTS, VERSIONS, TAGS = "parts", "versions", "tags"
@@ -216,7 +216,7 @@ class Ledger:
         base = self.last if base is None else base
         before = self.records(self.manifest(base) if base else None)
         for name in (PARTS, VERSIONS):
-            (self.folder / name).mkdir(exist_ok=True)
+            make_own_folder(self.folder / name)
         done = None
         while done is None:
             head = self.manifest(self.last) if self.last else None
@@ -302,7 +302,7 @@ class Ledger:
                 f"{name} is no tag, it needs up to 64 letters, digits and -_. and no number alone"
             )
         sha256 = self.manifest(number).sha256
-        (self.folder / TAGS).mkdir(exist_ok=True)
+        make_own_folder(self.folder / TAGS)
         content = {"version": sha256, "author": author}
         ours = place_once(self.folder / TAGS / f"{name}.json", _to_bytes(content))
         if not ours and self.tags().get(name) != sha256:

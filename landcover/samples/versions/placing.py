@@ -11,6 +11,20 @@ from landcover.io.files.atomic import draft_name
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
 
 
+def make_own_folder(folder: Path) -> None:
+    """Make a folder if it is not there; a link, which may lead anywhere, is none.
+
+    Raises:
+        InputError: something else has its name, or it cannot be made.
+    """
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder} cannot be made: {error.strerror}") from error
+    if folder.is_symlink():
+        raise InputError(f"{folder} is a link, nothing is written through it: make it a folder")
+
+
 def place_once(target: Path, content: bytes) -> bool:
     """Write a file beside the target and link it there.
 
@@ -29,6 +43,8 @@ def place_once(target: Path, content: bytes) -> bool:
         with explaining_unwritable(target.parent):
             _write_synced(beside, content)
         return _linked(beside, target)
+    except PermissionError as error:
+        raise InputError(f"{target.parent} cannot be written by you") from error
     finally:
         beside.unlink(missing_ok=True)
 

@@ -174,6 +174,20 @@ def test_without_hard_links_it_is_refused_and_nothing_remains(ledger, record, mo
     assert [path for path in ledger.folder.rglob("*") if path.is_file()] == []
 
 
+@pytest.mark.parametrize("name", ["parts", "versions"])
+def test_nothing_is_written_through_a_link(ledger, record, tmp_path, name):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (ledger.folder / name).symlink_to(elsewhere)
+    with pytest.raises(InputError, match="is a link"):
+        ledger.commit([record("a")], [], "ann")
+    (ledger.folder / name).unlink()
+    (ledger.folder / name).write_text("a file")
+    with pytest.raises(InputError, match="cannot be made"):
+        ledger.commit([record("a")], [], "ann")
+    assert list(elsewhere.iterdir()) == []
+
+
 def test_an_id_stands_once(ledger, record):
     with pytest.raises(InputError, match="stands twice"):
         ledger.commit([record("a"), record("a", "forest")], [], "ann")

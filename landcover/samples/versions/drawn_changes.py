@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from landcover.errors import InputError
 from landcover.progress import remark
 from landcover.samples.versions.exchange import Drawn
 from landcover.samples.versions.ledger import Committed, Conflict, Ledger, Records
@@ -23,9 +24,10 @@ def commit_drawn(
         message: what the author says of it.
 
     Raises:
-        InputError: there is no such version, or the ledger is damaged.
+        InputError: there is no such version, the file is from another ledger, or this one is
+            damaged.
     """
-    base = drawn.base if base is None else base
+    base = _own_base(ledger, drawn) if base is None else base
     known = ledger.records(ledger.manifest(base or ledger.last)) if base or ledger.last else {}
     changed = [record for id_, record in drawn.records.items() if known.get(id_) != record]
     missing = sorted(known.keys() - drawn.records.keys())
@@ -44,6 +46,19 @@ def commit_drawn(
         legend=drawn.legend,
     )
     return replace(done, conflicts=(*conflicts, *done.conflicts))
+
+
+def _own_base(ledger: Ledger, drawn: Drawn) -> int | None:
+    """Return the number of the version that a file was exported from, if it was from one."""
+    if drawn.base is None:
+        return None
+    known = drawn.base in ledger.numbers()
+    if not known or ledger.manifest(drawn.base).sha256 != drawn.version:
+        raise InputError(
+            f"the file was made from version {drawn.base} of another ledger: import it, or give "
+            "base to say which version of this one it replaces"
+        )
+    return drawn.base
 
 
 def _beside(changed: list[Record], known: Records) -> tuple[list[Record], list[Conflict]]:

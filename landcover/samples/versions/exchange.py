@@ -32,11 +32,13 @@ class Drawn:
         records: by id.
         legend: its classes; None if it brings none.
         base: number of the version that it was exported from; None if it was not.
+        version: SHA-256 of that version; empty if it was not.
     """
 
     records: Records
     legend: Legend | None
     base: int | None
+    version: str = ""
 
 
 def read_drawn(path: Path) -> Drawn:
@@ -52,7 +54,7 @@ def read_drawn(path: Path) -> Drawn:
         return Drawn(
             _by_id(records),
             Legend.from_list(sorted(legend, key=lambda e: e["code"])) if legend else None,
-            _base_of(found.get("ledger")),
+            *_base_of(found.get("ledger")),
         )
     except InputError as error:
         raise InputError(f"{path.name}: {error}") from error
@@ -75,9 +77,10 @@ def _parsed(path: Path) -> dict[str, Any]:
     return found
 
 
-def _base_of(ledger: Any) -> int | None:
+def _base_of(ledger: Any) -> tuple[int | None, str]:
     number = ledger.get("number") if isinstance(ledger, dict) else None
-    return number if type(number) is int and number > 0 else None
+    known = type(number) is int and number > 0
+    return (number, str(ledger.get("version"))) if known else (None, "")
 
 
 def _by_id(records: Sequence[Record]) -> Records:

@@ -10,6 +10,7 @@ from landcover.errors import InputError
 from landcover.samples.extraction import extract_samples
 from landcover.samples.versions.drawn_changes import commit_drawn
 from landcover.samples.versions.exchange import read_drawn, write_version
+from landcover.samples.versions.ledger import Ledger
 from landcover.samples.versions.record import wkb_of
 from landcover.training.train import train_classifier
 from tests.scenes import CRS, pixels, quarters, write_raster
@@ -65,6 +66,17 @@ def test_of_a_file_from_nowhere_nothing_is_removed_and_nothing_overwritten(
     }  # fmt: skip
     again = commit_drawn(ledger, read_drawn(write_geojson("x.geojson", drawn)), "bob")
     assert again.number == 2
+
+
+def test_a_file_of_another_ledger_removes_nothing(ledger, record, tmp_path):
+    (tmp_path / "other").mkdir()
+    other = Ledger(tmp_path / "other")
+    for owner, id_ in ((ledger, "a"), (other, "b")):
+        owner.commit([record(id_)], [], "ann")
+    drawn = read_drawn(export(other, 1, tmp_path / "out.geojson"))
+    with pytest.raises(InputError, match="another ledger"):
+        commit_drawn(ledger, drawn, "ann")
+    assert list(ledger.records(ledger.manifest(ledger.last))) == ["a"]
 
 
 def test_a_file_from_before_changes_nothing(ledger, record, write_geojson):

@@ -1,5 +1,7 @@
 """`landcover OPERATION --name value ... --workdir DIR`, derived from the operations.
 
+`landcover samples ACTION ...` is a command beside them: it changes a ledger.
+
 Standard output carries one JSON object, standard error progress and remarks. Exit status: 0 done,
 2 bad input with one sentence, 1 our fault, 130 interrupted.
 """
@@ -16,28 +18,42 @@ from landcover.io.files.atomic import to_json
 from landcover.io.gdal_drivers import restrict_process
 from landcover.operation import Input, Operation
 from landcover.operations import OPERATIONS
-from landcover.progress import progress_to
+from landcover.progress import collecting_notes, progress_to
+from landcover.samples.versions.command import add_samples
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one operation and return the exit status."""
-    chosen = vars(_parser().parse_args(arguments))
-    operation: Operation = chosen.pop("operation")
-    overwrite = chosen.pop("overwrite") == "true"
-    workers = chosen.pop("workers", 1)
-    given = {name: value for name, value in chosen.items() if value is not None}
+    """Run one operation or command and return the exit status."""
+    chosen = _parser().parse_args(arguments)
     restrict_process()
     try:
-        given, workdir = operation.found(given)
-        with _carrier(workers) as executor, carried_by(executor), progress_to(_Shown()):
-            done = operation.run(given, workdir, on_remark=_show_remark, overwrite=overwrite)
-        print(to_json({**done.outputs, "remarks": done.remarks}))
+        said = _run(chosen)
+        print(to_json(said))
     except LandcoverError as error:
         print(f"landcover: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
     return 0
+
+
+def _run(chosen: argparse.Namespace) -> dict[str, Any]:
+    if "operation" in chosen:
+        return _run_operation(vars(chosen))
+    with collecting_notes(_show_remark) as notes:
+        said: dict[str, Any] = chosen.run(chosen)
+    return {**said, "remarks": notes.remarks}
+
+
+def _run_operation(chosen: dict[str, Any]) -> dict[str, Any]:
+    operation: Operation = chosen.pop("operation")
+    overwrite = chosen.pop("overwrite") == "true"
+    workers = chosen.pop("workers", 1)
+    given = {name: value for name, value in chosen.items() if value is not None}
+    given, workdir = operation.found(given)
+    with _carrier(workers) as executor, carried_by(executor), progress_to(_Shown()):
+        done = operation.run(given, workdir, on_remark=_show_remark, overwrite=overwrite)
+    return {**done.outputs, "remarks": done.remarks}
 
 
 def _carrier(workers: int) -> AbstractContextManager[Any]:
@@ -85,6 +101,7 @@ def _parser() -> argparse.ArgumentParser:
             choices=("true", "false"),
             help="replace what another operation wrote there, or this one from other files",
         )
+    add_samples(commands)
     return parser
 
 

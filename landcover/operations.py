@@ -20,6 +20,7 @@ from landcover.scenes.composites.compose import compose_scenes
 from landcover.scenes.composites.stack import stack_scenes
 from landcover.scenes.features.derive import derive_bands
 from landcover.scenes.import_scene import import_scene
+from landcover.training.sample_check import check_samples
 from landcover.training.train import (
     needs_of_training,
     settle_training,
@@ -34,6 +35,7 @@ OPERATIONS = (
     Operation.of(derive_bands, "1.1"),
     Operation.of(label_by_color, "1.0", Needs(cores=2, memory_mib=3072)),
     Operation.of(extract_samples, "1.6"),
+    Operation.of(check_samples, "1.0", Needs(memory_mib=2048)),
     Operation.of(balance_samples, "1.3"),
     Operation.of(train_classifier, "1.5", needs_of_training, settle_training),
     Operation.of(check_radiometry, "1.4"),

@@ -595,7 +595,8 @@ def test_capabilities_name_every_process_and_this_address(wps):
     answer = wps.get(service="WPS", request="GetCapabilities")
     assert texts(answer, "//wps:Process/ows:Identifier/text()") == [
         "import-scene", "mask-clouds", "stack-scenes", "compose-scenes", "derive-bands",
-        "label-by-color", "extract-samples", "balance-samples", "train-classifier",
+        "label-by-color", "extract-samples", "check-samples", "balance-samples",
+        "train-classifier",
         "check-radiometry", "classify-scene",
         "draw-reference-sample", "assess-quality", "compare-maps", "review-map",
         "sieve-map", "tabulate-areas", "detect-changes", "polygonize-map", "export-map",

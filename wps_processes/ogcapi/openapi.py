@@ -3,7 +3,7 @@
 The official suite of tests looks operations up by their ids, such as getProcesses and execute.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from landcover.operation import Operation
@@ -131,8 +131,9 @@ def _json(said: str, schema: str) -> Json:
     return _answer(said, "application/json", _ref(schema))
 
 
-def _object(required: Iterable[str], **properties: Json) -> Json:
-    return {"type": "object", "required": list(required), "properties": properties}
+def _object(required: Collection[str], **properties: Json) -> Json:
+    needed = {"required": list(required)} if required else {}  # an empty list is none
+    return {"type": "object", "properties": properties, **needed}
 
 
 def _list_of(items: Json) -> Json:

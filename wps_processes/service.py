@@ -89,8 +89,9 @@ class Application:
         sharings = Sharings(self.jobs.storage, self.access)
         self.uploads = Uploads(self.jobs.storage, self.jobs.quota)
         self._pages = Pages(
-            self._prefix, self.jobs, self.identity, sharings, self.uploads, MAX_BODY, self.health
-        )
+            self._prefix, self.jobs, self.identity, sharings, self.uploads, MAX_BODY, self.health,
+            {"WPS 1.0.0": self._wps.status, "OGC API - Processes": ogc.status},
+        )  # fmt: skip
         tus = Tus(
             self._prefix, self.uploads, self.identity,
             lambda caller: storage_of(caller, self.jobs.storage),

@@ -61,25 +61,18 @@ class OgcApi:
             "processes/<identifier>": route(self._process, "GET"),
             "processes/<identifier>/execution": route(self._execute, "POST"),
             "jobs": route(self._list, "GET"),
-            "jobs/<job_id>": route(self.job, "GET", "DELETE"),
+            "jobs/<job_id>": route(self._job, "GET", "DELETE"),
             "jobs/<job_id>/results": route(self._results, "GET"),
         }
         return {PATH + path: each for path, each in paths.items()}
 
-    def job(self, request: Request, caller: Caller, job_id: str) -> Response:
-        """Return the status of a job, which a DELETE dismisses.
+    def status(self, request: Request, caller: Caller, job_id: str) -> Response:
+        """Return the status of a job.
 
         Raises:
             NoSuchJob: the caller has no such job.
-            JobOver: it is over, and cannot be dismissed.
-            NotPermitted: a browser's session asks for that.
         """
-        refuse_unknown(request, ())
-        job = self._jobs.job(job_id, caller)
-        if request.method == "DELETE":
-            _check_token(caller)
-            job = self._jobs.dismiss(job_id, caller)
-        return _as_json(self._status(request, job))
+        return _as_json(self._status(request, self._jobs.job(job_id, caller)))
 
     def _landing(self, request: Request, caller: Caller) -> Response:
         refuse_unknown(request, ())
@@ -146,6 +139,13 @@ class OgcApi:
         jobs = self._jobs.found(caller, sought(request), limit + 1, offset)
         shown = [self._status(request, job) for job in jobs[:limit]]
         return _as_json({"jobs": shown, "links": self._pages(request, len(jobs))})
+
+    def _job(self, request: Request, caller: Caller, job_id: str) -> Response:
+        refuse_unknown(request, ())
+        if request.method == "DELETE":
+            _check_token(caller)
+            self._jobs.dismiss(self._jobs.job(job_id, caller).id, caller)
+        return self.status(request, caller, job_id)
 
     def _results(self, request: Request, caller: Caller, job_id: str) -> Response:
         refuse_unknown(request, ())

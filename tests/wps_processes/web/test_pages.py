@@ -106,7 +106,7 @@ def test_one_page_shows_a_job_as_each_protocol_says_it(wps, anna):
     assert "ProcessSucceeded" in wps_status
     assert "&lt;b&gt;ice&lt;/b&gt;" in wps_status
     assert json.loads(ogc_job)["jobID"] == number
-    assert json.loads(record)["operation"] == "echo"
+    assert json.loads(record)["recipe"]["operation"] == "echo"
     for href in anna.page.xpath("//dl//a/@href"):
         assert wps.client.get(href, headers={"Authorization": "token anna"}).status_code == 200
     Browser(wps, "boris").open(f"jobs/{number}/documents.html", 404)

@@ -3,8 +3,8 @@
 #
 # The geoportal speaks two standards of the Open Geospatial Consortium: WPS, which page 5 used, and
 # its successor *OGC API - Processes*, which is plain JSON over HTTP. Both start the same jobs. R
-# needs `httr2` and `jsonlite` for that, and `terra` to look at the map. This page needs no page before
-# it: it makes its samples, its model and its map itself.
+# needs `httr2` and `jsonlite` for that, and `terra` to look at the map. This page needs no page
+# before it: it makes its samples, its model and its map itself.
 #
 # `geoportal.R`, in this folder, is a hundred lines around `httr2`; read it, copy it, change it. Your
 # server knows where the service is, and holds a token that says who you are.
@@ -59,7 +59,7 @@ map_of_job$href
 # ## Look at the map
 #
 # `home/...` is your home folder, so `terra` could open the map where it lies. From another computer
-# you save it first, as here.
+# you save it first, as here; the file with the names of its classes comes along.
 
 # %%
 library(terra)

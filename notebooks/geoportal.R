@@ -91,9 +91,16 @@ geoportal_run <- function(process, ...) geoportal_wait(geoportal_start(process, 
 # its name in the storage and may be the input of the next process.
 geoportal_results <- function(job) geoportal_get(paste0("jobs/", job, "/results"))
 
-# Save a written result, and return the name of the file.
+# Save a written result, and return the name of the file. The names of a map's classes lie in a
+# file beside it, which comes along.
 geoportal_save <- function(result, path = basename(result$href)) {
   httr2::req_perform(geoportal_request(result$href), path = path)
+  names <- geoportal_request(paste0(result$href, ".aux.xml")) |>
+    httr2::req_error(is_error = function(answer) !httr2::resp_status(answer) %in% c(200, 404)) |>
+    httr2::req_perform()
+  if (httr2::resp_status(names) == 200) {
+    writeBin(httr2::resp_body_raw(names), paste0(path, ".aux.xml"))
+  }
   path
 }
 

@@ -1,6 +1,7 @@
 """The page of the course in R, against the service, where R is installed."""
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -50,6 +51,8 @@ def test_the_page_runs_from_the_first_cell_to_the_last(anna, tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     assert "echo" in done.stdout
     assert "nothing.tif" in done.stdout.splitlines()[-1]
+    for name in ("forest", "water"):
+        assert re.search(rf"1 +{name} +[1-9]", done.stdout), done.stdout  # in the table of areas
     assert (page / "Rplots.pdf").read_bytes().startswith(b"%PDF")
     states = [(job["operation"], job["state"]) for job in wps.jobs()]
     assert states == [

@@ -1,17 +1,18 @@
 """Networks: how fast they map, and whether they gain on a forest in places not trained on.
 
-    python -m benchmarks.network_training [CHIPS [SCENE LABELS]...]
+    python -m benchmarks.network_training [--only NAME]... [--seeds N] [DATA]
 
-Without arguments speed alone, on made data. CHIPS is a folder of chips by class, with row and
-column in index.csv; scenes come with their labels.
+Without DATA speed alone, on made data; else accuracy, on the scenes of benchmarks.methods and the
+chips of benchmarks.windows in that folder. At most 50 pixels of a place teach and count, and
+folds never share a place. Every method has its default options and the same folds.
 
 One thread; CPU seconds of this process. Random weights compute as long as trained ones.
 """
 
+import argparse
 import csv
-import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,11 +21,12 @@ import numpy as np
 import rasterio
 import torch
 from sklearn.metrics import f1_score
-from sklearn.model_selection import StratifiedGroupKFold
 
+from benchmarks.methods import DATA, folds_of
+from benchmarks.windows import CHIPS, few_of_each_place
 from landcover import extract_samples
 from landcover.io.raster import Band
-from landcover.models.classifier import Method
+from landcover.models.classifier import Classifier, Method
 from landcover.models.methods import METHODS
 from landcover.models.network.chip_net import ChipNet
 from landcover.models.network.classifier import NetworkClassifier
@@ -33,29 +35,40 @@ from landcover.models.network.writer import Scaling
 from landcover.models.training_set import TrainingSet
 from landcover.progress import collecting_notes
 from landcover.training.beside import rival_of
-from landcover.training.intervals import accuracy_interval
+from landcover.training.folds import main_class
+from landcover.training.intervals import accuracy_interval, difference_interval
 from landcover.training.loading import load_samples
 
 SIDE, BANDS, CLASSES = 512, 13, 8
 WINDOW = 256
 """Of the naive way: windows half upon each other, of which the middle is kept."""
 CHIP, STEP = 16, 2
-FOLDS = {"chips": 4, "scene": 2}
+FOLDS = (2, 4)
+"""Of scenes, and of chips."""
+WINDOWED = "random forest with windows"
 SEEDS = 3
 _SCALING = Scaling(np.zeros(BANDS, np.float32), np.ones(BANDS, np.float32), 3.0)
 
 
 def main() -> None:
     """Print the tables for README.md."""
+    parser = argparse.ArgumentParser(prog="benchmarks.network_training")
+    parser.add_argument("--only", action="append", default=[])
+    parser.add_argument("--seeds", type=int, default=SEEDS)
+    parser.add_argument("data", nargs="?", type=Path)
+    asked = parser.parse_args()
     torch.set_num_threads(1)
-    _print_speed()
-    if len(sys.argv) > 1:
-        chips, *rest = map(Path, sys.argv[1:])
-        print("\n| samples | method | accuracy, interval | macro-F1 | CPU s a fit |")
-        print("|---|---|---|---|---|")
-        _print_accuracy("chips", _chips(chips), METHODS["chip-cnn"])
-        for scene, labels in zip(rest[::2], rest[1::2], strict=True):
-            _print_accuracy(scene.parent.name, _patches(scene, labels), METHODS["unet"])
+    if asked.data is None:
+        _print_speed()
+        return
+    print("| set | method | accuracy, interval | macro-F1 | against the forest with windows "
+          "| CPU s a fit |")  # fmt: skip
+    print("|---" * 6 + "|")
+    names = [*DATA, *CHIPS]
+    for name in names if not asked.only else [n for o in asked.only for n in names if o in n]:
+        samples = _chips(asked.data / CHIPS[name]) if name in CHIPS else _patches(asked.data, name)
+        for row in _accuracies(name, samples, FOLDS[name in CHIPS], asked.seeds):
+            print(row, flush=True)
 
 
 def _print_speed() -> None:
@@ -145,58 +158,99 @@ def _chips(folder: Path) -> TrainingSet:
     )
 
 
-def _patches(scene: Path, labels: Path) -> TrainingSet:
+def _patches(data: Path, name: str) -> TrainingSet:
+    """Read patches of a scene; of each place 50 pixels, and no class of a single place."""
+    scene, labels = (data / part for part in DATA[name])
     with TemporaryDirectory() as folder, collecting_notes(lambda sentence: None):
         samples = extract_samples(scene, labels, patches=64, context=40, workdir=folder).samples
-        return load_samples([samples], None, True).training_set
+        return few_of_each_place(load_samples([samples], None, True).training_set)
 
 
-def _print_accuracy(name: str, samples: TrainingSet, method: Method) -> None:
-    rival = rival_of(METHODS[method.beside], samples, 0)
-    fits = {
-        method.name: (lambda some, seed: method.fit(some, method.options(), seed), samples),
-        rival.name: (lambda some, seed: rival.fit(some), rival.training_set),
+Fit = Callable[[TrainingSet, int], Classifier]
+
+
+def _methods(samples: TrainingSet) -> dict[str, tuple[Fit, TrainingSet]]:
+    """Return how each is trained and on what: the same labelled pixels in the same order."""
+    forest = METHODS["random-forest"]
+    windowed = rival_of(forest, samples, 0).training_set
+    alone = TrainingSet.of_pixels(windowed.pixels, windowed.codes, windowed.places, windowed.bands)
+    nets = {"chip-cnn": METHODS["chip-cnn"], "unet": METHODS["unet"]}
+    if not (samples.chips.shape[2] > 2 * CHIP):
+        del nets["unet"]
+    of_chips = METHODS["chip-cnn"].options
+    return {
+        "random forest": (partial(_fit, forest, forest.options()), alone),
+        WINDOWED: (partial(_fit, forest, forest.options()), windowed),
+        **{name: (partial(_fit, net, net.options()), samples) for name, net in nets.items()},
+        "chip-cnn, a tenth held out": (
+            partial(_fit, METHODS["chip-cnn"], of_chips(held_out=0.1)),
+            samples,
+        ),
     }
-    folds = FOLDS["chips" if method.name == "chip-cnn" else "scene"]
-    told: dict[str, list[np.ndarray]] = {one: [] for one in (*fits, "mean of both")}
-    spent = dict.fromkeys(told, 0.0)
-    for seed in range(SEEDS):
-        given = {}
-        for one, (fit, of_fit) in fits.items():
-            began = time.process_time()
-            given[one] = _unseen(fit, of_fit, folds, seed)
-            spent[one] += (time.process_time() - began) / folds / SEEDS
-        given["mean of both"] = sum(given.values())
-        for one, probability in given.items():
-            told[one].append(np.unique(samples.codes)[probability.argmax(axis=1)])
-    for one, classes in told.items():
-        print(f"| {name} | {one} | {_figures(samples, classes)} | {spent[one]:.1f} |", flush=True)
 
 
-def _unseen(
-    fit: Callable[[TrainingSet, int], object], samples: TrainingSet, folds: int, seed: int
-) -> np.ndarray:
+def _fit(method: Method, options: object, samples: TrainingSet, seed: int) -> Classifier:
+    return method.fit(samples, options, seed)
+
+
+def _accuracies(name: str, samples: TrainingSet, folds: int, seeds: int) -> Iterator[str]:
+    """Yield a row for each method, and for the mean of each network and the forest."""
+    given: dict[str, np.ndarray] = {}
+    spent: dict[str, float] = {}
+    for one, (fit, of_fit) in _methods(samples).items():
+        began = time.process_time()
+        given[one] = np.stack([_unseen(fit, of_fit, folds, seed) for seed in range(seeds)])
+        spent[one] = (time.process_time() - began) / folds / seeds
+    for one in [one for one in given if one in METHODS]:
+        given[f"mean of {one} and {WINDOWED}"] = given[one] + given[WINDOWED]
+    classes = np.unique(samples.codes)
+    right = {o: classes[p.argmax(axis=2)] == samples.codes for o, p in given.items()}
+    for one, probability in given.items():
+        gain = right[one].mean(axis=0) - right[WINDOWED].mean(axis=0)
+        cpu = f"{spent[one]:.1f}" if one in spent else ""
+        figures = _figures(samples, classes[probability.argmax(axis=2)])
+        against = "" if one == WINDOWED else _difference(samples, gain)
+        yield f"| {name} | {one} | {figures} | {against} | {cpu} |"
+
+
+def _difference(samples: TrainingSet, gain: np.ndarray) -> str:
+    """Return points with their interval."""
+    _, place = np.unique(samples.places, return_inverse=True)
+    main = main_class(samples.codes, place)
+    ends = difference_interval(np.bincount(place, gain), np.bincount(place), main, 0)
+    return f"{100 * gain.mean():+.1f} ({100 * ends[0]:+.1f} to {100 * ends[1]:+.1f})"
+
+
+def _unseen(fit: Fit, samples: TrainingSet, folds: int, seed: int) -> np.ndarray:
+    """Return probabilities (M, classes) of labelled pixels, each when its place was not shown."""
     classes = np.unique(samples.codes)
     found = np.zeros((len(samples), len(classes)))
-    split = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
-    for train, test in split.split(samples.codes, samples.codes, samples.places):
+    for train, test in folds_of(samples, seed, folds):
         classifier = fit(samples.take(train), seed)
         columns = np.flatnonzero(np.isin(classes, classifier.codes))
         found[np.ix_(test, columns)] = classifier.probabilities_at(samples.take(test)).T
     return found
 
 
-def _figures(samples: TrainingSet, told: Sequence[np.ndarray]) -> str:
-    right = np.array([one == samples.codes for one in told])
+def _figures(samples: TrainingSet, told: np.ndarray) -> str:
+    """Return accuracy, with its spread over seeds and its interval, and macro-F1.
+
+    Args:
+        samples: with the classes.
+        told: (seeds, M), classes.
+    """
+    right = told == samples.codes
     _, place = np.unique(samples.places, return_inverse=True)
+    of_seeds = right.mean(axis=1)
     low, high = accuracy_interval(
         np.bincount(place, right.mean(axis=0)), np.bincount(place),
-        np.zeros(place.max() + 1, int), float(right.mean(axis=1).std()), 0,
+        main_class(samples.codes, place), float(of_seeds.std()), 0,
     )  # fmt: skip
     macro = np.mean(
         [f1_score(samples.codes, one, average="macro", zero_division=0) for one in told]
     )
-    return f"{right.mean():.3f} ({low:.3f} to {high:.3f}) | {macro:.3f}"
+    spread = f"{right.mean():.3f} ± {of_seeds.std():.3f}"
+    return f"{spread} ({low:.3f} to {high:.3f}) | {macro:.3f}"
 
 
 if __name__ == "__main__":

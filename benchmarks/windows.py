@@ -194,9 +194,13 @@ def _sets(data: Path | None, folder: Path, only: str) -> Iterator[tuple[str, Tra
 
 
 def _loaded(samples: Path) -> TrainingSet:
-    """Return labelled pixels, few of each place, without classes of a single place."""
     with collecting_notes(lambda remark: None):
         found = load_samples([samples], None, False, lambda context: True).training_set
+    return few_of_each_place(found)
+
+
+def few_of_each_place(found: TrainingSet) -> TrainingSet:
+    """Return some labelled pixels of each place, without classes of a single place."""
     places = {
         code: np.unique(found.places[found.codes == code]) for code in np.unique(found.codes)
     }

@@ -77,6 +77,7 @@ class Jobs(Camel):
     most_cores: int = Field(ge=1)
     most_memory_mib: int = Field(ge=512)
     most_gpus: int = Field(ge=1)
+    parts: int = Field(ge=1, le=64)
     longest_seconds: int = Field(ge=60)
     quota: JobQuota
     placement: Placements

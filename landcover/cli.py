@@ -7,9 +7,11 @@ Standard output carries one JSON object, standard error progress and remarks. Ex
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NoReturn
 
 from landcover.errors import LandcoverError
+from landcover.executors.parts import carried_by
 from landcover.io.files.atomic import to_json
 from landcover.io.gdal_drivers import restrict_process
 from landcover.operation import Input, Operation
@@ -22,11 +24,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = vars(_parser().parse_args(arguments))
     operation: Operation = chosen.pop("operation")
     overwrite = chosen.pop("overwrite") == "true"
+    workers = chosen.pop("workers", 1)
     given = {name: value for name, value in chosen.items() if value is not None}
     restrict_process()
     try:
         given, workdir = operation.found(given)
-        with progress_to(_Shown()):
+        with _carrier(workers) as executor, carried_by(executor), progress_to(_Shown()):
             done = operation.run(given, workdir, on_remark=_show_remark, overwrite=overwrite)
         print(to_json({**done.outputs, "remarks": done.remarks}))
     except LandcoverError as error:
@@ -35,6 +38,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     return 0
+
+
+def _carrier(workers: int) -> AbstractContextManager[Any]:
+    """Return worker processes, made before anything is computed; none where one is enough."""
+    if workers == 1:
+        return nullcontext()
+    from landcover.executors.workers import ForkedWorkers
+
+    return ForkedWorkers(workers)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -57,6 +69,15 @@ def _parser() -> argparse.ArgumentParser:
         command.set_defaults(operation=operation)
         for declared in operation.inputs:
             _add_input(command, declared)
+        if operation.splits:
+            command.add_argument(
+                "--workers",
+                type=int,
+                choices=range(257),
+                default=1,
+                metavar="INT",
+                help="processes that compute parts; 0 is one for each core (default 1)",
+            )
         command.add_argument("--workdir", default=".", help="folder to write to")
         command.add_argument(
             "--overwrite",

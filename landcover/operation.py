@@ -31,6 +31,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 from docstring_parser import Docstring, DocstringStyle, parse
 
 from landcover.errors import InputError
+from landcover.executors.parts import carried_by
 from landcover.io.files.paths import AnyPath
 from landcover.io.records.run_record import Recipe, record_names, recording
 from landcover.io.records.workdir import (
@@ -63,6 +64,8 @@ class Given:
     """Names of outputs of operations that are such a file; those of others are offered last."""
     folders: bool = False
     """Whether a folder may be given in place of a file."""
+    named: tuple[str, ...] = ()
+    """Words that may be given in place of a file, for what comes with the operation."""
 
 
 @dataclass(frozen=True)
@@ -195,6 +198,7 @@ class Input:
         endings: of the file names worth offering.
         offers: outputs of operations, by file name, that are worth offering before others.
         folders: whether a folder may be given in place of a file.
+        named: words that may be given in place of a file.
         without_gpus: the description where jobs have no GPU; "" if it is the same.
     """
 
@@ -209,6 +213,7 @@ class Input:
     many: bool = False
     offers: tuple[str, ...] = ()
     folders: bool = False
+    named: tuple[str, ...] = ()
     without_gpus: str = ""
 
     @property
@@ -226,6 +231,8 @@ class Input:
             return self.default
         if self.many:
             return self._check_paths(value)
+        if self.is_named(value):
+            return value
         converted = _CONVERTERS[self.kind](self.name, value)
         if self.choices and converted not in self.choices:
             needed = f"one of {', '.join(self.choices)}"
@@ -236,9 +243,13 @@ class Input:
 
     def paths_in(self, value: Any) -> list[Any]:
         """Return the paths that a value of this input holds; none where it is no path."""
-        if not self.is_path or value is None:
+        if not self.is_path or value is None or self.is_named(value):
             return []
         return list(value) if self.many and not isinstance(value, str | os.PathLike) else [value]
+
+    def is_named(self, value: object) -> bool:
+        """Return whether a value is a word that stands in place of a file."""
+        return isinstance(value, str) and value in self.named
 
     def _check_paths(self, value: object) -> list[Path]:
         """Return one or several paths as a list, each once."""
@@ -416,13 +427,16 @@ class Operation:
         """The function as `landcover` offers it: recorded, with remarks in the log."""
 
         @wraps(self.function)
-        def recorded(*arguments: Any, overwrite: bool = False, **named: Any) -> Any:
+        def recorded(
+            *arguments: Any, overwrite: bool = False, executor: Any = None, **named: Any
+        ) -> Any:
             try:
                 given = inspect.signature(self.function).bind(*arguments, **named).arguments
             except TypeError as error:
                 raise TypeError(f"{self.function.__name__}() {error}") from None
             given, workdir = self.found(given)
-            with told_in_notebook(self.identifier) as on_remark:
+            self._need_parts(executor)
+            with told_in_notebook(self.identifier) as on_remark, carried_by(executor):
                 return self.run(given, workdir, on_remark=on_remark, overwrite=overwrite).result
 
         recorded.__signature__ = self._shown_signature()  # type: ignore[attr-defined]
@@ -441,7 +455,7 @@ class Operation:
         """
         from landcover.storage.at_home import path_of
 
-        paths = {i.name for i in self.inputs if i.is_path}
+        paths = {i.name for i in self.inputs if i.is_path and not i.is_named(given.get(i.name))}
         inputs = {
             name: [*map(path_of, value)]
             if isinstance(value, list | tuple)
@@ -457,9 +471,32 @@ class Operation:
         """Return what a notebook shows of the function: names and defaults, which fit a line."""
         parameters = inspect.signature(self.function).parameters.values()
         plain = [p.replace(annotation=inspect.Parameter.empty) for p in parameters]
-        return inspect.Signature([*plain, inspect.Parameter(
-            "overwrite", inspect.Parameter.KEYWORD_ONLY, default=False
-        )])  # fmt: skip
+        further = {"overwrite": False} | ({"executor": None} if self.splits else {})
+        only = inspect.Parameter.KEYWORD_ONLY
+        return inspect.Signature(
+            [*plain, *(inspect.Parameter(name, only, default=d) for name, d in further.items())]
+        )
+
+    @property
+    def splits(self) -> bool:
+        """Whether a call may fall into parts that others compute."""
+        return self.needs(self._defaults).parts
+
+    @property
+    def _defaults(self) -> dict[str, Any]:
+        return {i.name: i.default for i in self.inputs}
+
+    def _need_parts(self, executor: object) -> None:
+        """Refuse an executor that would have nothing to do.
+
+        Raises:
+            InputError: the operation does not fall into parts.
+        """
+        if executor is not None and not self.splits:
+            raise InputError(
+                f"{self.identifier} does not fall into parts: leave executor out, or let it run "
+                "whole calls, one for each scene"
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """Return what clients rely on, and no descriptions: the contract, for a test to freeze."""
@@ -474,6 +511,7 @@ class Operation:
                     "default": i.default,
                     "choices": list(i.choices),
                     "range": asdict(i.range) if i.range else None,
+                    **({"named": list(i.named)} if i.named else {}),
                 }
                 for i in self.inputs
             ],
@@ -542,7 +580,7 @@ class Operation:
             if i.many and checked[i.name] is not None
             else checked[i.name] and checked[i.name].absolute()
             for i in self.inputs
-            if i.is_path
+            if i.is_path and not i.is_named(checked[i.name])
         }
 
     def _protect_inputs(self, checked: Mapping[str, Any], workdir: Path) -> None:
@@ -574,7 +612,11 @@ class Operation:
 
     def _recipe(self, checked: Mapping[str, Any]) -> Recipe:
         """Return what decides the outputs of a call, its files by their content."""
-        options = {i.name: checked[i.name] for i in self.inputs if not i.is_path}
+        options = {
+            i.name: checked[i.name]
+            for i in self.inputs
+            if not i.is_path or i.is_named(checked[i.name])
+        }
         seed = options.pop("seed", None)
         paths = {i.name: i.paths_in(checked[i.name]) for i in self.inputs if i.is_path}
         lists = {i.name for i in self.inputs if i.many}
@@ -655,6 +697,7 @@ def _input(owner: str, parameter: inspect.Parameter, hint: Any, description: str
         many=many,
         offers=next((mark.offers for mark in marks if isinstance(mark, Given)), ()),
         folders=any(mark.folders for mark in marks if isinstance(mark, Given)),
+        named=next((mark.named for mark in marks if isinstance(mark, Given)), ()),
         without_gpus=" ".join([description, *(d.without_gpus or d.text for d in details)]),
     )
 

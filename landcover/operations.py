@@ -13,6 +13,7 @@ from landcover.quality.comparison import compare_maps
 from landcover.quality.reference_sample import draw_reference_sample
 from landcover.samples.balancing import balance_samples
 from landcover.samples.extraction import extract_samples
+from landcover.scenes.auto_labels.label import label_by_color
 from landcover.scenes.clouds.mask import mask_clouds
 from landcover.scenes.composites.compose import compose_scenes
 from landcover.scenes.composites.stack import stack_scenes
@@ -28,13 +29,14 @@ OPERATIONS = (
     Operation.of(import_scene, "1.1", Needs(cores=2, memory_mib=2048)),
     Operation.of(mask_clouds, "1.0", Needs(memory_mib=4096)),
     Operation.of(stack_scenes, "1.1"),
-    Operation.of(compose_scenes, "1.1"),
+    Operation.of(compose_scenes, "1.1", Needs(cores=2, parts=True, workers=True)),
     Operation.of(derive_bands, "1.1"),
-    Operation.of(extract_samples, "1.5"),
+    Operation.of(label_by_color, "1.0", Needs(cores=2, memory_mib=3072)),
+    Operation.of(extract_samples, "1.6"),
     Operation.of(balance_samples, "1.3"),
     Operation.of(train_classifier, "1.5", needs_of_training, settle_training),
     Operation.of(check_radiometry, "1.4"),
-    Operation.of(classify_scene, "1.5", Needs(cores=2, memory_mib=4096)),
+    Operation.of(classify_scene, "1.5", Needs(cores=2, memory_mib=4096, parts=True)),
     Operation.of(draw_reference_sample, "1.1"),
     Operation.of(assess_quality, "1.2"),
     Operation.of(compare_maps, "1.2"),

@@ -37,6 +37,8 @@ PAGES = [
     "07_seasons.ipynb",
     "08_bring_your_own_scene.ipynb",
     "09_networks.ipynb",
+    "10_where_next.ipynb",
+    "11_labels_without_labellers.ipynb",
     "12_after_a_map.ipynb",
 ]
 IN_R = "13_from_r.ipynb"

@@ -1,30 +1,19 @@
 """Classify a scene: every valid pixel gets a class, and the coverage report proves it.
 
-Windows are whole blocks of the scene. Threads read, classify and encode them, a few at a time, so
-memory does not grow with the scene. What is finished survives an interruption.
+What is finished survives an interruption. Where somebody is named to compute parts of it
+(`landcover.executors`), they do.
 """
 
-import math
-from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from queue import LifoQueue
-from threading import Event
 from typing import Any, BinaryIO
 
-import numpy as np
-from rasterio.io import DatasetReader
-from rasterio.windows import Window
-
-from landcover.cpus import cores
 from landcover.errors import InputError
 from landcover.inference.area import Area, read_area
 from landcover.inference.averaging import mean_of, reach_of
-from landcover.inference.block import BlockClassifier
 from landcover.inference.fitted import (
     Fitted,
     Treatment,
@@ -33,16 +22,23 @@ from landcover.inference.fitted import (
     remark_on_fit,
     worst_of,
 )
+from landcover.inference.map_parts import map_parts
+from landcover.inference.windows import (
+    CACHE_MIB,
+    MapTask,
+    cache_of,
+    classify_missing,
+    open_handles,
+    scene_windows,
+)
 from landcover.io.bands import choose_bands
 from landcover.io.files.atomic import write_json
 from landcover.io.files.paths import AnyPath
 from landcover.io.geotiff.cog import CogWriter, writing_cog
-from landcover.io.legend import NODATA, Legend
-from landcover.io.raster import Grid, open_scene, windows_of, windows_with_halo
+from landcover.io.raster import Grid, open_scene
 from landcover.io.records.checkpoints import resumable
 from landcover.io.records.run_record import DISTRIBUTION, input_digest, input_digests, with_recipe
 from landcover.io.scene_pixels import no_valid_pixel
-from landcover.models.classifier import without_halo
 from landcover.models.footprint import places_tag
 from landcover.operation import (
     JSON,
@@ -53,15 +49,10 @@ from landcover.operation import (
     RasterFile,
     SceneFile,
 )
-from landcover.progress import Pace, remark, report_progress
+from landcover.progress import remark, report_progress
 
 UNFINISHED = (".map.tif.tiles", ".confidence.tif.tiles", ".probabilities.tif.tiles")
 """Names of the files in which an interrupted run leaves what it has classified."""
-_BYTES_AT_ONCE = 128 * 2**20
-"""Pixels of the scene that are in memory, unless one block of it is larger."""
-_CACHE_MIB = 8
-"""Windows are whole blocks, so without a halo each is read once."""
-_MOST_CACHE_MIB = 96
 
 
 @dataclass(frozen=True)
@@ -122,12 +113,12 @@ def classify_scene(
     paths = [*map(Path, model if isinstance(model, list) else [model])]
     models = load_models(paths)
     folder = Path(workdir)
-    with open_scene(scene, mask, _CACHE_MIB) as dataset:
+    with open_scene(scene, mask, CACHE_MIB) as dataset:
         grid = Grid.of(dataset)
         part = _area(area, grid, layer)
         halo, step = reach_of([one.classifier for _, one in models])
-        windows = _windows(dataset, halo, step, part)
-        cache_mib = _cache_mib(dataset, halo, windows)
+        windows = scene_windows(dataset, halo, step, part)
+        cache_mib = cache_of(dataset, halo, windows)
         chosen = choose_bands(dataset, bands, about_pixels=True)
         fitted = [fit(name, one, dataset, chosen, radiometry, part) for name, one in models]
     for one in fitted:
@@ -136,7 +127,7 @@ def classify_scene(
         remark(slowness)
     tags = _tags(fitted, radiometry)
     cards = [one.model.card for one in fitted]
-    task = _Task(
+    task = MapTask(
         Path(scene), mean_of([one.blocks for one in fitted], cards), cards[0].legend, tags,
         tags | places_tag([card.places for card in cards]), grid, windows,
         cache_mib, None if mask is None else Path(mask), part, probabilities,
@@ -144,8 +135,11 @@ def classify_scene(
     if any((folder / name).exists() for name in UNFINISHED):
         report_progress(0, "comparing scene and model with an unfinished run")
     seal = _seal(task, fitted, paths, (area, layer))
-    with resumable(folder, UNFINISHED, seal) as spools:
-        classified = _write_maps(task, folder, spools)
+    with (
+        map_parts(task, fitted, paths, (area, layer), folder, seal) as parts,
+        resumable(folder, UNFINISHED, seal) as spools,
+    ):
+        classified = _write_maps(task, folder, spools, parts)
         write_json(
             folder / "coverage.json",
             with_recipe(_coverage(task, classified) | _of_models(fitted, paths)),
@@ -167,7 +161,7 @@ def _area(path: AnyPath | None, grid: Grid, layer: str) -> Area | None:
     return None
 
 
-def _coverage(task: "_Task", classified: int) -> dict[str, Any]:
+def _coverage(task: "MapTask", classified: int) -> dict[str, Any]:
     """Return where the pixels of the scene went; each window was checked."""
     inside = task.pixels
     masked = {"nodata in a band that the model uses": inside - classified}
@@ -197,58 +191,8 @@ def _tags(models: Sequence[Fitted], radiometry: Treatment) -> dict[str, str]:
     return {"RADIOMETRY": f"ignored:{worst_of(models).radiometry.verdict}"}
 
 
-@dataclass(frozen=True)
-class _Part:
-    """A window of the scene, and how many of its pixels are to be classified if they are valid."""
-
-    window: Window
-    pixels: int
-
-
-def _windows(dataset: DatasetReader, halo: int, step: int, area: Area | None) -> list[_Part]:
-    windows = [*(windows_with_halo(dataset, halo, step) if halo else windows_of(dataset))]
-    if area is None:
-        return [_Part(window, window.width * window.height) for window in windows]
-    counts = area.pixels_in(windows).tolist()
-    return [_Part(window, count) for window, count in zip(windows, counts, strict=True)]
-
-
-@dataclass(frozen=True)
-class _Task:
-    """What is to be classified, and how the maps are described."""
-
-    scene: Path
-    blocks: BlockClassifier
-    legend: Legend
-    tags: dict[str, str]
-    tags_of_map: dict[str, str]
-    grid: Grid
-    parts: list[_Part]
-    cache_mib: int
-    mask: Path | None = None
-    area: Area | None = None
-    with_all: bool = False
-
-    @property
-    def class_names(self) -> list[str]:
-        """The names of the classes that have probabilities, in their order."""
-        by_code = {entry.code: entry.name for entry in self.legend.classes}
-        return [by_code[int(code)] for code in self.blocks.classifier.codes]
-
-    @property
-    def pixels(self) -> int:
-        """The number of pixels that are to be classified if they are valid."""
-        return sum(part.pixels for part in self.parts)
-
-    def nothing(self, window: Window) -> tuple[np.ndarray, ...]:
-        """Return what the maps hold where no pixel is to be classified."""
-        bands = (1, 1, len(self.blocks.classifier.codes)) if self.with_all else (1, 1)
-        shape = (window.height, window.width)
-        return tuple(np.full((count, *shape), NODATA, np.uint8) for count in bands)
-
-
 def _seal(
-    task: _Task,
+    task: MapTask,
     models: Sequence[Fitted],
     paths: Sequence[Path],
     area: tuple[AnyPath | None, str],
@@ -274,12 +218,19 @@ def _as_lists(model: Fitted) -> list[list[float]] | None:
     return None if correction is None else [correction.gain.tolist(), correction.offset.tolist()]
 
 
-def _write_maps(task: _Task, folder: Path, spools: Sequence[BinaryIO]) -> int:
-    """Classify window by window; return the number of classified pixels."""
+def _write_maps(
+    task: MapTask, folder: Path, spools: Sequence[BinaryIO], parts: Iterator[BinaryIO] | None
+) -> int:
+    """Classify window by window, or join the parts; return the number of classified pixels."""
+    kept = spools if parts is None else [None] * len(spools)  # parts are kept themselves
     with ExitStack() as opened:
-        writers = [opened.enter_context(one) for one in _writers(task, folder, spools)]
-        with _handles(task) as handles:
-            _classify_missing(task, handles, writers)
+        writers = [opened.enter_context(one) for one in _writers(task, folder, kept)]
+        with open_handles(task) as handles:
+            if parts is None:
+                classify_missing(task, handles, writers, task.parts)
+            for file in parts or ():
+                for writer in writers:
+                    writer.take_over(file)
             classified = writers[0].filled
             if not classified:  # before the files are whole: nothing is left of them
                 raise InputError(no_valid_pixel(handles[0], task.area))
@@ -288,7 +239,7 @@ def _write_maps(task: _Task, folder: Path, spools: Sequence[BinaryIO]) -> int:
 
 
 def _writers(
-    task: _Task, folder: Path, spools: Sequence[BinaryIO]
+    task: MapTask, folder: Path, spools: Sequence[BinaryIO | None]
 ) -> Iterator[AbstractContextManager[CogWriter]]:
     """Yield what writes map, confidence and, if asked for, probabilities."""
     of_map, of_confidence, of_all = spools
@@ -303,104 +254,3 @@ def _writers(
         yield writing_cog(
             folder / "probabilities.tif", task.grid, task.class_names, None, task.tags, of_all
         )
-
-
-def _classify_missing(
-    task: _Task, handles: Sequence[DatasetReader], writers: Sequence[CogWriter]
-) -> None:
-    """Classify the windows that the maps lack, on all cores."""
-    missing = [p for p in task.parts if any(writer.lacks(p.window) for writer in writers)]
-    # the one that was used last holds the blocks around what follows
-    free: LifoQueue[DatasetReader] = LifoQueue()
-    for handle in handles:
-        free.put(handle)
-    stop = Event()
-
-    def classify_part(part: _Part) -> int:
-        window = part.window
-        found = _classified(task, free, window, stop) if part.pixels else task.nothing(window)
-        for writer, values in zip(writers, found, strict=True):
-            writer.write(values, window)
-        return int(window.width * window.height)
-
-    left = sum(part.window.width * part.window.height for part in missing)
-    pace = Pace("classifying", task.grid.pixels, left)
-    pace.report()
-    with closing(_few_at_once(classify_part, missing, _at_once(task, handles[0]), stop)) as ended:
-        for pixels in ended:
-            pace.advance(pixels)
-            pace.report()
-
-
-def _classified(
-    task: _Task, free: LifoQueue[DatasetReader], window: Window, stop: Event
-) -> tuple[np.ndarray, ...]:
-    """Read and classify a window with one of the handles that are free."""
-    halo = task.blocks.classifier.halo
-    handle = free.get()
-    try:
-        values, grown, scene = task.blocks.read(handle, window)
-    finally:
-        free.put(handle)
-    inside = None if task.area is None else task.area.inside(window)
-    if inside is not None and not halo:  # what surrounds it is looked at by no pixel
-        grown &= inside
-    found = task.blocks.classify(values, grown, scene, stop.is_set, task.with_all)
-    valid = without_halo(grown, halo)
-    if inside is not None and halo:
-        valid = valid & inside
-        found = tuple(np.where(inside, each, NODATA).astype(np.uint8) for each in found)
-    if not np.array_equal(found[0] != NODATA, valid):
-        raise RuntimeError(f"a valid pixel has no class, or another has one, in {window}")
-    return found
-
-
-@contextmanager
-def _handles(task: _Task) -> Iterator[list[DatasetReader]]:
-    """Open a scene once for every core: a handle serves one thread at a time."""
-    with ExitStack() as opened:
-        yield [
-            opened.enter_context(open_scene(task.scene, task.mask, task.cache_mib))
-            for _ in range(cores())
-        ]
-
-
-def _cache_mib(dataset: DatasetReader, halo: int, parts: Sequence[_Part]) -> int:
-    """Return what GDAL should keep: with a halo, blocks that the next window looks at again."""
-    if not halo or not parts:
-        return _CACHE_MIB
-    (rows, columns), window = dataset.block_shapes[0], parts[0].window
-    high = min(math.ceil((window.height + 2 * halo) / rows) + 1, math.ceil(dataset.height / rows))
-    wide = min(math.ceil((window.width + 2 * halo) / columns) + 1, dataset.width // columns + 1)
-    pixel = sum(np.dtype(dtype).itemsize for dtype in dataset.dtypes)
-    return int(np.clip(high * rows * wide * columns * pixel >> 20, _CACHE_MIB, _MOST_CACHE_MIB))
-
-
-def _at_once(task: _Task, dataset: DatasetReader) -> int:
-    """Return how many windows may be in memory; one more than cores, so that none waits."""
-    if not task.parts:
-        return 1
-    halo, first = task.blocks.classifier.halo, task.parts[0].window
-    pixel = sum(np.dtype(dtype).itemsize for dtype in dataset.dtypes)
-    pixel += len(task.blocks.classifier.codes) if task.with_all else 0
-    copies = 2 if halo else 1  # at the scene's border: as read, and grown beyond it
-    window = (first.width + 2 * halo) * (first.height + 2 * halo) * pixel * copies
-    return int(np.clip(_BYTES_AT_ONCE // window, 1, cores() + 1))
-
-
-def _few_at_once(
-    work: Callable[[Any], int], parts: Sequence[Any], at_once: int, stop: Event
-) -> Generator[int, None, None]:
-    """Yield the results of `work` in order; a failure or interruption stops what is under way."""
-    pool = ThreadPoolExecutor(cores())
-    try:
-        under_way: deque[Future[int]] = deque()
-        for part in parts:
-            if len(under_way) >= at_once:
-                yield under_way.popleft().result()
-            under_way.append(pool.submit(work, part))
-        while under_way:
-            yield under_way.popleft().result()
-    finally:
-        stop.set()
-        pool.shutdown(cancel_futures=True)

@@ -5,7 +5,7 @@ import logging
 import math
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import count
@@ -451,7 +451,11 @@ class BlockReader:
     """
 
     def __init__(
-        self, dataset: DatasetReader, reach: int, indexes: Sequence[int] | None = None
+        self,
+        dataset: DatasetReader,
+        reach: int,
+        indexes: Sequence[int] | None = None,
+        wanted: Callable[[Window], bool] = lambda window: True,
     ) -> None:
         """Read a raster.
 
@@ -460,9 +464,11 @@ class BlockReader:
             reach: pixels above and left of the current window that may be asked for; any number
                 may be below and right.
             indexes: bands to read, from 1; all by default.
+            wanted: which windows to go through; all by default.
         """
         self._indexes = list(indexes or dataset.indexes)
         self._dataset = dataset
+        self._wanted = wanted
         self._height, self._width = _window_shape(dataset)
         self._reach = reach
         self._held: dict[tuple[int, int], _Block] = {}
@@ -471,7 +477,7 @@ class BlockReader:
 
     def windows(self) -> Iterator[tuple[float, Window]]:
         """Yield the windows of the raster, row by row, each with the fraction that went before."""
-        windows = list(windows_of(self._dataset))
+        windows = list(filter(self._wanted, windows_of(self._dataset)))
         for done, window in enumerate(windows):
             yield done / len(windows), window
             self._forget(window)

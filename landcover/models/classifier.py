@@ -110,6 +110,24 @@ class Classifier(ABC):
         codes, confidence, _ = self.classify_with_all(block, valid, scene)
         return codes, confidence
 
+    def classify_every(
+        self, block: np.ndarray, valid: np.ndarray, step: int, scene: Part | None = None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Classify every so-maniest pixel of a block, each as `classify_with_all` does.
+
+        Args:
+            block: (bands, H, W), as for `probabilities`.
+            valid: bool (H, W).
+            step: of rows and columns, from the first one inside the halo.
+            scene: as for `probabilities`.
+
+        Returns:
+            Codes, percentages of the chosen classes and of all classes, as `classify_with_all`
+            gives them, of those pixels.
+        """
+        codes, confidence, every = self.classify_with_all(block, valid, scene)
+        return codes[::step, ::step], confidence[::step, ::step], every[:, ::step, ::step]
+
     def classify_with_all(
         self, block: np.ndarray, valid: np.ndarray, scene: Part | None = None
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

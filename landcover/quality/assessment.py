@@ -34,6 +34,7 @@ from landcover.quality.estimates import AreaEstimates, area_adjusted
 from landcover.quality.matching import Match, Side, match_legends
 from landcover.quality.report import Note, draw_matrix, write_page
 from landcover.quality.training_places import InsideTraining, TrainingPlaces
+from landcover.samples.automatic import made_by
 from landcover.samples.labels import Codes, Labels, open_labels, raster_legend
 
 
@@ -169,6 +170,7 @@ def _compare(
         None if returned is None else _estimate(dataset, own, confusion, match),
         (
             *(() if returned is None else notes_on_returned(returned, side.legend)),
+            *_notes_on_rules(reference),
             *notes_on_grid(reference, Grid.of(dataset)),
             *notes_on_left_out(labels.outside, left_out),
             *notes_on_match(match),
@@ -214,6 +216,24 @@ def _notes_on_unseen(names: Sequence[str]) -> tuple[Note, ...]:
 def side_of(labels: Labels, name: str) -> Side:
     """Return a reference of this name as a side of a match."""
     return Side(name, labels.legend, numbered=not isinstance(labels, Codes))
+
+
+def _notes_on_rules(reference: Path) -> tuple[Note, ...]:
+    """Return a sentence on a reference that rules made: agreement with it is no accuracy."""
+    rules = made_by(reference)
+    if not rules:
+        return ()
+    return (
+        Note(
+            f"{reference.name} was made by {rules}, not by people: these figures say how well the "
+            "map agrees with the rules, not how good it is. A model that learned from such labels "
+            "needs a reference that people made.",
+            f"Эталон {reference.name} создан правилами ({rules}), а не людьми: эти показатели "
+            "говорят о согласии карты с правилами, а не о её качестве. Модели, обученной на таких "
+            "метках, нужен эталон, созданный людьми.",
+            leads=True,
+        ),
+    )
 
 
 def notes_on_grid(reference: AnyPath, grid: Grid) -> tuple[Note, ...]:

@@ -110,10 +110,11 @@ def balance_samples(
     """
     folders = samples if isinstance(samples, list) else [samples]
     opened = open_folders(folders)
-    for folder, one in zip(folders, opened, strict=True):
+    for one in opened:
         if one.patches:
+            which = Path(folders[0]).name if len(folders) == 1 else f"the folder of {one.scene}"
             raise InputError(
-                f"{Path(folder).name} holds patches, which mix classes, balancing needs samples "
+                f"{which} holds patches, which mix classes, balancing needs samples "
                 "of one class each: extract with context instead, or train without a selection"
             )
     measured_by_all(opened)

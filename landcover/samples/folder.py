@@ -8,9 +8,10 @@ labelled pixel has a class. It may hold more than fits in memory, so it is read 
 import json
 import math
 import os
+import re
 import stat
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from landcover.io.sensors import UNKNOWN, Measured
 from landcover.operation import Folder
 from landcover.progress import remark
 from landcover.samples import places
+from landcover.samples.automatic import short
 from landcover.samples.chip_bands import ChipBands
 from landcover.samples.containers import (
     COMPANIONS,
@@ -43,6 +45,10 @@ from landcover.samples.containers import (
 )
 from landcover.samples.labels import NO_FEATURE
 
+_MOST_SCENES = 1000
+"""Of one folder."""
+_OF_SCENE = re.compile(r"samples-([1-9]\d{0,4})\.npy")
+"""Name of a container of another scene than the first; the second has the number 2."""
 MOST_SCENE_PIXELS, MOST_SCENE_NUMBERS = 2000, 40_000
 """Pixels from all over a scene in samples.json, and values of all their bands."""
 _LARGEST = float(np.finfo(np.float32).max)
@@ -183,6 +189,7 @@ class Samples:
         transform: of that scene, from column and row to its CRS; None if unknown.
         says_dtype: whether samples.json says the dtype, which all chips need then.
         scene_pixels: float64 (N, bands), drawn from all over that scene; None if unknown.
+        labels_by: which rules made the labels, "" where people did or nothing is known of it.
     """
 
     legend: Legend
@@ -199,6 +206,7 @@ class Samples:
     transform: Affine | None = None
     says_dtype: bool = False
     scene_pixels: np.ndarray | None = None
+    labels_by: str = ""
 
     def __len__(self) -> int:
         """Return the number of samples."""
@@ -253,7 +261,22 @@ class Samples:
 
 
 def read_samples(folder: Folder) -> Samples:
-    """Open a samples folder.
+    """Open a samples folder of one scene.
+
+    Raises:
+        InputError: it holds no sample, or a container or samples.json is invalid, or there are
+            several scenes.
+    """
+    first, *others = read_scenes(folder)
+    if others:
+        raise InputError(
+            f"{Path(folder).name} holds samples of {len(others) + 1} scenes, read them one by one"
+        )
+    return first
+
+
+def read_scenes(folder: Folder) -> list[Samples]:
+    """Open a samples folder, the samples of each scene by themselves.
 
     Raises:
         InputError: it holds no sample, or a container or samples.json is invalid.
@@ -269,15 +292,43 @@ def read_samples(folder: Folder) -> Samples:
     ]
     rasters = [file for file, _ in files if is_raster(file)]
     chip_bands = look_at_rasters(root, rasters) if rasters else None
+    opened = [
+        _opened(root, of_scene, some, folders, chip_bands)
+        for of_scene, some in zip(described.scenes, _by_scene(files, described), strict=True)
+    ]
+    _remark_on_guesses(root, described, opened[0].bands)
+    return opened
+
+
+def _by_scene(
+    files: Sequence[tuple[str, int]], described: "_Description"
+) -> list[list[tuple[str, int]]]:
+    """Return the containers of each scene; those that name none are of the first."""
+    found: list[list[tuple[str, int]]] = [[] for _ in described.scenes]
+    for file, code in files:
+        named = _OF_SCENE.fullmatch(file.rpartition("/")[2])
+        number = int(named[1]) if named else 1
+        found[number - 1 if number <= len(found) else 0].append((file, code))
+    return found
+
+
+def _opened(
+    root: Path,
+    described: "_Description",
+    files: Sequence[tuple[str, int]],
+    folders: dict[str, int],
+    chip_bands: ChipBands | None,
+) -> Samples:
+    """Open the containers of one scene."""
     containers = tuple(
         open_container(root, file, code, described.nodata, chip_bands) for file, code in files
     )
     if not sum(len(container) for container in containers):
-        raise InputError(f"{root.name} holds no sample")
+        of_scene = f" of {described.scene}" if described.more_scenes else ""
+        raise InputError(f"{root.name} holds no sample{of_scene}")
     first = next(container for container in containers if len(container))
     chips, _ = first.read(0, 1)
     bands = _bands(described, chip_bands or ChipBands(), chips.shape[1], first.file)
-    _remark_on_guesses(root, described, bands)
     of_chips = UNKNOWN if chip_bands is None else chip_bands.measured
     return Samples(
         legend=_legend(described, folders),
@@ -294,6 +345,7 @@ def read_samples(folder: Folder) -> Samples:
         transform=described.transform,
         says_dtype=bool(described.dtype),
         scene_pixels=_of_width(described.scene_pixels, len(bands)),
+        labels_by=described.labels_by,
     )
 
 
@@ -364,6 +416,17 @@ class _Description:
     crs: str = ""
     transform: Affine | None = None
     scene_pixels: np.ndarray | None = None
+    labels_by: str = ""
+    more_scenes: tuple["_Description", ...] = ()
+
+    @property
+    def scenes(self) -> list["_Description"]:
+        """What is said of each scene; of all alike is what does not belong to one."""
+        return [self, *(self._but_of(other) for other in self.more_scenes)]
+
+    def _but_of(self, other: "_Description") -> "_Description":
+        own = ("nodata", "dtype", "scene", "measured", "crs", "transform", "scene_pixels")
+        return replace(self, **{name: getattr(other, name) for name in own})
 
 
 def _read_description(root: Path) -> _Description:
@@ -376,6 +439,10 @@ def _read_description(root: Path) -> _Description:
         raise InputError("samples.json holds no JSON") from error
     if not isinstance(described, dict) or described.get("version") != 1:
         raise InputError("samples.json needs version 1")
+    return _parsed(described)
+
+
+def _parsed(described: dict[str, Any]) -> _Description:
     known: dict[str, Callable[[Any], Any]] = {
         "nodata": _nodata,
         "dtype": str,
@@ -388,7 +455,9 @@ def _read_description(root: Path) -> _Description:
         "crs": str,
         "transform": _transform,
         "scene_pixels": _scene_pixels,
+        "labels_by": short,
         "classes": lambda classes: {str(k): _whole(v, 1, MAX_CODE) for k, v in classes.items()},
+        "more_scenes": _more_scenes,
     }
     read = {}
     for key, parse in known.items():
@@ -398,6 +467,14 @@ def _read_description(root: Path) -> _Description:
             except (TypeError, KeyError, ValueError, AttributeError, OverflowError) as error:
                 raise InputError(f"samples.json has an invalid {key}") from error
     return _Description(**read, measured=Measured.declared(described))
+
+
+def _more_scenes(value: Any) -> tuple[_Description, ...]:
+    if not isinstance(value, list) or len(value) >= _MOST_SCENES:
+        raise ValueError("no scenes, or too many")
+    if not all(isinstance(one, dict) and "more_scenes" not in one for one in value):
+        raise ValueError("scenes in scenes")
+    return tuple(map(_parsed, value))
 
 
 def _transform(value: Any) -> Affine:

@@ -77,6 +77,14 @@ class Labels(Protocol):
     def unlabelled(self) -> tuple[int, ...]:
         """The indexes, in the file, of the features without a class."""
 
+    @property
+    def given(self) -> int:
+        """The number of features with a class, on the grid or not; 0 for rasters."""
+
+    @property
+    def reached(self) -> np.ndarray:
+        """The indexes, among those with a class, of the features that lie on the grid."""
+
     def read(self, window: Window) -> Labelled:
         """Return the labels of a window of the grid they were opened on."""
 
@@ -93,6 +101,7 @@ class Points:
         features: int32 (N,), index of the source feature among those with a class.
         outside: number of points outside the grid.
         unlabelled: indexes, in the file, of the features without a class.
+        given: number of features with a class.
     """
 
     legend: Legend
@@ -103,12 +112,18 @@ class Points:
 
     outside: int = 0
     unlabelled: tuple[int, ...] = ()
+    given: int = 0
+
+    @property
+    def reached(self) -> np.ndarray:
+        """The indexes of the features that have a point on the grid."""
+        return np.unique(self.features)
 
     def read(self, window: Window) -> Labelled:
         """Return the labels of a window; of points of different classes on a pixel, none."""
         codes = np.zeros((window.height, window.width), np.uint8)
         features = np.full(codes.shape, NO_FEATURE, np.int32)
-        which = self._which(window)
+        which = self.touching(window)
         at = (self.rows[which] - window.row_off, self.columns[which] - window.col_off)
         codes[at], features[at] = self.codes[which], self.features[which]
         other = codes[at] != self.codes[which]
@@ -122,14 +137,15 @@ class Points:
             int32 (n, 4) of feature, row, column and code; and the number of points that share a
             pixel with a point of another class.
         """
-        which = self._which(window)
+        which = self.touching(window)
         at = (self.rows[which] - window.row_off, self.columns[which] - window.col_off)
         alone = self.read(window).codes[at] != 0
         which = which[alone]
         points = (self.features[which], self.rows[which], self.columns[which], self.codes[which])
         return np.stack(points, axis=1).astype(np.int32), int((~alone).sum())
 
-    def _which(self, window: Window) -> np.ndarray:
+    def touching(self, window: Window) -> np.ndarray:
+        """Return the indexes of the points that lie in a window, ascending."""
         rows, columns = self.rows - window.row_off, self.columns - window.col_off
         inside = (rows >= 0) & (rows < window.height) & (columns >= 0) & (columns < window.width)
         return np.flatnonzero(inside)
@@ -196,8 +212,18 @@ class Polygons:
     @cached_property
     def outside(self) -> int:
         """The number of polygons that lie outside the grid altogether."""
+        return self.given - len(self.reached)
+
+    @property
+    def given(self) -> int:
+        """The number of polygons."""
+        return len(self.geometries)
+
+    @cached_property
+    def reached(self) -> np.ndarray:
+        """The indexes of the polygons that lie on the grid, by their bounds."""
         whole = Window(0, 0, self.grid.width, self.grid.height)
-        return len(self.geometries) - len(self._tree.query(self._outline(whole)))
+        return np.asarray(self._tree.query(self._outline(whole)))
 
     def without_centre(self, seen: np.ndarray) -> np.ndarray:
         """Return the indexes of the polygons on the grid that no pixel centre lies in.
@@ -205,9 +231,7 @@ class Polygons:
         Args:
             seen: bool (N,), polygons that are known to hold one.
         """
-        whole = Window(0, 0, self.grid.width, self.grid.height)
-        on_grid = self._tree.query(self._outline(whole))
-        unseen = np.sort(on_grid[~seen[on_grid]])
+        unseen = np.sort(self.reached[~seen[self.reached]])
         around = self._windows_around(unseen)
         return np.array(
             [
@@ -267,6 +291,12 @@ class Codes:
     zero_is_lost: bool = False
     outside: int = 0
     unlabelled: tuple[int, ...] = ()
+    given: int = 0
+
+    @property
+    def reached(self) -> np.ndarray:
+        """None: a raster has no features."""
+        return np.zeros(0, np.int64)
 
     def read(self, window: Window) -> Labelled:
         """Return the labels of a window; nodata and 0 are none."""
@@ -374,17 +404,44 @@ def _labels_of(
     from landcover.io.vector import read_features
 
     source_crs, geometries, names = read_features(path, expected, class_field, layer)
-    _check_kinds(geometries, path.name)
+    return labels_of_features(geometries, names, source_crs, grid, path.name, known, partly)
+
+
+def labels_of_features(
+    geometries: np.ndarray,
+    names: Sequence[str],
+    source: str,
+    grid: Grid,
+    file: str,
+    known: Legend | None = None,
+    partly: bool = False,
+) -> Polygons | Points:
+    """Return features as they lie on a grid, as `open_labels` does those of a file.
+
+    Args:
+        geometries: shapely polygons or points (N,).
+        names: the class of each; empty where nobody said.
+        source: their CRS as pyproj takes it, or "".
+        grid: of the scene or map.
+        file: where they come from, for people.
+        known: classes that keep their codes and colours.
+        partly: leave features without a class out instead of refusing them.
+
+    Raises:
+        InputError: a geometry is neither polygon nor point, no feature has a class, or they
+            cannot be brought to the grid.
+    """
+    _check_kinds(geometries, file)
     unlabelled = tuple(index for index, name in enumerate(names) if not name)
-    _check_unlabelled(unlabelled, len(names), partly, path.name)
+    _check_unlabelled(unlabelled, len(names), partly, file)
     values = [name for name in names if name]
     geometries = np.delete(geometries, unlabelled) if unlabelled else geometries
     legend = (known or Legend(())).with_values(values)
     by_name = legend.match(sorted(set(values)))
-    _remark_on_numbers(by_name, known, path.name)
-    _remark_on_alike(Counter(values), known, path.name)
+    _remark_on_numbers(by_name, known, file)
+    _remark_on_alike(Counter(values), known, file)
     codes = np.array([by_name[value] for value in values], np.uint8)
-    geometries = to_crs_of(grid, geometries, source_crs, path.name)
+    geometries = to_crs_of(grid, geometries, source, file)
     kinds = shapely.get_dimensions(geometries)
     if not kinds.any():
         return replace(_points(legend, grid, geometries, codes), unlabelled=unlabelled)
@@ -574,6 +631,7 @@ def _points(legend: Legend, grid: Grid, geometries: np.ndarray, codes: np.ndarra
         codes[owners[inside]],
         owners[inside].astype(np.int32),
         outside=int((~inside).sum()),
+        given=len(geometries),
     )
 
 

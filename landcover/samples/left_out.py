@@ -40,6 +40,12 @@ class Tally:
     labelled: int = 0
     without_centre: Counter[int] = field(default_factory=Counter)
 
+    def add(self, other: "Tally") -> None:
+        """Add what was found in another scene."""
+        self.left_out.update(other.left_out)
+        self.labelled += other.labelled
+        self.without_centre.update(other.without_centre)
+
 
 _LEFT_OUT: dict[Reason, tuple[str, str, str]] = {
     "label outside the scene": (

@@ -11,17 +11,17 @@ from landcover.io.raster import Band
 from landcover.io.records.digests import sha256_of_path
 from landcover.io.sensors import Measured, is_near
 from landcover.progress import remark
-from landcover.samples.folder import Samples, read_samples
+from landcover.samples.folder import Samples, read_scenes
 
 
 def open_folders(folders: Sequence[AnyPath]) -> list[Samples]:
-    """Open samples folders that are to be used together.
+    """Open samples folders that are to be used together; each scene counts as a folder.
 
     Raises:
         InputError: one is invalid, or stands twice.
     """
     _need_different(folders)
-    return [read_samples(folder) for folder in folders]
+    return [of_scene for folder in folders for of_scene in read_scenes(folder)]
 
 
 def _need_different(folders: Sequence[AnyPath]) -> None:
@@ -41,16 +41,36 @@ def _need_different(folders: Sequence[AnyPath]) -> None:
 
 def bands_in_order(samples: Samples, first: Samples) -> list[int]:
     """Return where the bands of the first folder are in another one's chips."""
-    match = match_named(first.bands, _of_this_sensor(samples.bands, first.bands))
+    whose = (
+        f"the samples of {samples.scene or 'one folder'} have",
+        first.scene or "the first folder",
+    )
+    return in_order_of(samples.bands, first.bands, *whose)
+
+
+def in_order_of(
+    bands: Sequence[Band], wanted: Sequence[Band], whose: str, others: str
+) -> list[int]:
+    """Return where the wanted bands are among others, by name and by what light they see.
+
+    Args:
+        bands: of one scene.
+        wanted: of another one.
+        whose: the first are, and have, for a message.
+        others: that have the wanted ones.
+
+    Raises:
+        InputError: they are not the same bands.
+    """
+    match = match_named(wanted, _of_this_sensor(bands, wanted))
     found = [i for i in match.at if i is not None]
-    if not len(found) == len(first.bands) == len(samples.bands):
-        names, wanted = ([band.name for band in one.bands] for one in (samples, first))
+    if not len(found) == len(wanted) == len(bands):
+        names, needed = (", ".join(band.name for band in some) for some in (bands, wanted))
         raise InputError(
-            f"the samples of {samples.scene or 'one folder'} have the bands {', '.join(names)}, "
-            f"those of {first.scene or 'the first folder'} {', '.join(wanted)}: all need the same"
+            f"{whose} the bands {names}, those of {others} {needed}: all need the same"
         )
     if match.renamed:
-        remark(f"the samples folders name their bands differently, matched were {match.summary}")
+        remark(f"the scenes name their bands differently, matched were {match.summary}")
     return found
 
 
@@ -78,13 +98,22 @@ def measured_by_all(opened: Sequence[Samples]) -> Measured:
     Raises:
         InputError: their units differ, so that equal values would mean different things.
     """
-    told = {samples.measured for samples in opened}
+    return measured_alike([samples.measured for samples in opened])
+
+
+def measured_alike(scenes: Sequence[Measured]) -> Measured:
+    """Return what scenes say alike of sensor, level and unit.
+
+    Raises:
+        InputError: their units differ.
+    """
+    told = set(scenes)
     if len(told) == 1:
-        return opened[0].measured
+        return scenes[0]
     if len({(measured.scale, measured.offset) for measured in told}) > 1:
         raise InputError(
             "the samples were cut from scenes of different units (scale and offset): bring the "
             "scenes to one unit first"
         )
     remark("the samples come from different sensors or processing levels")
-    return Measured(scale=opened[0].measured.scale, offset=opened[0].measured.offset)
+    return Measured(scale=scenes[0].scale, offset=scenes[0].offset)

@@ -1,5 +1,6 @@
 """Write a samples folder: chips are appended to containers, and need not fit in memory at once."""
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from landcover.io.records.run_record import with_recipe
 from landcover.io.sensors import UNKNOWN, Measured
 from landcover.samples.containers import COMPANIONS, PATCHES, UNLABELLED, GrowingArray
 
+_OURS = re.compile(rf"samples(-\d+)?({'|'.join(map(re.escape, (*COMPANIONS, '.npy')))})")
 _LONGEST_NAME = 255
 _SHOWN = 40
 """Letters of a long name that a message gives."""
@@ -75,8 +77,44 @@ class Chips:
         return np.ones((n, height, width), np.uint8)
 
 
+@dataclass(frozen=True)
+class CutScene:
+    """What samples.json says of a scene that samples were cut from.
+
+    Attributes:
+        name: of its file.
+        crs: of it.
+        transform: from its columns and rows to the CRS.
+        dtype: of its values.
+        nodata: of it.
+        measured: its sensor, level and unit.
+        pixels: (N, bands) drawn from all over it, labelled or not: they tell a model's card what
+            its scene looks like.
+    """
+
+    name: str
+    crs: str
+    transform: Affine
+    dtype: str
+    nodata: float | None
+    measured: Measured = UNKNOWN
+    pixels: np.ndarray | None = None
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return it as samples.json has it."""
+        return {
+            "scene": self.name,
+            "crs": self.crs,
+            "transform": list(self.transform)[:6],
+            "dtype": self.dtype,
+            "nodata": self.nodata,
+            **({} if self.pixels is None else {"scene_pixels": self.pixels.tolist()}),
+            **asdict(self.measured),
+        }
+
+
 class SamplesWriter:
-    """Appends samples to the containers of a folder: one container per class, or of patches."""
+    """Appends samples to containers of a folder: of each scene one per class, or of patches."""
 
     def __init__(self, folder: Path) -> None:
         """Write into a folder, which need not exist."""
@@ -84,6 +122,8 @@ class SamplesWriter:
         self._arrays: dict[tuple[str, str], GrowingArray] = {}
         self.counts: Counter[int] = Counter()
         """Samples written, or labelled pixels of patches, by code."""
+        self.scenes: list[CutScene] = []
+        """Those of which samples were written, and which were ended."""
 
     @property
     def total(self) -> int:
@@ -101,6 +141,12 @@ class SamplesWriter:
         labelled = np.bincount(chips.masks.ravel(), minlength=UNLABELLED + 1)[:UNLABELLED]
         self.counts.update({int(code): int(labelled[code]) for code in np.flatnonzero(labelled)})
         self._write(PATCHES, chips)
+
+    def end_scene(self, scene: CutScene) -> None:
+        """Tell which scene the samples are from that were written since the last one."""
+        if self._arrays:
+            self.scenes.append(scene)
+        self.close()
 
     def _write(self, folder: str, chips: Chips) -> None:
         self._write_validity(folder, chips)
@@ -126,28 +172,21 @@ class SamplesWriter:
     def describe(
         self,
         *,
-        scene: str,
-        crs: str,
-        transform: Affine,
-        dtype: str,
-        nodata: float | None,
         chip_size: int,
         bands: Sequence[Band],
         legend: Legend,
-        measured: Measured = UNKNOWN,
         context: int = 0,
         patches: int = 0,
-        scene_pixels: np.ndarray | None = None,
+        labels_by: str = "",
     ) -> None:
-        """Create a folder for each class, and write samples.json.
+        """Create a folder for each class, and write samples.json, once all scenes were ended.
 
-        `scene_pixels` (N, bands) are drawn from all over the scene, labelled or not: they tell a
-        model's card what its scene looks like.
+        `labels_by` says which rules made the labels, "" if people did.
 
         Of patches `classes` is empty: a reader that knows no patches finds no sample, and none
         that it would take for a class of that name.
         """
-        self.close()
+        first, *others = self.scenes
         folders = {
             entry.code: folder_name(entry.name)
             for entry in legend.classes
@@ -165,19 +204,15 @@ class SamplesWriter:
             with_recipe(
                 {
                     "version": 1,
-                    "scene": scene,
-                    "crs": crs,
-                    "transform": list(transform)[:6],
-                    "dtype": dtype,
-                    "nodata": nodata,
+                    **first.to_plain(),
                     "chip_size": chip_size,
                     "bands": [asdict(band) for band in bands],
                     "legend": legend.to_list(),
                     "classes": {name: code for code, name in folders.items()},
                     **({"context": context} if context else {}),
                     **({"patches": patches} if patches else {}),
-                    **({} if scene_pixels is None else {"scene_pixels": scene_pixels.tolist()}),
-                    **asdict(measured),
+                    **({"labels_by": labels_by} if labels_by else {}),
+                    **({"more_scenes": [one.to_plain() for one in others]} if others else {}),
                 }
             ),
         )
@@ -192,7 +227,8 @@ class SamplesWriter:
         key = (folder, companion)
         if key not in self._arrays:
             (self._folder / folder).mkdir(parents=True, exist_ok=True)
-            path = self._folder / folder / f"samples{companion}.npy"
+            scene = f"-{len(self.scenes) + 1}" if self.scenes else ""
+            path = self._folder / folder / f"samples{scene}{companion}.npy"
             self._arrays[key] = GrowingArray(path)
         return self._arrays[key]
 
@@ -225,7 +261,7 @@ def _is_written_by_us(path: Path, root: Path) -> bool:
         return False
     if len(parts) == 1:
         return path.is_dir() or parts[0] == "samples.json"
-    return parts[1] in ("samples.npy", *(f"samples{ending}" for ending in COMPANIONS))
+    return _OURS.fullmatch(parts[1]) is not None
 
 
 def folder_name(class_name: str) -> str:

@@ -1,17 +1,23 @@
-"""Write a scene tile by tile: what is finished survives an interruption, memory stays bounded."""
+"""Write a scene tile by tile: what is finished survives an interruption, memory stays bounded.
 
+Where somebody is named to compute parts of it (`landcover.executors`), they do.
+"""
+
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from landcover.errors import InputError
-from landcover.io.geotiff.cog import CogWriter, writing_scene
+from landcover.executors.parts import Parts, computed_parts, is_begun, is_carried
+from landcover.io.geotiff.cog import CogWriter, writing_part, writing_scene
 from landcover.io.geotiff.cog_header import TILE
 from landcover.io.geotiff.pixels import Pixels
 from landcover.io.raster import Band, Grid
@@ -27,6 +33,8 @@ _WIDE = {"int32", "uint32", "int64", "uint64", "float64"}
 
 Compute = Callable[[Window], Iterator[np.ndarray]]
 """Yields the bands of a window in their order, some at a time, each (bands, H, W)."""
+_SIDE = 1024
+"""Of the square that holds the windows of a part."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +88,10 @@ class Layout:
     window: tuple[int, int] = (TILE, TILE)
 
 
+Opening = Callable[[], AbstractContextManager[tuple[Layout, Compute]]]
+"""Made of a function of a module, so that others find it by its name."""
+
+
 def write_scene(
     folder: Path,
     layout: Layout,
@@ -87,6 +99,7 @@ def write_scene(
     made_from: Mapping[str, Any],
     what: str,
     always_known: int = 0,
+    opening: Opening | None = None,
 ) -> Path:
     """Write `scene.tif`; return its path.
 
@@ -97,6 +110,8 @@ def write_scene(
         made_from: all that decides the pixels, as JSON.
         what: is being done, as in "stacking".
         always_known: number of bands that have a value where all others have none.
+        opening: yields layout and compute anew, elsewhere too, for whoever computes parts; where
+            it is missing the scene does not fall into parts.
 
     Raises:
         InputError: no pixel is valid.
@@ -106,6 +121,7 @@ def write_scene(
     bands = [(band.name, band.all_tags) for band in layout.bands]
     units = [band.unit for band in layout.bands]
     with (
+        _in_parts(folder, layout, opening, seal, what) as parts,
         resumable(folder, UNFINISHED, seal) as (spool,),
         writing_scene(
             target,
@@ -113,15 +129,59 @@ def write_scene(
             bands,
             layout.pixels,
             layout.tags,
-            spool,
+            spool if parts is None else None,  # parts are kept themselves
             units if set(units) != {(1.0, 0.0)} else (),
         ) as writer,
     ):
-        _write_missing(writer, layout, compute, what)
+        if parts is None:
+            _write_missing(writer, layout, compute, what)
+        for file in parts or ():
+            writer.take_over(file)
         if writer.filled <= always_known * layout.grid.pixels:
             raise InputError("no pixel of the result would be valid: are masks and nodata right?")
         report_progress(1, "writing the scene")
     return target
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What whoever computes a part needs to know."""
+
+    opening: Opening
+    folder: Path
+
+
+def _in_parts(
+    folder: Path,
+    layout: Layout,
+    opening: Opening | None,
+    seal: Mapping[str, Any],
+    what: str,
+) -> AbstractContextManager[Iterator[BinaryIO] | None]:
+    """Compute a scene in parts, if it has them and somebody was named for that or has begun it."""
+    if opening is None or not (is_carried() or is_begun(folder, what)):
+        return nullcontext()
+    folder = folder.absolute()
+    count = len(_groups(layout))
+    return computed_parts(Parts(_compute_part, _Work(opening, folder), count, folder, what, seal))
+
+
+def _groups(layout: Layout) -> list[list[Window]]:
+    """Return the windows of each part, row by row."""
+    groups = defaultdict(list)
+    for window in layout.grid.windows(*layout.window):
+        groups[window.row_off // _SIDE, window.col_off // _SIDE].append(window)
+    return [groups[key] for key in sorted(groups)]
+
+
+def _compute_part(work: _Work, number: int, file: BinaryIO) -> None:
+    """Compute the windows of a part and hand them over."""
+    with work.opening() as (layout, compute):
+        grid, bands = layout.grid, len(layout.bands)
+        with writing_part(work.folder, grid, False, bands, layout.pixels) as writer:
+            for window in _groups(layout)[number]:
+                _write_window(writer, layout, compute, window)
+            writer.hand_over(file)
 
 
 def _write_missing(writer: CogWriter, layout: Layout, compute: Compute, what: str) -> None:

@@ -13,7 +13,8 @@ from landcover.models.classifier import Method
 from landcover.models.forest.window_features import REACH, features_at
 from landcover.models.training_set import TrainingSet
 from landcover.progress import remark, report_progress
-from landcover.training.cross_validation import Fit, Unseen, probabilities_of_classes
+from landcover.training.cross_validation import Unseen, probabilities_of_classes
+from landcover.training.fold_parts import Fit
 from landcover.training.folds import main_class
 from landcover.training.intervals import difference_interval
 

@@ -6,9 +6,10 @@ those of other samples (Breiman, Machine Learning 45 (2001), section 10).
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from landcover.models.classifier import Classifier
 from landcover.models.forest.window_features import KINDS
 from landcover.models.training_set import TrainingSet
 from landcover.progress import progress_between, report_progress
+from landcover.training.fold_parts import Draw, Fit, Fold, Told, told_by_others
 from landcover.training.folds import at_random, main_class, partitions_by_place
 from landcover.training.intervals import accuracy_interval
 from landcover.training.reliability import reliability_of
@@ -30,7 +32,6 @@ _MOST_LOOKS = 50_000
 _TRAINING = 0.6
 """Share of a fold's progress; the rest is looking at what was trained."""
 
-Fit = Callable[[TrainingSet], Classifier]
 Importance = list[tuple[str, float, float]]
 """Band or kind of feature, mean loss of accuracy and its deviation over folds; greatest first."""
 
@@ -82,7 +83,12 @@ class Validation:
 
 
 def validate(
-    fit: Fit, training_set: TrainingSet, legend: Legend, seed: int, partitions: int
+    fit: Fit,
+    training_set: TrainingSet,
+    legend: Legend,
+    seed: int,
+    partitions: int,
+    folder: Path | None = None,
 ) -> Validation:
     """Measure a method on folds by place and, beside it, on random ones.
 
@@ -93,6 +99,7 @@ def validate(
         seed: of folds, draws and shuffling.
         partitions: into folds by place; with one, the random figure is that of one fold, so that
             all together trains less than five times on all.
+        folder: for files of folds that others compute (`landcover.executors`).
     """
     skipped = _classes_of_one_place(training_set)
     tested = ~np.isin(training_set.codes, list(skipped))
@@ -115,10 +122,11 @@ def validate(
     if len(np.unique(usable.codes)) < 2:
         return Validation(report, [], places=0, right=right)
     folds = partitions_by_place(usable.codes, usable.places, partitions, seed)
-    with progress_between(0, 0.8):
-        spatial, confidence, importance, told = _in_unseen_places(fit, usable, folds, seed)
-    with progress_between(0.8, 1):
-        random = _by_random_split(fit, usable, seed, only_one_fold=partitions == 1)
+    by_place = _folds_by_place(usable, folds, seed)
+    by_chance = _random_folds(usable, seed, only_one=partitions == 1)
+    heard = _told_of([*chain.from_iterable(by_place), *by_chance], fit, usable, folder)
+    spatial, confidence, importance, told = _in_unseen_places(heard, usable, by_place)
+    random = _by_random_split(heard, usable, by_chance)
     report |= _figures(usable, spatial, seed)
     report["reliability"] = reliability_of(spatial == usable.codes, confidence)
     report["accuracy_random"] = random
@@ -133,6 +141,30 @@ def validate(
     classes = np.unique(usable.codes)
     unseen = Unseen(tested, folds[0], usable.codes, usable.places, classes, told)
     return Validation(report, importance, len(np.unique(usable.places)), right, unseen)
+
+
+def accuracy_by_place(fit: Fit, training_set: TrainingSet, seed: int) -> dict[str, Any]:
+    """Return the accuracy in unseen places as `validate` measures it, in one partition and alone.
+
+    Args:
+        fit: trains a classifier.
+        training_set: what it learns from.
+        seed: of folds and draws.
+
+    Returns:
+        accuracy_spatial and accuracy_spatial_interval, None where fewer than two classes lie in
+        two places; places, the number tested; skipped, the codes of classes of a single place.
+    """
+    skipped = _classes_of_one_place(training_set)
+    usable = training_set.take(~np.isin(training_set.codes, list(skipped)))
+    told = {"places": len(np.unique(usable.places)), "skipped": sorted(skipped)}
+    if len(np.unique(usable.codes)) < 2:
+        return told | {"accuracy_spatial": None, "accuracy_spatial_interval": None}
+    (folds,) = partitions_by_place(usable.codes, usable.places, 1, seed)
+    alone = [Fold(test) for test in _tests(folds)]
+    predicted, *_ = _in_unseen_places(_told_here(alone, fit, usable), usable, [alone])
+    figures = _figures(usable, predicted, seed)
+    return told | {k: figures[k] for k in ("accuracy_spatial", "accuracy_spatial_interval")}
 
 
 def _figures(training_set: TrainingSet, predicted: np.ndarray, seed: int) -> dict[str, Any]:
@@ -169,11 +201,73 @@ def predict(classifier: Classifier, training_set: TrainingSet) -> np.ndarray:
 
 def importance_of(classifier: Classifier, tested: TrainingSet, seed: int) -> Importance:
     """Return the importance of each band for a classifier on labelled pixels."""
-    return _ranked(tested, [_losses(classifier, tested, tested, np.random.default_rng(seed))])
+    draw = _drawn(tested, tested, np.random.default_rng(seed))
+    return _ranked(tested, [_losses(classifier, tested, tested, draw)])
+
+
+def _folds_by_place(
+    training_set: TrainingSet, partitions: Sequence[np.ndarray], seed: int
+) -> list[list[Fold]]:
+    """Return the folds of each partition; of the first one with what the importance needs."""
+    rng = np.random.default_rng(seed)
+    first = [_with_draw(training_set, test, rng) for test in _tests(partitions[0])]
+    return [first, *([Fold(test) for test in _tests(folds)] for folds in partitions[1:])]
+
+
+def _tests(folds: np.ndarray) -> list[np.ndarray]:
+    return [folds == number for number in np.unique(folds)]
+
+
+def _with_draw(training_set: TrainingSet, test: np.ndarray, rng: np.random.Generator) -> Fold:
+    if len(np.unique(training_set.codes[~test])) < 2:
+        return Fold(test)
+    return Fold(test, _drawn(training_set.take(test), training_set, rng))
+
+
+def _random_folds(training_set: TrainingSet, seed: int, only_one: bool) -> list[Fold]:
+    tests = _tests(at_random(len(training_set), seed))
+    return [*map(Fold, tests[: 1 if only_one else None])]
+
+
+def _told_of(
+    folds: Sequence[Fold], fit: Fit, training_set: TrainingSet, folder: Path | None
+) -> Iterator[Told]:
+    """Return what is told of each fold: by others, or here, one after another."""
+    told = None
+    if folder is not None:
+        told = told_by_others(measure_fold, fit, training_set, folds, folder)
+    return _told_here(folds, fit, training_set) if told is None else iter(told)
+
+
+def _told_here(folds: Sequence[Fold], fit: Fit, training_set: TrainingSet) -> Iterator[Told]:
+    for number, fold in enumerate(folds):
+        report_progress(number / len(folds), f"validating, fold {number + 1} of {len(folds)}")
+        with progress_between(number / len(folds), (number + 1) / len(folds)):
+            told = measure_fold(fit, training_set, fold)
+        yield told
+
+
+def measure_fold(fit: Fit, training_set: TrainingSet, fold: Fold) -> Told:
+    """Train on all but a fold, and tell its pixels.
+
+    What was trained on is of one class at times, which is all that could be learned.
+    """
+    train = training_set.take(~fold.test)
+    with progress_between(0, _TRAINING):
+        classifier = fit(train) if len(np.unique(train.codes)) > 1 else None
+    with progress_between(_TRAINING, 1 - _TRAINING / 3):
+        classes = np.unique(training_set.codes)
+        told = probabilities_of_classes(classifier, training_set, fold.test, classes)
+    losses = np.zeros(0)
+    if classifier is not None and len(fold.draw[0]):
+        with progress_between(1 - _TRAINING / 3, 1):
+            tested = training_set.take(fold.test)
+            losses = _losses(classifier, tested, training_set, fold.draw)
+    return Told(told, losses)
 
 
 def _in_unseen_places(
-    fit: Fit, training_set: TrainingSet, partitions: Sequence[np.ndarray], seed: int
+    heard: Iterator[Told], training_set: TrainingSet, partitions: Sequence[Sequence[Fold]]
 ) -> tuple[np.ndarray, np.ndarray, Importance, np.ndarray]:
     """Return what models tell that did not see the place.
 
@@ -186,35 +280,29 @@ def _in_unseen_places(
     predicted = np.zeros((len(partitions), len(training_set)), np.uint8)
     confidence = np.zeros(predicted.shape, np.float32)
     first = np.zeros((len(training_set), len(classes)), np.float32)
-    rng = np.random.default_rng(seed)
     losses = []
     for number, folds in enumerate(partitions):
-        part = number / len(partitions), (number + 1) / len(partitions)
-        with progress_between(*part):
-            for test, classifier, rest in _trained_on_folds(fit, training_set, folds):
-                with progress_between(rest[0], sum(rest) / 2):
-                    told = probabilities_of_classes(classifier, training_set, test, classes)
-                predicted[number, test] = classes[told.argmax(axis=1)]
-                confidence[number, test] = told.max(axis=1)
-                if not number:
-                    first[test] = told
-                if classifier is not None and not number:
-                    with progress_between(sum(rest) / 2, rest[1]):
-                        tested = training_set.take(test)
-                        losses.append(_losses(classifier, tested, training_set, rng))
+        for fold in folds:
+            told = next(heard)
+            predicted[number, fold.test] = classes[told.probability.argmax(axis=1)]
+            confidence[number, fold.test] = told.probability.max(axis=1)
+            if not number:
+                first[fold.test] = told.probability
+            if len(told.losses):
+                losses.append(told.losses)
     return predicted, confidence, _ranked(training_set, losses), first
 
 
-def _by_random_split(fit: Fit, training_set: TrainingSet, seed: int, only_one_fold: bool) -> float:
+def _by_random_split(
+    heard: Iterator[Told], training_set: TrainingSet, folds: Sequence[Fold]
+) -> float:
     """Return the accuracy in pixels that were not trained on, neighbours of which were."""
-    folds, classes = at_random(len(training_set), seed), np.unique(training_set.codes)
-    right = np.zeros(len(training_set), bool)
-    tested = folds == 0 if only_one_fold else np.ones(len(folds), bool)
-    for test, classifier, rest in _trained_on_folds(fit, training_set, folds, only_one_fold):
-        with progress_between(*rest):
-            told = probabilities_of_classes(classifier, training_set, test, classes)
-        right[test] = classes[told.argmax(axis=1)] == training_set.codes[test]
-    return float(right[tested].mean())
+    classes = np.unique(training_set.codes)
+    right = [
+        classes[next(heard).probability.argmax(axis=1)] == training_set.codes[fold.test]
+        for fold in folds
+    ]
+    return float(np.concatenate(right).mean())
 
 
 def probabilities_of_classes(
@@ -238,18 +326,26 @@ def probabilities_of_classes(
     return found
 
 
-def _losses(
-    classifier: Classifier, tested: TrainingSet, known: TrainingSet, rng: np.random.Generator
-) -> np.ndarray:
-    """Return the loss of accuracy when a band, or a kind of feature, is that of any chips.
+def _drawn(tested: TrainingSet, known: TrainingSet, rng: np.random.Generator) -> Draw:
+    """Draw the pixels on which the importance is measured, and chips whose values they get.
 
-    They are drawn from all chips: those of a fold may be of one class.
+    Those are drawn from all chips: those of a fold may be of one class.
     """
     most = min(MAX_SHUFFLED, max(LEAST_SHUFFLED, _MOST_LOOKS // len(tested.bands)))
     if len(tested) > most:
-        tested = tested.take(rng.choice(len(tested), most, replace=False))
-    tested = tested.alone()
-    others = rng.integers(len(known.chips), size=len(tested.chips))
+        chosen = rng.choice(len(tested), most, replace=False)
+    else:
+        chosen = np.arange(len(tested))
+    chips = len(np.unique(tested.at[chosen, 0]))
+    return chosen, rng.integers(len(known.chips), size=chips)
+
+
+def _losses(
+    classifier: Classifier, tested: TrainingSet, known: TrainingSet, draw: Draw
+) -> np.ndarray:
+    """Return the loss of accuracy when a band, or a kind of feature, is that of any chips."""
+    chosen, others = draw
+    tested = tested.take(chosen).alone()
     kinds = 0 if tested.around is None else tested.around.shape[1]
     looks = 1 + len(tested.bands) + kinds
     right = []
@@ -286,27 +382,6 @@ def _classes_of_one_place(training_set: TrainingSet) -> set[int]:
         for code in np.unique(training_set.codes)
         if len(np.unique(training_set.places[training_set.codes == code])) < 2
     }
-
-
-def _trained_on_folds(
-    fit: Fit, training_set: TrainingSet, folds: np.ndarray, only_first: bool = False
-) -> Iterator[tuple[np.ndarray, Classifier | None, tuple[float, float]]]:
-    """Train on all folds but one, after another.
-
-    Yields:
-        bool (M,), the pixels of a fold; what was trained on all others, None where those are of
-        one class, which is all that could be learned; and the part of the progress that is left
-        for what is done with it.
-    """
-    numbers = np.unique(folds)[: 1 if only_first else None]
-    for done, number in enumerate(numbers):
-        report_progress(done / len(numbers), f"validating, fold {done + 1} of {len(numbers)}")
-        test = folds == number
-        train = training_set.take(~test)
-        fitted, end = (done + _TRAINING) / len(numbers), (done + 1) / len(numbers)
-        with progress_between(done / len(numbers), fitted):
-            classifier = fit(train) if len(np.unique(train.codes)) > 1 else None
-        yield test, classifier, (fitted, end)
 
 
 def _class_figures(

@@ -48,6 +48,7 @@ class Labelled:
         footprint: where on the ground the labelled pixels lie; None if unknown.
         scene_pixels: (N, bands), drawn from all over the scenes; None if unknown.
         scenes: names of the scenes of all folders, by number of folder.
+        labels_by: the rules that made labels, each once; people made the others.
     """
 
     training_set: TrainingSet
@@ -62,6 +63,7 @@ class Labelled:
     footprint: Footprint | None
     scene_pixels: np.ndarray | None
     scenes: tuple[str, ...]
+    labels_by: tuple[str, ...] = ()
 
     @property
     def without_sample(self) -> list[str]:
@@ -126,6 +128,7 @@ def load_samples(
         footprint=footprint,
         scene_pixels=_scene_pixels(opened),
         scenes=tuple(samples.scene for samples in opened),
+        labels_by=tuple(dict.fromkeys(s.labels_by for s in opened if s.labels_by)),
     )
 
 

@@ -19,7 +19,7 @@ from landcover.io.bands import MOST_LEARNED
 from landcover.io.files.atomic import write_csv, write_json
 from landcover.io.files.paths import AnyPath
 from landcover.io.records.run_record import DISTRIBUTION, with_recipe
-from landcover.models.classifier import Method, Start
+from landcover.models.classifier import Classifier, Method, Start
 from landcover.models.file import QUANTILES, Card, CardBand, Model, load_model, save_model
 from landcover.models.forest.window_features import WINDOWS
 from landcover.models.forest.windowed import UNUSED, USED
@@ -101,10 +101,10 @@ class Training:
             per_class (ppv, tpr, f1, n pixels, places), groups (places), partitions, distance
             (pixels within which places count as one), windows (3,7 or none), reliability (how
             often pixels are right that have a confidence, in places not trained on), importance,
-            scenes (accuracy_spatial, n pixels and places of each samples folder), skipped and
-            remarks; of a network beside it, the random forest on the same folds and the mean of
-            both with their gain, and losses, the curve of its training (step, loss,
-            loss_held_out).
+            scenes (accuracy_spatial, n pixels and places of each samples folder), labels_by (the
+            rules that made labels, where people did not), skipped and remarks; of a network
+            beside it, the random forest on the same folds and the mean of both with their gain,
+            and losses, the curve of its training (step, loss, loss_held_out).
         importance: by how much the accuracy in places not trained on falls if a band's values,
             windows and all, or the features of one kind in all bands are exchanged for others
             (band, importance, deviation), the most important one first.
@@ -171,16 +171,14 @@ def train_classifier(
         _remark_on_centres(labelled, method)
 
     further = () if begun is None else (start_of(begun, labelled),)
-
-    def fit(training_set: TrainingSet) -> Any:
-        return chosen_method.fit(training_set, chosen_options, seed, *further)
+    fit = partial(_fitted, method, chosen_options, seed, further)
 
     report_progress(0.05, "joining places that lie close together")
     joined = places_apart(labelled)
     training_set = replace(labelled.training_set, places=joined.places)
     partitions = _partitions(chosen_method, training_set, chosen_options)
     with progress_between(0.07, 0.8), without_metrics():
-        measured = validate(fit, training_set, labelled.legend, seed, partitions)
+        measured = validate(fit, training_set, labelled.legend, seed, partitions, Path(workdir))
     measured.report["distance"] = joined.distance
     measured.report["windows"] = getattr(chosen_options, "windows", UNUSED)
     if chosen_method.beside and measured.unseen is not None:
@@ -193,6 +191,7 @@ def train_classifier(
     losses = _losses(metrics_so_far())
     if losses:
         measured.report["losses"] = losses
+    _remark_on_labels(labelled)
     _remark_on_places(labelled, joined)
     _remark_on(measured)
     _remark_on_reliability(measured.report["reliability"])
@@ -205,6 +204,7 @@ def train_classifier(
     report = measured.report | {
         "importance": [dict(zip(FEATURES, row, strict=True)) for row in importance],
         "scenes": _by_scene(labelled, training_set.places, measured.right),
+        "labels_by": list(labelled.labels_by),
         "remarks": remarks_so_far(),
     }
     write_json(folder / "report.json", with_recipe(report))
@@ -216,6 +216,13 @@ def train_classifier(
     )
 
 
+def _fitted(
+    method: str, options: Any, seed: int, further: Sequence[Start], training_set: TrainingSet
+) -> Classifier:
+    """Train a method, of which all but the training set is known by others too."""
+    return METHODS[method].fit(training_set, options, seed, *further)
+
+
 def _never(options: Any, context: int) -> bool:
     return False
 
@@ -225,7 +232,7 @@ def needs_of_training(inputs: Mapping[str, Any]) -> Needs:
     method = METHODS[inputs.get("method") or "random-forest"]
     options = read_options(inputs.get("options") or "", method.options)
     wants_gpu = getattr(options, _DEVICE, "") == "gpu"
-    return replace(method.needs, gpus=1) if wants_gpu else method.needs
+    return replace(method.needs, gpus=int(wants_gpu), parts=True)
 
 
 def settle_training(inputs: Mapping[str, Any]) -> dict[str, Any]:
@@ -396,6 +403,16 @@ def _remark_on_centres(labelled: Labelled, method: str) -> None:
         remark(
             f"{method} learns from the centre pixel of each sample and the windows of "
             f"{' and '.join(map(str, WINDOWS))} pixels around it, and from nothing else of a chip"
+        )
+
+
+def _remark_on_labels(labelled: Labelled) -> None:
+    """Say that a model was measured on labels like those that taught it, where rules made them."""
+    if labelled.labels_by:
+        remark(
+            f"labels were made by {' and '.join(labelled.labels_by)}, not by people: the accuracy "
+            "says how well the model learned the rules, in places that it has not seen; how good "
+            "its maps are only a reference says that people made (assess-quality)"
         )
 
 

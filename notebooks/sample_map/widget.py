@@ -40,6 +40,7 @@ from sample_map.data.synchronizer import LOOK, Synchronizer
 from sample_map.data.tables import samples_of
 from sample_map.texts import catalogs, text
 from sample_map.tools.drawing import Drawing
+from sample_map.tools.live_loop import LiveLoop
 from sample_map.tools.printing import NOT_PRINTED, Sheet, print_sheet
 from sample_map.tools.spectra import spectra_of
 
@@ -106,6 +107,7 @@ class SampleMap(ipywidgets.HBox):
         self._file = samples_name(shown, name)
         store = SampleStore(self._file, None if legend is None else legend_from(legend))
         self._drawing = Drawing(store, os.environ.get("JUPYTERHUB_USER") or getpass.getuser())
+        self._loop = LiveLoop(self._drawing, lambda told, buffers: self._panel.send(told, buffers))
         self._lock = threading.RLock()
         self._slow = ThreadPoolExecutor(1, thread_name_prefix="slow answers")
         self._map = _map_of(next(layer.bounds for layer in first if layer.bounds))
@@ -275,6 +277,7 @@ class SampleMap(ipywidgets.HBox):
     def close(self) -> None:
         """Bring all samples into the file and take the map from the screen."""
         if self._synchronizer is not None:
+            self._loop.close()
             self._slow.shutdown()
             self._synchronizer.stop()
             for widget in self.children:
@@ -553,6 +556,9 @@ class SampleMap(ipywidgets.HBox):
         "remove_layer": _remove_layer,
         "restore_layer": _restore_layer,
         "preview": _preview,
+        "see": lambda self, message: self._loop.see(message, self.scene),
+        "leave": lambda self, message: self._loop.leave(message),
+        "next_place": lambda self, message: self._loop.next_place(message),
     }
     # these read files or write them: meanwhile the others are answered
     _SLOW: ClassVar[Verbs] = {

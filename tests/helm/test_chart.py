@@ -65,7 +65,7 @@ def test_as_many_jobs_as_the_service_starts_fit_into_their_quota(values):
 
 
 def test_values_fit_on_two_screens():
-    assert len(VALUES.splitlines()) <= 152
+    assert len(VALUES.splitlines()) <= 154
 
 
 def test_every_value_is_explained():

@@ -10,7 +10,7 @@ from kubernetes.utils.quantity import parse_quantity
 
 from landcover.operation import Needs
 from wps_processes.jobs.ledger import Job
-from wps_processes.runners.kubernetes.manifest import manifest_of
+from wps_processes.runners.kubernetes.manifest import manifest_of, parts_manifest_of
 from wps_processes.runners.kubernetes.settings import ClusterSettings
 
 IMAGES = ("geoportal/wps:0.1.0", "geoportal/wps-cuda:0.1.0")
@@ -87,7 +87,7 @@ def job():
     return made(Needs(cores=1, memory_mib=1024))
 
 
-def made(resources, placement=None):
+def made(resources, placement=None, parts=0):
     ours = Job(
         user="ann", folder="ann", groups=("Geo & Co",), administrator=False,
         operation="classify-scene", inputs={}, request="{}", attempt=1,
@@ -96,6 +96,9 @@ def made(resources, placement=None):
         image=IMAGES[0], image_cuda=IMAGES[1], claim="geoportal-storage", namespace="geo",
         report_url="http://geoportal-wps:8000/services/wps/runs", placement=placement or {},
     )  # fmt: skip
+    if parts:
+        tokens = ["token"] * parts
+        return parts_manifest_of(ours, resources, settings, Path("/storage"), tokens)
     return manifest_of(ours, resources, settings, Path("/storage"), "token")
 
 
@@ -249,6 +252,13 @@ HOSTILE = {
     "no limit of memory": lambda job: container(job)["resources"].pop("limits"),
     "no end": lambda job: job["spec"].pop("activeDeadlineSeconds"),
     "a late end": lambda job: job["spec"].update(activeDeadlineSeconds=10**9),
+    "many pods, one for each index": lambda job: job["spec"].update(
+        completionMode="Indexed",
+        completions=100,
+        parallelism=100,
+        backoffLimitPerIndex=2,
+        maxFailedIndexes=0,
+    ),
     "many pods": lambda job: job["spec"].update(parallelism=100),
     "no label": lambda job: metadata(job).update(labels={}),
     "the label that leaves the network policy": lambda job: labels(job).pop(
@@ -492,3 +502,39 @@ def test_only_the_account_of_the_service_is_judged(policy):
     assert policy.concerns("system:serviceaccount:geo:geoportal-wps")
     assert not policy.concerns("system:serviceaccount:geo:hub")
     assert not policy.concerns("system:serviceaccount:other:geoportal-wps")
+
+
+IN_PARTS = {
+    "more pods": {"completions": 5, "parallelism": 5},
+    "pods that wait for one another": {"parallelism": 2},
+    "a pod more than ends": {"parallelism": 5},
+    "many attempts": {"backoffLimitPerIndex": 3},
+    "failures that do not count": {"maxFailedIndexes": 1},
+    "an early end": {"successPolicy": {"rules": [{"succeededIndexes": "0"}]}},
+    "many attempts of all": {"backoffLimitPerIndex": None},
+    "no index": {"completionMode": "NonIndexed"},
+}
+
+
+@pytest.fixture(scope="module")
+def policy_of_parts(helm):
+    return policy_with(helm, parts=4)
+
+
+def test_a_job_in_parts_passes_where_the_chart_has_parts(policy_of_parts, policy):
+    for count in (2, 4):
+        job = made(Needs(cores=1, memory_mib=1024), parts=count)
+        assert policy_of_parts.refusals(job) == []
+        assert policy.refusals(job)
+
+
+@pytest.mark.parametrize("how", IN_PARTS)
+def test_a_job_in_parts_gets_no_more(policy_of_parts, how):
+    job = made(Needs(cores=1, memory_mib=1024), parts=4)
+    job["spec"] |= IN_PARTS[how]
+    job["spec"] = {name: value for name, value in job["spec"].items() if value is not None}
+    assert policy_of_parts.refusals(job)
+
+
+def test_parts_on_gpus_are_not_admitted(policy_of_parts):
+    assert policy_of_parts.refusals(made(Needs(cores=1, memory_mib=1024, gpus=1), parts=4))

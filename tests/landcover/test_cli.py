@@ -93,3 +93,15 @@ def test_importing_the_library_is_light():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_workers_of_the_command_line_give_the_same_bytes(tmp_path):
+    for month in (4, 5):
+        values = np.full((1, 9, 9), month, np.uint16)
+        write_raster(tmp_path / f"{month}.tif", values, names=("B04",), DATE=f"2023-0{month}-01")
+    arguments = ["compose-scenes", "--scenes", "4.tif", "5.tif"]
+    done = landcover(*arguments, "--workers", "2", "--workdir", "two", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert landcover(*arguments, "--workdir", "one", cwd=tmp_path).returncode == 0
+    one, two = (tmp_path / name / "scene.tif" for name in ("one", "two"))
+    assert one.read_bytes() == two.read_bytes()

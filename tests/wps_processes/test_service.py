@@ -100,6 +100,7 @@ def test_a_job_of_json_is_what_the_contract_says(wps):
     assert described["created"] <= described["started"] <= described["finished"]
     assert described["finished"].endswith("Z")
     assert described["inputs"] == EXTRACT | {
+        "scene": [EXTRACT["scene"]],
         "class_field": "class", "chip_size": 1, "max_per_class": 0, "masks": False,
         "context": 0, "patches": 0, "seed": 0, "layer": "", "bands": "",
     }  # fmt: skip
@@ -595,10 +596,11 @@ def test_capabilities_name_every_process_and_this_address(wps):
     answer = wps.get(service="WPS", request="GetCapabilities")
     assert texts(answer, "//wps:Process/ows:Identifier/text()") == [
         "import-scene", "mask-clouds", "stack-scenes", "compose-scenes", "derive-bands",
-        "extract-samples", "balance-samples", "train-classifier", "check-radiometry",
-        "classify-scene",
-        "draw-reference-sample", "assess-quality", "compare-maps", "sieve-map", "tabulate-areas",
-        "detect-changes", "polygonize-map", "export-map", "echo",
+        "label-by-color", "extract-samples", "balance-samples", "train-classifier",
+        "check-radiometry", "classify-scene",
+        "draw-reference-sample", "assess-quality", "compare-maps",
+        "sieve-map", "tabulate-areas", "detect-changes", "polygonize-map", "export-map",
+        "echo",
     ]  # fmt: skip
     versions = [operation.version for operation in (*OPERATIONS, ECHO)]
     assert texts(answer, "//wps:Process/@wps:processVersion") == versions

@@ -22,6 +22,9 @@ LONGEST_LINE = 1 << 20
 URL_VARIABLE, TOKEN_VARIABLE = "GEOPORTAL_RUN_URL", "GEOPORTAL_RUN_TOKEN"
 """Where a pod finds to whom it speaks, and by which token."""
 
+INDEX_VARIABLE, PART = "JOB_COMPLETION_INDEX", "part"
+"""Where the pod of a part finds its number, and how it tells it in its address."""
+
 NO_ANSWER = "the job ended without a result, its log says more"
 LESS_MEMORY = "take a smaller part of the scene or fewer samples, or ask an administrator"
 """What helps whom memory did not suffice."""
@@ -33,7 +36,12 @@ _LONGEST_SENTENCE = 2_000
 
 
 def request_for(
-    job: "Job", root: Path, fetched: Mapping[str, str], gpus: int, memory_mib: int | None = None
+    job: "Job",
+    root: Path,
+    fetched: Mapping[str, str],
+    gpus: int,
+    memory_mib: int | None = None,
+    share: tuple[int, int] | None = None,
 ) -> bytes:
     """Return what the job's process is told, as one line of JSON.
 
@@ -43,6 +51,8 @@ def request_for(
         fetched: names in the job's folder by names of inputs.
         gpus: graphics processors that it is granted; with 0 it sees none.
         memory_mib: memory that it is granted; None if a cgroup bounds it.
+        share: of the parts of the job this process computes every so many, from that one on, and
+            joins nothing; None is the whole job.
     """
     orders = {
         "id": job.id,
@@ -56,6 +66,7 @@ def request_for(
         "administrator": bool(job.administrator),
         "gpus": gpus,
         "memory_mib": memory_mib,
+        "share": share,
     }
     return json.dumps(orders).encode() + b"\n"
 

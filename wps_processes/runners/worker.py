@@ -25,11 +25,13 @@ from threadpoolctl import threadpool_limits
 from landcover.cpus import cores
 from landcover.disk import why_unwritable
 from landcover.errors import LandcoverError
+from landcover.executors.parts import Share, ShareSealed, carried_by
+from landcover.executors.workers import ForkedWorkers
 from landcover.io import gdal_drivers
 from landcover.io.files.atomic import draft_name
 from landcover.io.records.run_record import instruction_set, libraries
-from landcover.operation import Operation
-from landcover.progress import progress_to
+from landcover.operation import Needs, Operation
+from landcover.progress import collecting_notes, progress_to
 from landcover.storage import Storage
 from wps_processes.jobs.folder import LOG, name_of
 from wps_processes.jobs.published import by_identifier
@@ -107,14 +109,16 @@ def execute(request: Mapping[str, Any], reporter: Reporter) -> int:
         reporter.say(error=str(error), remarks=reporter.remarks)
     except MemoryError as error:
         log(f"{type(error).__name__}: {error}")
-        reporter.say(error=_too_large(request.get("memory_mib")), remarks=reporter.remarks)
+        if not request.get("share"):  # a part is tried again, by another pod
+            reporter.say(error=_too_large(request.get("memory_mib")), remarks=reporter.remarks)
         return 1
     except BaseException as error:
         with suppress(OSError):  # of a full disk
             traceback.print_exc()
         ours = OUR_FAULT.format(log=f"{name_of(request['id'])}/{LOG}")
         fault = why_unwritable(error, Path(request["root"])) or ours
-        reporter.say(error=fault, remarks=reporter.remarks)
+        if not request.get("share"):
+            reporter.say(error=fault, remarks=reporter.remarks)
         return 1
     return 0
 
@@ -176,6 +180,11 @@ def _run(request: Mapping[str, Any], reporter: Reporter) -> dict[str, Any]:
         # a name that the runner tidies away if this process is killed
         stack.enter_context(_temporary_files_in(workdir / draft_name("temporary")))
         inputs = _open_inputs(operation, request["inputs"], request["fetched"], storage, stack)
+        if share := request.get("share"):
+            _seal(operation, inputs, workdir, Share(*share))
+            return {}
+        # after the inputs, which they read too, and before anything is computed
+        stack.enter_context(_workers(operation.needs(request["inputs"])))
         done = operation.run(
             inputs,
             workdir,
@@ -192,6 +201,25 @@ def _run(request: Mapping[str, Any], reporter: Reporter) -> dict[str, Any]:
         for declared in operation.outputs
         if declared.name in done.outputs
     }
+
+
+def _seal(operation: Operation, inputs: Mapping[str, Any], workdir: Path, share: Share) -> None:
+    """Compute a share of the parts; remarks and outputs come from whoever joins them."""
+    checked = operation.check(inputs)
+    with collecting_notes(lambda sentence: None), carried_by(share), suppress(ShareSealed):
+        operation.function(**checked, workdir=workdir)
+
+
+@contextmanager
+def _workers(needs: Needs) -> Iterator[None]:
+    """Let worker processes compute the parts of the job, where it is granted several cores."""
+    count = min(needs.cores, cores())
+    if not needs.workers or count < 2:
+        yield
+        return
+    log(f"parts are computed by {count} processes")
+    with ForkedWorkers(count, own_sessions=False) as workers, carried_by(workers):
+        yield
 
 
 @contextmanager
@@ -225,7 +253,7 @@ def _open_inputs(
 
 def _names_of_files(operation: Operation, inputs: Mapping[str, Any]) -> dict[str, Any]:
     """Return the storage names that the inputs hold, by input."""
-    return {i.name: inputs[i.name] for i in operation.inputs if i.is_path and i.name in inputs}
+    return {i.name: inputs[i.name] for i in operation.inputs if i.paths_in(inputs.get(i.name))}
 
 
 def _plain(value: Any) -> Any:

@@ -209,7 +209,7 @@ def _suited(declared: Input, entries: Sequence[Entry], made: Collection[str]) ->
         files += [entry.name for entry in entries if entry.is_folder]
     if declared.offers:
         files.sort(key=lambda name: _rank(name, declared, made))
-    return tuple(files[:NAMES_OFFERED])
+    return (*declared.named, *files[:NAMES_OFFERED])
 
 
 def _rank(name: str, declared: Input, made: Collection[str]) -> tuple[bool, bool]:

@@ -262,7 +262,8 @@ def _literal_input(declared: Input) -> LiteralInput:
     described = declared.description
     if declared.is_path:
         what = "file or folder" if declared.folders else declared.kind
-        described += f" The name of a {what} in the storage, such as shared/... or home/..."
+        word = f"{' or '.join(declared.named)}, or the" if declared.named else "The"
+        described += f" {word} name of a {what} in the storage, such as shared/... or home/..."
     if declared.many:
         described += " Repeat the input for several."
     return LiteralInput(

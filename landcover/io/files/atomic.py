@@ -62,7 +62,7 @@ def is_draft(name: str) -> bool:
 
 def is_unfinished(name: str) -> bool:
     """Return whether an interrupted run left it behind; with tiles the next run goes on."""
-    left = r"\.[a-z]+\.tif\.(tiles|windows)|\.[a-z-]+\.unfinished"
+    left = r"\.[a-z]+\.tif\.(tiles|windows)|\.[a-z-]+\.unfinished|\.[a-z-]+-\d+\.part"
     return is_draft(name) or re.fullmatch(left, name) is not None
 
 

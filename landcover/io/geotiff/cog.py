@@ -7,6 +7,9 @@ Parts of a tile that wait for the others lie in a file too: memory does not grow
 
 A spool holds records: row and column of the tile, then its bytes as in the file, between the size
 and the last four bytes repeated. A record can be verified, so a spool is a checkpoint as well.
+
+A raster may be written in parts, by several writers that each know some of its pixels: what one of
+them has finished, and what waits in it for the pixels of others, is handed over to another one.
 """
 
 import os
@@ -41,6 +44,10 @@ _KEY = struct.Struct("<II")
 _ROOM = 4096
 """Bytes by which a tile that does not compress at all may be larger than its pixels."""
 _CLASSIC_END = 1 << 32
+_COUNT = struct.Struct("<Q")
+_HANDED = struct.Struct("<BBIIHHHHIQ")
+"""Of a tile or piece: whether it is a whole tile, level, row, column; of a piece its first row and
+column, height and width; size in bytes, and of a tile how many of its pixels are known."""
 
 
 class CogWriter:
@@ -93,6 +100,33 @@ class CogWriter:
         for band, of_band in enumerate(values.reshape(-1, *values.shape[-2:]), first):
             self._levels[0].write(of_band, window, band)
 
+    def hand_over(self, file: BinaryIO) -> None:
+        """Write all that was written here for another writer of the same raster to take over."""
+        handed = [(n, *one) for n, level in enumerate(self._levels) for one in level.handed()]
+        file.write(_COUNT.pack(len(handed)))
+        for level, is_tile, place, piece, known, packed in handed:
+            row, column, size = *place, len(packed)
+            file.write(_HANDED.pack(is_tile, level, row, column, *piece, size, known) + packed)
+
+    def take_over(self, file: BinaryIO) -> None:
+        """Take what `hand_over` wrote there; no pixel may be written by both.
+
+        Raises:
+            ValueError: it is of another raster.
+        """
+        for _ in range(_COUNT.unpack(file.read(_COUNT.size))[0]):
+            is_tile, number, row, column, *piece, size, known = _HANDED.unpack(
+                file.read(_HANDED.size)
+            )
+            level = self._levels[number] if number < len(self._levels) else None
+            if level is None or not level.has(row, column, size):
+                raise ValueError("tiles of another raster")
+            packed = file.read(size)
+            if is_tile:
+                level.take_tile(row, column, packed, known)
+            else:
+                level.take_piece(row, column, piece, packed)
+
     def finish(self, target: Path, described: list[Tag]) -> None:
         """Write the file; every pixel must have been written."""
         end = len(header(described, self._tiles(0), True)) + sum(
@@ -131,9 +165,13 @@ class _Waiting:
             self._count += 1
         return place
 
+    def look(self, place: int, size: int) -> bytes:
+        """Return bytes that are kept."""
+        return os.pread(self._file.fileno(), size, place)
+
     def take(self, place: int, size: int) -> bytes:
         """Return bytes that were kept, once."""
-        found = os.pread(self._file.fileno(), size, place)
+        found = self.look(place, size)
         with self._lock:
             self._count -= 1
             self._end = self._end if self._count else 0
@@ -170,15 +208,20 @@ class _Level:
     ) -> None:
         self.above: _Level | None = None
         self._pixels, self._waiting = pixels, waiting
-        self.filled = 0
         self._width, self._height = width, height
         self._spool, self._thinning = spool, thinning
         self._rows = -(-height // TILE)
         shape = (bands * self._rows, -(-width // TILE))
         self.sizes = np.zeros(shape, np.uint32)  # 0: not finished
         self._places = np.zeros(shape, np.int64)
+        self._known = np.zeros(shape, np.int64)  # pixels that are not nodata
         self._begun: dict[tuple[int, int], tuple[list[_Piece], int]] = {}
         self._lock = Lock()
+
+    @property
+    def filled(self) -> int:
+        """The number of pixels in finished tiles that are not nodata."""
+        return int(self._known.sum())
 
     @property
     def length(self) -> int:
@@ -203,11 +246,39 @@ class _Level:
         place = self._spool.tell()
         while (found := self._record(place)) is not None:
             row, column, packed, tile = found
-            self._note(row, column, tile, place, len(packed))
+            self._note(row, column, self._pixels.filled(tile), place, len(packed))
             self._hand_up(row, column, tile)
             place += _KEY.size + LEADER + len(packed) + TRAILER
         self._spool.seek(place)
         self._spool.truncate()
+
+    def handed(self) -> Iterator[tuple[bool, tuple[int, int], tuple[int, ...], int, bytes]]:
+        """Yield what is here: whether it is a tile, its place, where in the tile, known, bytes."""
+        for row, column in np.argwhere(self.sizes).tolist():
+            self._spool.seek(int(self._places[row, column]) + _KEY.size + LEADER)
+            packed = self._spool.read(int(self.sizes[row, column]))
+            yield True, (row, column), (0, 0, 0, 0), int(self._known[row, column]), packed
+        for place, (pieces, _) in sorted(self._begun.items()):
+            for piece in pieces:
+                packed = self._waiting.look(piece.place, piece.size)
+                yield False, place, (piece.row, piece.column, *piece.shape), 0, packed
+
+    def has(self, row: int, column: int, size: int) -> bool:
+        """Return whether there is such a tile, of which so many bytes can be."""
+        inside = row < self.sizes.shape[0] and column < self.sizes.shape[1]
+        return inside and size <= self._pixels.bytes_of_tile + _ROOM
+
+    def take_tile(self, row: int, column: int, packed: bytes, known: int) -> None:
+        """Take a tile of which others have handed up what belongs to the level above."""
+        with self._lock:
+            self._append(row, column, packed, known)
+
+    def take_piece(self, row: int, column: int, piece: Sequence[int], packed: bytes) -> None:
+        """Take a part of a tile: first row and column, height and width in it."""
+        top, left, *shape = piece
+        tile = self._joined(row, column, top, left, tuple(shape), packed)
+        if tile is not None:
+            self._keep(row, column, tile)
 
     def tiles(self, begin: int) -> Tiles:
         """Return where the tiles are in a file in which they begin at `begin`, row by row."""
@@ -232,12 +303,21 @@ class _Level:
         if part.size == height * width:
             tile[:height, :width] = part
             return None if self.sizes[row, column] else tile
-        packed = self._pixels.pack(part)
-        piece = _Piece(first, start, part.shape, self._waiting.put(packed), len(packed))
+        return self._joined(row, column, first, start, part.shape, self._pixels.pack(part))
+
+    def _joined(
+        self, row: int, column: int, top: int, left: int, shape: tuple[int, ...], packed: bytes
+    ) -> np.ndarray | None:
+        """Add a packed part to its tile; return the tile if that completes it."""
+        height, width = self._shape(row, column)
+        piece = _Piece(top, left, shape, self._waiting.put(packed), len(packed))
         pieces = self._complete(row, column, piece, height * width)
+        if not pieces:
+            return None
+        tile = self._pixels.empty()
         for known in pieces:
             self._put_into(tile, known)
-        return tile if pieces else None
+        return tile
 
     def _put_into(self, tile: np.ndarray, piece: _Piece) -> None:
         height, width = piece.shape
@@ -260,17 +340,20 @@ class _Level:
             return pieces
 
     def _keep(self, row: int, column: int, tile: np.ndarray) -> None:
-        packed = self._pixels.pack(tile)
-        record = _KEY.pack(row, column) + struct.pack("<I", len(packed)) + packed + packed[-4:]
+        packed, known = self._pixels.pack(tile), self._pixels.filled(tile)
         with self._lock:
-            place = self._spool.seek(0, os.SEEK_END)
-            self._spool.write(record)
+            self._append(row, column, packed, known)
             self._spool.flush()  # to the system: what is killed now keeps it
-            self._note(row, column, tile, place, len(packed))
         self._hand_up(row, column, tile)
 
-    def _note(self, row: int, column: int, tile: np.ndarray, place: int, size: int) -> None:
-        self.filled += self._pixels.filled(tile)
+    def _append(self, row: int, column: int, packed: bytes, known: int) -> None:
+        record = _KEY.pack(row, column) + struct.pack("<I", len(packed)) + packed + packed[-4:]
+        place = self._spool.seek(0, os.SEEK_END)
+        self._spool.write(record)
+        self._note(row, column, known, place, len(packed))
+
+    def _note(self, row: int, column: int, known: int, place: int, size: int) -> None:
+        self._known[row, column] = known
         self._places[row, column], self.sizes[row, column] = place, size
 
     def _hand_up(self, row: int, column: int, tile: np.ndarray) -> None:
@@ -351,7 +434,7 @@ def writing_scene(
     bands: Sequence[tuple[str, Mapping[str, str]]],
     pixels: Pixels,
     tags: Mapping[str, str],
-    spool: BinaryIO,
+    spool: BinaryIO | None,
     units: Sequence[tuple[float, float]] = (),
 ) -> Iterator[CogWriter]:
     """Write a scene as a COG, window by window; it appears when the block ends well.
@@ -363,6 +446,7 @@ def writing_scene(
         pixels: how they are stored.
         tags: of the dataset.
         spool: for finished tiles; those from its position on are taken over. The caller keeps it.
+            None is a file without a name.
         units: scale and offset of each band, if any.
     """
     with rasterio.Env(**RASTER_ENV):
@@ -374,7 +458,7 @@ def writing_scene(
         )  # fmt: skip
     with ExitStack() as opened:
         spools = _spools(spool, target.parent, opened)
-        writer = CogWriter(grid, spools, mean_of_known(pixels), len(bands), pixels)
+        writer = CogWriter(grid, spools, _thinning(False, pixels), len(bands), pixels)
         yield writer
         with written_beside(target) as beside:
             writer.finish(beside, described)
@@ -411,13 +495,39 @@ def writing_cog(
         )  # fmt: skip
     with ExitStack() as opened:
         spools = _spools(spool, target.parent, opened)
-        writer = CogWriter(grid, spools, mode_of_four if legend else mean_of_four, len(names))
+        thinning = _thinning(legend is not None, CODES)
+        writer = CogWriter(grid, spools, thinning, len(names))
         yield writer
         with written_beside(target) as beside:
             writer.finish(beside, described)
             remove_stale_beside(target, has_legend=legend is not None)
         if legend is not None:
             write_legend_beside(target, legend)
+
+
+@contextmanager
+def writing_part(
+    folder: Path, grid: Grid, is_map: bool, bands: int = 1, pixels: Pixels = CODES
+) -> Iterator[CogWriter]:
+    """Write some pixels of what `writing_cog` or `writing_scene` writes, to be handed over.
+
+    Args:
+        folder: for files without a name.
+        grid: of the whole.
+        is_map: whether they are classes.
+        bands: of the whole.
+        pixels: how they are stored.
+    """
+    thinning = _thinning(is_map, pixels)
+    with ExitStack() as opened:
+        yield CogWriter(grid, _spools(None, folder, opened), thinning, bands, pixels)
+
+
+def _thinning(is_map: bool, pixels: Pixels) -> Thinning:
+    """Return what makes the overviews of a map, of quantities in bytes, or of a scene."""
+    if is_map:
+        return mode_of_four
+    return mean_of_four if pixels is CODES else mean_of_known(pixels)
 
 
 def _spools(spool: BinaryIO | None, folder: Path, opened: ExitStack) -> Iterator[BinaryIO]:

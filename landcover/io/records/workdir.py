@@ -147,7 +147,7 @@ def protect_earlier(workdir: Path, identifier: str, record: Record, names: Recor
     """
     before, now = record["run"]["files"], {k: v for k, v in names.items() if v is not None}
     for name in sorted({*before} & {*now}):
-        if _resolved(before[name]) != _resolved(now[name]):
+        if _all_resolved(before[name]) != _all_resolved(now[name]):
             raise InputError(
                 f"{workdir} holds what {identifier} made with {name} "
                 f"{_shown(before[name])}, now it is {_shown(now[name])}: {_REMEDY}"
@@ -214,10 +214,13 @@ def _is_record(record: Any, name: str) -> bool:
         return False
 
 
+def _all_resolved(names: Any) -> list[Any]:
+    """Return where one or several names lead: a single one was not always a list."""
+    return [_resolved(each) for each in (names if isinstance(names, list | tuple) else [names])]
+
+
 def _resolved(name: Any) -> Any:
     """Return where a name leads, if it is a path of this machine; a storage name as it is."""
-    if isinstance(name, list | tuple):
-        return [_resolved(each) for each in name]
     path = Path(name) if isinstance(name, str) else name
     return str(path.resolve()) if isinstance(path, Path) and path.is_absolute() else name
 

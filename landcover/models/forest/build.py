@@ -15,7 +15,11 @@ from importlib.util import find_spec
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
-SOURCES = (FOLDER / "tree_walk.c", FOLDER / "window_features.c")
+SOURCES = (
+    FOLDER / "tree_walk.c",
+    FOLDER / "window_features.c",
+    FOLDER.parents[1] / "scenes" / "auto_labels" / "colours.c",
+)
 # no contraction: a product and a sum rounded together would differ from numpy's; the flags
 # of errors, which nobody reads, would keep comparisons and roots out of vectors
 FLAGS = ("-O3", "-std=c11", "-fPIC", "-shared", "-fno-strict-aliasing", "-ffp-contract=off",

@@ -111,6 +111,13 @@ class TreeEnsemble(Classifier):
         """Choose as `classify` does, to the last bit, and give the percentage of every class."""
         return choose(self._exactly(block, valid), self.codes, valid)
 
+    def classify_every(
+        self, block: np.ndarray, valid: np.ndarray, step: int, scene: Part | None = None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Classify every so-maniest pixel; see `Classifier`."""
+        some = (slice(None, None, step),) * 2
+        return self.classify_with_all(np.ascontiguousarray(block[(..., *some)]), valid[some])
+
     def _exactly(self, block: np.ndarray, valid: np.ndarray) -> np.ndarray:
         """Return the probability of each class, float64 (classes, H, W); 0 where invalid."""
         # to rank every value of a type takes longer than to compare few pixels

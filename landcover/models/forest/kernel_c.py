@@ -64,6 +64,12 @@ def library(folder: Path = FOLDER) -> ctypes.CDLL | None:
         loaded.pass_pixels.restype = ctypes.c_int64
         loaded.window_features.argtypes = (ctypes.c_void_p,)
         loaded.window_features.restype = ctypes.c_int64
+        loaded.code_colours.argtypes = (*(ctypes.c_void_p,) * 5, ctypes.c_int64)
+        loaded.code_colours.restype = None
+        loaded.code_levels.argtypes = (*(ctypes.c_void_p,) * 3, ctypes.c_int64)
+        loaded.code_levels.restype = None
+        loaded.medians_of_windows.argtypes = (*(ctypes.c_void_p,) * 2, *(ctypes.c_int64,) * 3)
+        loaded.medians_of_windows.restype = ctypes.c_int64
     except (OSError, AttributeError):
         return None
     return loaded

@@ -102,6 +102,17 @@ class WindowedForest(Classifier):
         codes, confidence, every = self._in_strips(block, valid, self.trees.classify_with_all)
         return codes, confidence, every
 
+    def classify_every(
+        self, block: np.ndarray, valid: np.ndarray, step: int, scene: Part | None = None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Classify every so-maniest pixel; features are found of all, the trees pass those."""
+
+        def of_strip(features: np.ndarray, inside: np.ndarray) -> tuple[np.ndarray, ...]:
+            return self.trees.classify_every(features, inside, step)
+
+        codes, confidence, every = self._in_strips(block, valid, of_strip, step)
+        return codes, confidence, every
+
     def slowness(self) -> str:
         """Return why mapping is slow here; see `Classifier`."""
         return self.trees.slowness()
@@ -117,15 +128,18 @@ class WindowedForest(Classifier):
         return graph
 
     def _in_strips(
-        self, block: np.ndarray, valid: np.ndarray, trees: _Pass
+        self, block: np.ndarray, valid: np.ndarray, trees: _Pass, multiple: int = 1
     ) -> tuple[np.ndarray, ...]:
-        """Pass rows through the trees, so many at a time that their features fit into a cache."""
+        """Pass rows through the trees, so many at a time that their features fit into a cache.
+
+        Strips begin at multiples of a number of rows.
+        """
         if len(block) != self.bands:
             raise ValueError(f"pixels have {len(block)} bands, the model needs {self.bands}")
         inside = without_halo(valid, REACH)
         rows, width = inside.shape
         pixels = min(AT_ONCE, _MOST_FEATURES // self.trees.bands)
-        step = max(1, pixels // max(width, 1))
+        step = max(1, pixels // max(width, 1) // multiple) * multiple
         parts = []
         for top in range(0, rows, step):
             grown = slice(top, top + step + 2 * REACH)

@@ -40,7 +40,7 @@ class Options:
         steps: batches that it learns from.
         batch: crops of a step.
         crop: side of a crop in pixels, a multiple of 2 to the depth.
-        learning_rate: at the top of its cycle.
+        learning_rate: of AdamW, the same in all steps.
         weight_decay: of the weights, by AdamW.
         smoothing: share of each label that is given to all classes alike.
         noise: deviation of the gain and of the offset that each crop is given, as light differs,
@@ -86,7 +86,7 @@ def fit(
     classes, _ = class_numbers(training_set.codes)
     out = held_out(training_set.codes, training_set.places, options.held_out, seed)
     crops = _Crops(training_set, options, seed)
-    plan = fitting.Plan.of(options, seed)
+    plan = fitting.Plan.of(options, seed, cycles=False)
     taught = crops.drawn(~out)
     with fitting.computing(plan) as device:
         network = UNet(len(training_set.bands), len(classes), options.width, options.depth)

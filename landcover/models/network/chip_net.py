@@ -46,18 +46,35 @@ class ChipNet:
         dropped_out = dropped(seen, self._dropout, self.parts.training)
         return self._head(dropped_out[:, :, None, None])[:, :, 0, 0]
 
-    def graph(self, scaling: Scaling) -> "onnx.GraphProto":
-        """Return the graph that gives each pixel what its chip is told."""
+    def graph(self, scaling: Scaling, every: int = 1) -> "onnx.GraphProto":
+        """Return the graph that gives each pixel what its chip is told.
+
+        Args:
+            scaling: of the values.
+            every: 2 asks the chips of every second row and column alone; the three pixels that
+                follow get the same.
+        """
         write = GraphWriter(self._bands)
         x = write.scaled(scaling)
         for layer in self._body:
             weight, bias = folded(layer)
             x = write.relu(write.conv(x, weight, bias, pad=weight.shape[-1] // 2))
         reach = self._side // 2 - self._texture, (self._side - 1) // 2 - self._texture
-        mean = write.box_mean(x, *reach)
-        square = write.box_mean(write.node("Mul", x, x), *reach)
+        mean, square = (_box(write, y, reach, every) for y in (x, write.node("Mul", x, x)))
         variance = write.node("Sub", square, write.node("Mul", mean, mean))
         least = write.constant("least_variance", torch.tensor(_LEAST_VARIANCE).numpy())
         raised = write.node("Add", write.clipped(variance, 0), least)
         seen = write.joined(mean, write.node("Sqrt", raised))
-        return write.graph(write.conv(seen, *plain(self._head)), self._classes)
+        scores = write.conv(seen, *plain(self._head))
+        return write.graph(write.doubled(scores) if every == 2 else scores, self._classes)
+
+
+def _box(write: GraphWriter, x: str, reach: tuple[int, int], every: int) -> str:
+    """Take the mean of the box around each pixel, or around every second one."""
+    before, after = reach
+    if every == 1:
+        return write.box_mean(x, before, after)
+    if before % 2 == 0 and after % 2 == 1:  # made of whole squares of 2 x 2
+        return write.box_mean(write.averaged(x), before // 2, after // 2)
+    return write.node("MaxPool", write.box_mean(x, before, after), kernel_shape=[1, 1],
+                      strides=[2, 2])  # fmt: skip

@@ -18,7 +18,6 @@ from landcover.models.classifier import Classifier, Part, without_halo
 from landcover.models.network.graph import (
     INPUT,
     MEMORY_AT_ONCE,
-    OUTPUT,
     Checked,
     Plan,
     check_graph,
@@ -182,7 +181,7 @@ class NetworkClassifier(Classifier):
         part = (slice(None), rows.reads, columns.reads)
         pixels = self._pixels(block[part], valid[part[1:]], (rows.length, columns.length))
         margins = (rows.before, columns.before, rows.after, columns.after)
-        given = self._probability(pixels, margins)[:, rows.takes, columns.takes]
+        given = _softmax(self._scores(pixels, margins)[:, rows.takes, columns.takes])
         if not np.isfinite(given[:, inside]).all():
             raise ModelError(_NO_NUMBER)
         np.copyto(found[(slice(None), *at)], given, where=inside)
@@ -196,8 +195,8 @@ class NetworkClassifier(Classifier):
             np.copyto(pixels[0, :, :height, :width], block, where=valid, casting="unsafe")
         return pixels
 
-    def _probability(self, pixels: np.ndarray, margins: Sides) -> np.ndarray:
-        """Return what the network gives, float32 (classes, rows, columns).
+    def _scores(self, pixels: np.ndarray, margins: Sides) -> np.ndarray:
+        """Return what the network gives before its Softmax, float32 (classes, rows, columns).
 
         Args:
             pixels: float32 (1, bands, height, width).
@@ -210,7 +209,7 @@ class NetworkClassifier(Classifier):
             feeds[first] = np.array([top, left])
             feeds[last] = np.array([-bottom or _END, -right or _END])
         with self._room:
-            (given,) = self._session.run([OUTPUT], feeds)
+            (given,) = self._session.run(None, feeds)
         return np.asarray(given[0])
 
     @cached_property
@@ -222,6 +221,13 @@ class NetworkClassifier(Classifier):
     @cached_property
     def _session(self) -> "onnxruntime.InferenceSession":
         return open_session(self.network.runs)
+
+
+def _softmax(scores: np.ndarray) -> np.ndarray:
+    """Return probabilities, float32, of scores (classes, ...)."""
+    with np.errstate(invalid="ignore"):  # infinite scores give no number, and are refused
+        powers = np.exp(scores - scores.max(axis=0))
+        return np.asarray(powers / powers.sum(axis=0))
 
 
 def open_session(model: bytes) -> "onnxruntime.InferenceSession":

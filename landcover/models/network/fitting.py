@@ -1,8 +1,8 @@
 """The training loop that all networks share; this module needs torch.
 
-AdamW (Loshchilov, Hutter 2019) with one cycle of the learning rate (Smith, Topin 2019). Everything
-random is drawn on the processor from one seed, so that the same seed and number of threads give
-the same weights to the bit, and a GPU draws what a processor does.
+AdamW (Loshchilov, Hutter 2019), where asked for with one cycle of the learning rate (Smith, Topin
+2019). Everything random is drawn on the processor from one seed, so that the same seed and number
+of threads give the same weights to the bit, and a GPU draws what a processor does.
 """
 
 import os
@@ -50,12 +50,13 @@ class Plan:
 
     Attributes:
         steps: batches to learn from.
-        learning_rate: at the top of the cycle.
+        learning_rate: all the time, or at the top of the cycle.
         weight_decay: of AdamW.
         smoothing: share of a label that is given to all classes alike.
         seed: of weights and dropout.
         threads: that compute.
         device: cpu, gpu, or auto: a GPU if there is one.
+        cycles: whether the learning rate rises and falls once.
     """
 
     steps: int
@@ -65,12 +66,13 @@ class Plan:
     seed: int
     threads: int
     device: str
+    cycles: bool = True
 
     @classmethod
-    def of(cls, options: Any, seed: int) -> "Plan":
+    def of(cls, options: Any, seed: int, cycles: bool = True) -> "Plan":
         """Take it from the options of a method, which have these names."""
-        names = {field.name for field in fields(cls)} - {"seed"}
-        return cls(seed=seed, **{name: getattr(options, name) for name in names})
+        names = {field.name for field in fields(cls)} - {"seed", "cycles"}
+        return cls(seed=seed, cycles=cycles, **{name: getattr(options, name) for name in names})
 
 
 @contextmanager
@@ -116,15 +118,20 @@ def train(
     optimizer = torch.optim.AdamW(
         parts.parameters(), plan.learning_rate, weight_decay=plan.weight_decay
     )
-    cycle = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, plan.learning_rate, total_steps=max(plan.steps, 2)
+    cycle = (
+        torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, plan.learning_rate, total_steps=max(plan.steps, 2)
+        )
+        if plan.cycles
+        else None
     )
     best = _Best(parts, held_out)
     began = time.monotonic()
     every = max(1, plan.steps // _LOOKS)
     for step in range(plan.steps):
         loss = _step(network, draw(), plan, optimizer, device)
-        cycle.step()
+        if cycle is not None:
+            cycle.step()
         report_metric("loss", loss, step)
         if held_out and (step % every == every - 1 or step == plan.steps - 1):
             best.look(network, plan, device, step)

@@ -76,6 +76,10 @@ class GraphWriter:
         """Take the greatest of each 2 x 2 pixels."""
         return self.node("MaxPool", x, kernel_shape=[2, 2], strides=[2, 2])
 
+    def averaged(self, x: str) -> str:
+        """Take the mean of each 2 x 2 pixels."""
+        return self.node("AveragePool", x, kernel_shape=[2, 2], strides=[2, 2])
+
     def doubled(self, x: str) -> str:
         """Repeat each pixel in 2 x 2."""
         scales = self.constant(f"scales_{len(self._nodes)}", np.array([1, 1, 2, 2]))

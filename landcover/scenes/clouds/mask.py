@@ -66,7 +66,7 @@ def mask_clouds(scene: SceneFile, method: Way = "auto", workdir: AnyPath = "") -
     """
     path, folder = Path(scene), Path(workdir)
     with open_raster(path, _CACHE_MIB) as dataset:
-        detector = _detector(dataset, method)
+        detector = detector_of(dataset, method)
         way = type(detector).__name__
         seal = {
             "scene": input_digests("scene", [path]),
@@ -82,8 +82,12 @@ def mask_clouds(scene: SceneFile, method: Way = "auto", workdir: AnyPath = "") -
     return CloudMask(folder / "mask.tif", confidence, clear)
 
 
-def _detector(dataset: DatasetReader, method: Way) -> Detector:
-    """Return what finds clouds, and say how far it can be trusted."""
+def detector_of(dataset: DatasetReader, method: Way) -> Detector:
+    """Return what finds clouds, and say how far it can be trusted.
+
+    Raises:
+        InputError: the scene lacks what the method needs, or the method is not installed.
+    """
     quality = quality_band_of(dataset) if method in ("auto", "quality-band") else None
     if quality is not None:
         return quality

@@ -5,7 +5,9 @@ NaN, and equal to it. What is in memory does not grow with the scene.
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -87,22 +89,34 @@ def compose_scenes(
     Raises:
         InputError: no scene lies in the season, or units, levels or bands cannot be put together.
     """
-    season, paths = Season.of(start, end), [Path(path) for path in scenes]
-    mask_paths = [Path(path) for path in masks] if masks else None
-    with open_series(paths, mask_paths) as series:
-        chosen = _in_season(series, season)
-        layers = _comparable(chosen)
-        dates = Series(series.grid, tuple(layers)).by_date
-        _remark_on(dates, mask_paths is not None, chosen)
-        layout = _layout(series, dates, method)
-        compute = _computing(dates, layout, method)
+    paths = [Path(path).absolute() for path in scenes]
+    mask_paths = [Path(path).absolute() for path in masks] if masks else None
+    opening = partial(_composition, paths, mask_paths, method, (start, end))
+    with opening() as (layout, compute):
         made_from = {
             "scenes": input_digests("scenes", paths),
             "masks": mask_paths and input_digests("masks", mask_paths),
             "season": [start, end, method],
         }
-        path = write_scene(Path(workdir), layout, compute, made_from, "composing", always_known=1)
+        path = write_scene(
+            Path(workdir), layout, compute, made_from, "composing", always_known=1, opening=opening
+        )
     return Composite(path)
+
+
+@contextmanager
+def _composition(
+    paths: Sequence[Path], masks: Sequence[Path] | None, method: Method, span: tuple[str, str]
+) -> Iterator[tuple[Layout, Compute]]:
+    """Open the scenes; yield what the composite will be, and what composes a window of it."""
+    season = Season.of(*span)
+    with open_series(paths, masks) as series:
+        chosen = _in_season(series, season)
+        layers = _comparable(chosen)
+        dates = Series(series.grid, tuple(layers)).by_date
+        _remark_on(dates, masks is not None, chosen)
+        layout = _layout(series, dates, method)
+        yield layout, _computing(dates, layout, method)
 
 
 def _in_season(series: Series, season: Season) -> list[Layer]:

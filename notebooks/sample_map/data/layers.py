@@ -21,7 +21,7 @@ Kind = Literal["scene", "map", "confidence", "unknown", "probabilities", "backgr
 
 CONFIDENCE, PROBABILITIES, RECORD = "confidence.tif", "probabilities.tif", "run.json"
 UNKNOWN_BELOW = 50  # percent of confidence
-_CONFIDENCE_BAND = "confidence in percent"
+_CONFIDENCE_BAND, _RESEMBLANCE_BAND = "confidence in percent", "resemblance in percent"
 _LONGEST_RECORD = 2**20  # bytes
 _CHANGES = ("shown", "opacity", "colors", "stretch", "limits", "below")
 
@@ -326,6 +326,8 @@ def _kind_of(dataset: DatasetReader, name: str) -> Kind:
         return "map"
     if dataset.descriptions == (_CONFIDENCE_BAND,):
         return "confidence"
+    if dataset.descriptions == (_RESEMBLANCE_BAND,):
+        return "unknown"  # as check-radiometry tells it, pixel by pixel
     is_of_map = PurePosixPath(name).name == PROBABILITIES and dataset.nodata == 255
     return "probabilities" if is_of_map else "scene"
 

@@ -23,7 +23,8 @@ export function offersFor(input, { layers, samples, jobs, names }) {
   const all = [...new Set([...shown, samples, ...outputs, ...names])].filter((name) => name);
   const fitting = all.filter((name) => isOfKind(input, name));
   const isOffered = (name) => input.offers.includes(name.split("/").pop());
-  return [...fitting].sort((a, b) => isOffered(b) - isOffered(a) || 0);
+  const files = [...fitting].sort((a, b) => isOffered(b) - isOffered(a) || 0);
+  return [...(input.named ?? []), ...files];
 }
 
 function isOfKind({ kind, endings, folders }, name) {

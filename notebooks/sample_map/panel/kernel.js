@@ -102,6 +102,7 @@ export class Kernel {
     if (message.kind === "layers") this.hears.layers(message);
     if (message.to !== this.view) return;
     if (message.kind === "samples") this.hears.samples(message, buffers);
+    if (message.kind === "preview") this.hears.preview(message, buffers);
     if (message.kind === "reply") this.answered(message);
   }
 

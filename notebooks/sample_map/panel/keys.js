@@ -18,8 +18,18 @@ const TOOLS = {
   Backspace: "delete",
 };
 
+const LOOP = {
+  KeyV: "preview",
+  KeyN: "next",
+  KeyY: "yes",
+  KeyL: "label",
+  KeyK: "later",
+  KeyU: "untold",
+};
+
 /**
- * What a key means: {tool}, {place} of a class in the legend, {escape}, {change}; null if nothing.
+ * What a key means: {tool}, {place} of a class in the legend, {escape}, {change}, {loop}: what is
+ * done about previews and next places; null if nothing.
  */
 export function meaningOf({ code, ctrlKey, metaKey, altKey, shiftKey }) {
   if (ctrlKey || metaKey) {
@@ -31,6 +41,7 @@ export function meaningOf({ code, ctrlKey, metaKey, altKey, shiftKey }) {
   if (digit) return { place: Number(digit) - 1 };
   if (code === "Escape") return { escape: true };
   if (code === "KeyC") return { change: true };
+  if (LOOP[code]) return { loop: LOOP[code] };
   return TOOLS[code] ? { tool: TOOLS[code] } : null;
 }
 
@@ -84,7 +95,22 @@ export class Keys {
     if (meaning.tool) return () => tools.use(meaning.tool);
     if (meaning.escape) return () => this.panel.escape();
     if (meaning.change) return () => selection.change(!selection.isChanging);
+    if (meaning.loop) return this.loopOf(meaning.loop);
     const one = samples.legend[meaning.place];
     return one ? () => legend.choose(one.name) : null;
+  }
+
+  /** What a key does about the preview and the next place; null if there is no place to answer. */
+  loopOf(name) {
+    const { preview, whereNext, legend } = this.panel;
+    if (name === "preview") return () => preview.use(!preview.isOn);
+    if (name === "next") return () => whereNext.next();
+    if (!whereNext.place) return null;
+    return {
+      yes: () => whereNext.label(whereNext.place.class),
+      label: () => whereNext.label(legend.active),
+      later: () => whereNext.leave("later"),
+      untold: () => whereNext.leave("untold"),
+    }[name];
   }
 }

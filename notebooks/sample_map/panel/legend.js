@@ -113,6 +113,7 @@ export class Legend extends Part {
     if (selection.isChanging && selection.sample) return selection.reclass(name);
     this.active = name;
     this.show();
+    this.panel.whereNext.show(); // which offers to label with it
     tools.restyle();
   }
 }

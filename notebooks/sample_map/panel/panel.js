@@ -13,6 +13,7 @@ import { Keys } from "./keys.js";
 import { Layers } from "./layers.js";
 import { Legend } from "./legend.js";
 import { Measure } from "./measure.js";
+import { Preview } from "./preview.js";
 import { Printing } from "./printing.js";
 import { Runs } from "./runs.js";
 import { Samples } from "./samples.js";
@@ -23,11 +24,21 @@ import { Status } from "./status.js";
 import { Tabs } from "./tabs.js";
 import { Tools } from "./tools.js";
 import { View } from "./view.js";
+import { WhereNext } from "./where_next.js";
 import { Words } from "./words.js";
 
 // what is asked by the panel itself, or what may say more before it is answered (a background that
 // cannot be reached): the answer leaves the message alone
-const UNASKED = ["open", "spectra", "preview", "change_layer", "change_view", "add_background"];
+const UNASKED = [
+  "open",
+  "spectra",
+  "preview",
+  "change_layer",
+  "change_view",
+  "add_background",
+  "see",
+  "leave",
+];
 const LOOK = 50; // ms between two looks for the map
 const LOOKS = 600;
 
@@ -73,6 +84,8 @@ class Panel {
     this.conflicts = new Conflicts(this);
     this.layers = new Layers(this);
     this.printing = new Printing(this);
+    this.preview = new Preview(this);
+    this.whereNext = new WhereNext(this);
     this.runs = new Runs(this);
     this.compare = new Compare(this);
     this.spectra = new Spectra(this);
@@ -99,6 +112,8 @@ class Panel {
       this.layers,
       this.printing,
       this.runs,
+      this.whereNext,
+      this.preview,
       this.spectra,
       this.inspector,
     ]) {
@@ -120,12 +135,20 @@ class Panel {
   /** The pages of the panel: name, title, what is on it, what to do when it is opened. */
   subjects() {
     const { legend, classes, selection, layers, printing, runs, spectra, inspector } = this;
+    const loop = [this.preview.box, this.whereNext.box];
     const t = (text) => this.words.t(text);
     return [
       {
         name: "classes",
         title: t("Classes"),
-        children: [legend.box, legend.balance, legend.form, classes.part, this.languageButton()],
+        children: [
+          legend.box,
+          legend.balance,
+          ...loop,
+          legend.form,
+          classes.part,
+          this.languageButton(),
+        ],
         onopen: () => legend.balance.after(selection.box),
       },
       {
@@ -186,12 +209,14 @@ class Panel {
       samples: (message, buffers) => this.receive(message, buffers),
       news: (news, cause) => this.learn(news, cause),
       layers: (told) => this.layers.take(told),
+      preview: (message, buffers) => this.preview.hear(message, buffers),
       answer: (asked, reply) => this.answered(asked, reply),
       tick: () => this.status.show(),
     });
     map.pm.setLang(this.words.language);
     this.tools.begin(map);
     this.layers.begin(map);
+    this.preview.begin(map);
     this.view.begin(map);
     this.shapes = shapesLayer(this.L, this);
     this.shapes.addTo(map);
@@ -210,6 +235,8 @@ class Panel {
     this.compare.end();
     this.inspector.hideMark();
     this.runs.end();
+    this.preview.end();
+    this.whereNext.end();
     this.view.end();
     this.map.off("click", this.onClick);
     this.shapes.remove();
@@ -235,6 +262,8 @@ class Panel {
     const touched = this.samples.learn(news);
     if (news.gone.includes(selection.id)) selection.select(null);
     this.editing.refresh(touched, cause);
+    this.whereNext.learn(touched);
+    this.preview.see();
     if (!cause && touched.length) {
       const count = { count: words.number(touched.length) };
       status.tell(
@@ -276,6 +305,7 @@ class Panel {
   /** Leave whatever was begun: nothing is selected any more, and nothing is drawn. */
   escape() {
     this.selection.select(null);
+    this.whereNext.close();
     this.tools.use("select");
   }
 }

@@ -105,6 +105,18 @@ export class Runs extends Part {
     return reply.error ? reply : null;
   }
 
+  /** Have jobs do some steps, one after the other; return {error} if that cannot be. */
+  async beginChain(steps) {
+    if (this.hasService === null) await this.describe();
+    if (!this.hasService) {
+      return { error: this.t("There is no jobs service here: operations run in Python only.") };
+    }
+    const inputs = Object.assign({}, ...steps.map((step) => step.inputs));
+    const reply = (await this.fold(inputs)) ?? (await this.tell("POST", "chains", { steps }));
+    if (!reply.error) this.mine.addChains(reply.chains);
+    return reply;
+  }
+
   /** Ask the server to change something, say why it does not, and look what there is now. */
   async tell(method, name, content) {
     const reply = await tellServer(method, name, content);

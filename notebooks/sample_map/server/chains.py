@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import PurePosixPath
 from typing import Any
 from uuid import uuid4
@@ -101,6 +102,44 @@ class _Reader:
         return Reference(list(self._steps).index(job["id"]), output)
 
 
+def steps_in(listed: Any) -> tuple[Step, ...]:
+    """Read steps as `Step.to_json` writes them.
+
+    Raises:
+        InputError: they are none or too many, name no operation or an input that it has not, or
+            refer to what is no output of an earlier step.
+    """
+    if not isinstance(listed, list) or not 0 < len(listed) <= MOST_STEPS:
+        raise InputError(f"a chain is a list of 1 to {MOST_STEPS} steps")
+    steps: list[Step] = []
+    for one in listed:
+        steps.append(_step_in(one, steps))
+    return tuple(steps)
+
+
+def _step_in(one: Any, before: Sequence[Step]) -> Step:
+    if not isinstance(one, dict) or not isinstance(one.get("inputs"), dict):
+        raise InputError("a step is an object of operation and inputs")
+    operation = operation_of(str(one.get("operation")))
+    known = {given.name for given in operation.inputs}
+    if unknown := set(one["inputs"]) - known:
+        raise InputError(f"{operation.identifier} has no input {sorted(unknown)[0]}")
+    read = partial(_reference_in, before=before)
+    return Step(operation.identifier, _each(one["inputs"], read))
+
+
+def _reference_in(value: Any, before: Sequence[Step]) -> Any:
+    if not isinstance(value, dict):
+        return value
+    step, output = value.get("step"), str(value.get("output"))
+    if type(step) is not int or not 0 <= step < len(before):
+        raise InputError(f"a reference names step {step}, which is no earlier one")
+    outputs = {one.name for one in operation_of(before[step].operation).outputs}
+    if output not in outputs:
+        raise InputError(f"{before[step].operation} has no output {output}")
+    return Reference(step, output)
+
+
 def scenes_of(steps: Iterable[Step]) -> tuple[str, ...]:
     """Return the storage names of the scenes with which a chain begins."""
     found: dict[str, None] = {}
@@ -177,6 +216,17 @@ class Chains:
         chains = [Chain(scene, on_scene(steps, scene)) for scene in dict.fromkeys(scenes)]
         if not chains:
             raise InputError("name a scene to do this again on")
+        return self._start(chains)
+
+    def begin(self, steps: Sequence[Step]) -> list[str]:
+        """Do steps that nobody has done yet.
+
+        Raises:
+            InputError: too many chains run already.
+        """
+        return self._start([Chain(", ".join(scenes_of(steps)), tuple(steps))])
+
+    def _start(self, chains: Sequence[Chain]) -> list[str]:
         running = sum(chain.state == "running" for chain in self._chains.values())
         if running + len(chains) > MOST_RUNNING:
             raise InputError(f"{running} chains run, at most {MOST_RUNNING} do at a time")

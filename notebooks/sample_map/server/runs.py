@@ -6,7 +6,8 @@ GET    sample_map/jobs              the latest jobs of the user (?limit=20), and
 POST   sample_map/jobs              {operation, inputs}: starts a job
 DELETE sample_map/jobs/JOB          dismisses it
 GET    sample_map/jobs/JOB/chain    the steps that led to it (?train=true: to its model too)
-POST   sample_map/chains            {job, scenes, train}: the same steps on other scenes
+POST   sample_map/chains            {job, scenes, train}: the same steps on other scenes;
+                                    {steps}: these, as a chain is told
 DELETE sample_map/chains/CHAIN      ends it
 
 Whatever changes something needs Jupyter's token against forged requests, as all its own calls.
@@ -78,8 +79,15 @@ class Runs:
         steps = self._open()[1].steps(id, train)
         return {"steps": [step.to_json() for step in steps], "scenes": scenes_of(steps)}
 
-    def repeat(self, asked: Json) -> Json:
-        """Do the steps again on other scenes."""
+    def begin_chain(self, asked: Json) -> Json:
+        """Do steps, or those that led to a job again on other scenes."""
+        if "steps" not in asked:
+            return self._repeat(asked)
+        from sample_map.server.chains import steps_in
+
+        return {"chains": self._open()[1].begin(steps_in(asked["steps"]))}
+
+    def _repeat(self, asked: Json) -> Json:
         scenes = [str(scene).strip() for scene in list(asked["scenes"])]
         named = [scene for scene in scenes if scene]
         started = self._open()[1].start(str(asked["job"]), named, bool(asked["train"]))
@@ -196,7 +204,7 @@ class ChainsHandler(RunsHandler):
     @authenticated
     async def post(self) -> None:
         """Do the steps that led to a job again."""
-        await self.say(self.runs.repeat, self.get_json_body() or {})
+        await self.say(self.runs.begin_chain, self.get_json_body() or {})
 
 
 class ChainHandler(RunsHandler):

@@ -11,14 +11,19 @@ import onnx
 import pytest
 import rasterio
 
-from landcover import classify_scene, extract_samples, train_classifier
+from landcover import balance_samples, classify_scene, extract_samples, train_classifier
 from landcover.errors import InputError, Stopped
+from landcover.executors.parts import Share, ShareSealed, carried_by
+from landcover.executors.workers import ForkedWorkers
 from landcover.inference import classify as classification
+from landcover.inference import map_parts
+from landcover.inference import windows as windows_of_map
 from landcover.inference.block import Correction
 from landcover.inference.classify import UNFINISHED
 from landcover.io.records.checkpoints import resumable
 from landcover.models.file import load_model
 from landcover.models.forest import kernel
+from landcover.operations import by_identifier
 from landcover.progress import Pace, collecting_notes, progress_to
 from tests.scenes import CRS, TRANSFORM, pixels, quarters, write_labels, write_raster
 
@@ -383,7 +388,7 @@ def test_a_scene_that_breaks_off_is_refused_and_leaves_nothing(trained, tmp_path
 def test_few_windows_are_under_way_at_a_time():
     begun = []
     stop = Event()
-    with_results = classification._few_at_once(lambda n: begun.append(n) or n, range(50), 3, stop)
+    with_results = windows_of_map.few_at_once(lambda n: begun.append(n) or n, range(50), 3, stop)
     for done in with_results:
         assert len(begun) <= done + 1 + 3
     assert begun == list(range(50))
@@ -411,3 +416,50 @@ def test_an_estimate_counts_only_what_this_run_did(monkeypatch):
         "classifying, 70 %, about 2 min left",
         "classifying, 99 %, about 10 s left",
     ]
+
+
+def written(folder):
+    """Return what an operation has written, but for its records, which say when."""
+    return {
+        path.name: path.read_bytes()
+        for path in folder.iterdir()
+        if not path.name.startswith(("run.", "."))
+    }
+
+
+@pytest.mark.parametrize("how", [TILED, ODD, TALL, ROWS], ids=["tiled", "odd", "tall", "rows"])
+def test_parts_give_the_bytes_of_one_process(how, trained, tmp_path, monkeypatch):
+    monkeypatch.setattr(map_parts, "SIDE", 512)
+    scene = write_scene(tmp_path / "scene.tif", sparse(1030, 1100), **how, nodata=0)
+    inputs = {"radiometry": "ignore", "probabilities": True}
+    classify_scene(scene, trained, **inputs, workdir=tmp_path / "one")
+    with ForkedWorkers(2) as workers:
+        classify_scene(scene, trained, **inputs, workdir=tmp_path / "parts", executor=workers)
+    assert written(tmp_path / "parts") == written(tmp_path / "one")
+    assert not [*(tmp_path / "parts").glob(".*")]
+
+
+def test_parts_of_an_area_give_the_bytes_of_one_process(trained, tmp_path, monkeypatch):
+    monkeypatch.setattr(map_parts, "SIDE", 512)
+    scene = write_scene(tmp_path / "scene.tif", spectra(1030, 1100), **TILED)
+    area = write_labels(tmp_path / "area.gpkg", [("here", pixels(300, 400, 500, 300))])
+    inputs = {"radiometry": "ignore", "area": area, "bands": "B02,B03,B04"}
+    classify_scene(scene, trained, **inputs, workdir=tmp_path / "one")
+    for index in range(2):  # as two machines, each of which computes its share
+        with carried_by(Share(index, 2)), pytest.raises(ShareSealed):
+            in_shares(scene, trained, area, tmp_path / "parts")
+    monkeypatch.setattr(map_parts, "_classify_part", None)  # all is there
+    classify_scene(scene, trained, **inputs, workdir=tmp_path / "parts")
+    assert written(tmp_path / "parts") == written(tmp_path / "one")
+
+
+def in_shares(scene, model, area, folder):
+    folder.mkdir(exist_ok=True)
+    by_identifier("classify-scene").function(
+        scene, model, "ignore", "B02,B03,B04", area=area, workdir=folder
+    )
+
+
+def test_an_executor_is_refused_where_nothing_falls_into_parts(tmp_path):
+    with pytest.raises(InputError, match="balance-samples does not fall into parts"):
+        balance_samples(tmp_path, workdir=tmp_path / "out", executor=object())

@@ -18,6 +18,7 @@ from rasterio.windows import Window
 
 from landcover import classify_scene, extract_samples, train_classifier
 from landcover.errors import InputError
+from landcover.executors.workers import ForkedWorkers
 from landcover.inference.block import BlockClassifier, Correction
 from landcover.io.legend import Legend
 from landcover.io.raster import Band, read_grown
@@ -414,3 +415,18 @@ def test_the_map_of_a_scene_without_names_says_so(tmp_path):
     classify_scene(scene, model, workdir=tmp_path)
     said = json.loads(Path(tmp_path / "run.json").read_text())["run"]["remarks"]
     assert any("taken in file order as blue, red" in remark for remark in said)
+
+
+@pytest.mark.parametrize("method", ["random-forest", "gradient-boosting"])
+def test_folds_that_workers_compute_give_the_bytes_of_one_process(method, tmp_path):
+    rng = np.random.default_rng(0)
+    values = rng.integers(0, 300, (2, 18, 24)).astype(np.uint16)
+    values[0] += np.repeat([100, 200, 300], 6)[:, None].astype(np.uint16)
+    samples = cut(tmp_path / "samples", ("forest", "water", "sand"), values=values)
+    inputs = {"samples": samples, "method": method, "seed": 4}
+    train_classifier(**inputs, workdir=tmp_path / "one")
+    with ForkedWorkers(2) as workers:
+        train_classifier(**inputs, workdir=tmp_path / "parts", executor=workers)
+    for name in ("model.onnx", "report.json", "importance.csv"):
+        assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / "one" / name).read_bytes()
+    assert not [*(tmp_path / "parts").glob(".*")]

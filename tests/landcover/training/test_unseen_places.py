@@ -13,7 +13,7 @@ from landcover import extract_samples, train_classifier
 from landcover.io.legend import Legend
 from landcover.models.methods.random_forest import Options, fit
 from landcover.models.training_set import TrainingSet
-from landcover.training.cross_validation import validate
+from landcover.training.cross_validation import accuracy_by_place, validate
 from landcover.training.folds import partitions_by_place
 from landcover.training.intervals import accuracy_interval
 from landcover.training.joining import join_places
@@ -230,3 +230,30 @@ def test_macro_f1_is_the_mean_of_the_classes():
     recall = np.mean([figures["tpr"] for figures in by_class])
     assert math.isclose(report["accuracy_spatial"], recall)  # classes are of one size
     assert 0 < report["partition_spread"] < 0.1
+
+
+def test_accuracy_alone_is_that_of_one_partition_of_the_whole_report():
+    rng = np.random.default_rng(2)
+    place = np.repeat(np.arange(12), 9)
+    codes = (place % 3 + 1).astype(np.uint8)
+    codes[place == 11] = 4  # of one place
+    values = (codes[:, None] + rng.normal(0, 0.8, (len(place), 2))).astype(np.float32)
+    known = TrainingSet.of_pixels(values, codes, place)
+
+    def fitted(training_set):
+        return fit(training_set, Options(trees=10), 0)
+
+    report = validate(fitted, known, Legend.of(["a", "b", "c", "d"]), 3, partitions=1).report
+    found = accuracy_by_place(fitted, known, 3)
+    for name in ("accuracy_spatial", "accuracy_spatial_interval"):
+        assert found[name] == report[name]
+    assert (found["places"], found["skipped"]) == (11, [4])
+
+
+def test_no_accuracy_is_told_of_classes_of_one_place():
+    known = TrainingSet.of_pixels(
+        np.zeros((4, 1), np.float32), np.array([1, 1, 1, 2], np.uint8), np.array([0, 0, 1, 2])
+    )
+    found = accuracy_by_place(lambda one: fit(one, Options(trees=1), 0), known, 0)
+    assert found["accuracy_spatial"] is None
+    assert found["skipped"] == [2]

@@ -50,6 +50,16 @@ def test_with_a_map_comes_what_was_written_beside_it_hidden(home):
     assert found[2].colors == (1, 1, 1)
 
 
+def test_what_check_radiometry_tells_of_pixels_is_no_scene_to_draw_upon(home):
+    beside(home, "unknown.tif", ["resemblance in percent"])
+    (layer,) = layers_of("home/maps/unknown.tif")
+    assert (layer.kind, layer.shown) == ("unknown", True)
+    layers = Layers()
+    layers.add(layers_of("home/scene.tif"))
+    layers.add([layer])
+    assert layers.scene() == "home/scene.tif"
+
+
 def test_file_beside_a_map_that_is_something_else_is_no_layer(home):
     write_raster(home / "maps" / "confidence.tif", np.ones((8, 8), "float32"))
     (home / "maps" / "probabilities.tif").write_text("no raster")

@@ -82,6 +82,8 @@ export function offersAreOfTheRightKindAndTheLikeliestFirst() {
   ]);
   equal(offersFor(input("samples", { kind: "folder" }), sources), ["home/jobs/cut/samples"]);
   equal(offersFor(input("seed", { kind: "int" }), sources), []);
+  const rules = input("rules", { endings: [".json"], named: ["sea-ice"] });
+  equal(offersFor(rules, sources), ["sea-ice"]);
 }
 
 export function nextOperationIsTheFirstThatNeedsWhatWasWritten() {

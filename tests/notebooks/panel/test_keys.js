@@ -7,6 +7,15 @@ export function keysMeanToolsByTheirPlace() {
   equal(meaningOf({ code: "KeyQ" }), null);
 }
 
+export function lettersAnswerWhereSomebodyIsAsked() {
+  const letters = ["V", "N", "Y", "L", "K", "U"];
+  const meant = ["preview", "next", "yes", "label", "later", "untold"];
+  equal(
+    letters.map((letter) => meaningOf({ code: `Key${letter}` }).loop),
+    meant,
+  );
+}
+
 export function digitsMeanClasses() {
   equal(meaningOf({ code: "Numpad3" }), { place: 2 });
   equal(meaningOf({ code: "Digit0" }), null);

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from landcover.errors import InputError
-from sample_map.server.chains import Chains, chain_to, on_scene, scenes_of
+from sample_map.server.chains import Chains, chain_to, on_scene, scenes_of, steps_in
 from sample_map.server.jobs import Unanswered
 
 SECONDS = 20.0
@@ -221,3 +221,49 @@ def test_chain_that_is_ended_dismisses_its_job_and_starts_no_other():
 def test_no_scene_and_too_many_are_refused(scenes):
     with pytest.raises(InputError, match=r"name a scene|at most 50"):
         Chains(Service()).start("map", scenes, train=False)  # type: ignore[arg-type]
+
+
+def test_steps_that_nobody_has_done_yet_are_done():
+    service = Service()
+    chains = Chains(service)  # type: ignore[arg-type]
+    chains.begin(steps_in(told("map")))
+    found = ended(chains)
+    assert (found["state"], found["scene"]) == ("successful", "home/a.tif")
+    assert [operation for operation, _ in service.started] == [
+        one["operation"] for one in told("map")
+    ]
+    assert service.started[-1][1]["model"] == ["home/jobs/new-3/model.onnx"]
+
+
+def test_steps_are_read_as_they_are_told():
+    assert [step.to_json() for step in steps_in(told("map"))] == told("map")
+
+
+@pytest.mark.parametrize(
+    ("steps", "why"),
+    [
+        ([], "1 to 30 steps"),
+        ({}, "1 to 30 steps"),
+        ([{"operation": "extract-samples", "inputs": {}}] * 31, "1 to 30 steps"),
+        (["extract-samples"], "object of operation and inputs"),
+        ([{"operation": "rm", "inputs": {}}], "no operation rm"),
+        ([{"operation": "classify-scene", "inputs": {"sc": "home/a.tif"}}], "no input sc"),
+        (
+            [{"operation": "classify-scene", "inputs": {"model": {"step": 0, "output": "model"}}}],
+            "step 0, which is no earlier one",
+        ),
+        (
+            [*told("cut"), {"operation": "train-classifier",
+                            "inputs": {"samples": [{"step": True, "output": "samples"}]}}],
+            "step True",
+        ),
+        (
+            [*told("cut"), {"operation": "train-classifier",
+                            "inputs": {"samples": [{"step": 0, "output": "model"}]}}],
+            "has no output model",
+        ),
+    ],
+)  # fmt: skip
+def test_steps_that_cannot_be_done_are_refused(steps, why):
+    with pytest.raises(InputError, match=why):
+        steps_in(steps)

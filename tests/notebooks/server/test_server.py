@@ -56,6 +56,8 @@ def test_course_that_the_environment_names_is_installed(app, home, monkeypatch):
         "07_seasons.ipynb",
         "08_bring_your_own_scene.ipynb",
         "09_networks.ipynb",
+        "10_where_next.ipynb",
+        "11_labels_without_labellers.ipynb",
         "12_after_a_map.ipynb",
     ]
 

@@ -9,9 +9,11 @@ from time import monotonic
 from tests.stand_ins.kubernetes.node import Machine, status_is_over
 from tests.stand_ins.kubernetes.objects import Object, Objects, Refused, now
 
+INDEX = "batch.kubernetes.io/job-completion-index"
+
 
 class Jobs:
-    """Runs Jobs of one pod at a time, as often as backoffLimit allows."""
+    """Runs Jobs of one pod at a time, or of one for each index, as often as they allow."""
 
     def __init__(
         self, objects: Objects, machine: Machine, create: Callable[[str, str, Object], Object]
@@ -31,6 +33,9 @@ class Jobs:
         status, spec = job["status"], job["spec"]
         if "startTime" not in status:
             status["startTime"] = now()
+        if spec.get("completionMode") == "Indexed":
+            await self._advance_indexed(job)
+            return
         pods = self.pods_of(job)
         failed = [pod for pod in pods if pod["status"].get("phase") == "Failed"]
         succeeded = [pod for pod in pods if pod["status"].get("phase") == "Succeeded"]
@@ -60,6 +65,46 @@ class Jobs:
         elif not active and monotonic() - self._refused.get(job["metadata"]["uid"], 0.0) > 1:
             self._create_pod(job)
 
+    async def _advance_indexed(self, job: Object) -> None:
+        """Run a pod for each index, again where it failed, until one failed too often."""
+        status, spec = job["status"], job["spec"]
+        by_index: dict[int, list[Object]] = {n: [] for n in range(spec["completions"])}
+        for pod in self.pods_of(job):
+            by_index[int(pod["metadata"]["annotations"][INDEX])].append(pod)
+        phases = {n: [pod["status"].get("phase") for pod in pods] for n, pods in by_index.items()}
+        active = [p for pods in by_index.values() for p in pods if not status_is_over(p)]
+        done = [n for n, known in phases.items() if "Succeeded" in known]
+        lost = [
+            n for n, known in phases.items()
+            if known.count("Failed") > spec["backoffLimitPerIndex"]
+        ]  # fmt: skip
+        told = {
+            "active": len(active),
+            "ready": sum(map(_is_ready, active)),
+            "succeeded": len(done),
+            "failed": sum(known.count("Failed") for known in phases.values()),
+            "completedIndexes": ",".join(map(str, done)),
+            "failedIndexes": ",".join(map(str, lost)),
+        }
+        if any(status.get(name, 0) != value for name, value in told.items()):
+            status |= told
+            self.objects.changed("jobs", job)
+        if len(done) == spec["completions"]:
+            status["completionTime"] = now()
+            text = "Reached expected number of succeeded pods"
+            self._finish(job, ("SuccessCriteriaMet", "Complete"), "CompletionsReached", text)
+        elif len(lost) > spec["maxFailedIndexes"]:
+            for pod in active:
+                await self.machine.end(pod, 0)
+            text = "Job has exceeded the specified maximal number of failed indexes"
+            self._finish(job, ("FailureTarget", "Failed"), "MaxFailedIndexesExceeded", text)
+        else:
+            for number in range(spec["completions"]):
+                running = any(not status_is_over(pod) for pod in by_index[number])
+                if number not in done and not running and len(active) < spec["parallelism"]:
+                    self._create_pod(job, number)
+                    active.append({})
+
     def pods_of(self, job: Object) -> list[Object]:
         """Return the pods that a Job has made."""
         uid = job["metadata"]["uid"]
@@ -78,13 +123,20 @@ class Jobs:
             if job["metadata"]["uid"] in owners
         )
 
-    def _create_pod(self, job: Object) -> None:
+    def _create_pod(self, job: Object, index: int | None = None) -> None:
         meta = job["metadata"]
         template = copy.deepcopy(job["spec"]["template"])
         names = {"job-name": meta["name"], "controller-uid": meta["uid"]}
         labels = names | {f"batch.kubernetes.io/{name}": value for name, value in names.items()}
         template.setdefault("metadata", {}).setdefault("labels", {}).update(labels)
         template["metadata"]["generateName"] = f"{meta['name']}-"
+        if index is not None:
+            template["metadata"]["generateName"] += f"{index}-"
+            template["metadata"]["labels"][INDEX] = str(index)
+            template["metadata"].setdefault("annotations", {})[INDEX] = str(index)
+            for container in template["spec"]["containers"]:
+                name = "JOB_COMPLETION_INDEX"
+                container.setdefault("env", []).append({"name": name, "value": str(index)})
         owner = {"apiVersion": "batch/v1", "kind": "Job", "name": meta["name"], "uid": meta["uid"]}
         template["metadata"]["ownerReferences"] = [owner | {"controller": True}]
         try:

@@ -27,11 +27,14 @@ NETWORKS = ("tcp", "fast open", "mptcp", "udp", "packet", "abstract")
 TURNED = """
 import errno, json, os, resource, socket, subprocess, sys
 from pathlib import Path
-from landcover.operation import Completed
+from landcover.operation import Completed, Needs
 from wps_processes.runners import forkserver, sandbox, worker
 
 class Turned:
     inputs = outputs = ()
+
+    def needs(self, inputs):
+        return Needs()
 
     def run(self, inputs, workdir, **told):
         (workdir / "made").write_text("x")
@@ -99,6 +102,10 @@ def tried(deed, workdir):
                     os._exit(1)
                 os._exit(0)
             return "refused" if os.waitpid(child, 0)[1] else "done"
+        elif kind == "workers":
+            from landcover.executors.workers import ForkedWorkers
+            with ForkedWorkers(2, own_sessions=False) as workers:
+                assert [*workers.map(len, ["xx", "x"])] == [2, 1]
         elif kind == "pool":
             from multiprocessing.pool import ThreadPool
             with ThreadPool(2) as pool:
@@ -292,7 +299,7 @@ def test_where_calls_cannot_be_filtered_a_job_has_a_network_of_its_own(tried, ou
 @needs_seccomp
 def test_a_job_may_speak_with_what_it_forks(tried):
     _, try_ = tried
-    assert try_(("fork", None), ("pool", None)) == ["done", "done"]
+    assert try_(("fork", None), ("pool", None), ("workers", None)) == ["done"] * 3
 
 
 @needs_seccomp

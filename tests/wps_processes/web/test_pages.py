@@ -80,6 +80,7 @@ def test_a_person_runs_a_process_by_its_form_and_sees_the_result(wps, anna):
     (job,) = wps.jobs()
     assert anna.answer.request.path == f"{PREFIX}jobs/{job['id']}.html"
     assert job["inputs"] == EXTRACT | {
+        "scene": [EXTRACT["scene"]],
         "class_field": "class", "chip_size": 1, "max_per_class": 0, "masks": False,
         "context": 0, "patches": 0, "seed": 0,
     }  # fmt: skip

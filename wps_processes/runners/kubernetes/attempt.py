@@ -15,11 +15,20 @@ from sqlalchemy.exc import SQLAlchemyError
 from landcover.errors import LandcoverError
 from wps_processes.jobs import folder as job_folder
 from wps_processes.jobs.ledger import DISMISSED, SUCCESSFUL, Job, Ledger, Outcome
+from wps_processes.jobs.published import by_identifier
 from wps_processes.runners.fetching import Fetcher
 from wps_processes.runners.kubernetes import conditions
 from wps_processes.runners.kubernetes.api import Cluster, Object, Refused, Unavailable
 from wps_processes.runners.kubernetes.callbacks import RunTokens
-from wps_processes.runners.kubernetes.manifest import check_allowed, given, manifest_of, name_of
+from wps_processes.runners.kubernetes.manifest import (
+    RETRIES,
+    check_allowed,
+    given,
+    manifest_of,
+    name_of,
+    parts_manifest_of,
+    parts_name_of,
+)
 from wps_processes.runners.kubernetes.settings import ClusterSettings
 from wps_processes.runners.kubernetes.watch import JobView, Watching
 from wps_processes.runners.messages import NO_ANSWER
@@ -35,6 +44,8 @@ NOT_ADMITTED = (
 )
 NOT_YET_ADMITTED = "waiting for the cluster, which does not admit the job yet"
 
+WORTH_PARTS = 256 * 2**20
+"""Bytes of a job's files from which on further pods are worth their start."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0
 _SECONDS_BETWEEN_LOOKS = 60.0  # if nothing is heard
 _SECONDS_FOR_THE_OTHER = 15.0  # Job and pod are watched by two, and one may be behind
@@ -116,6 +127,9 @@ class Attempt:
             if found is None and self._is_running_here():
                 check_allowed(self._job, self._needs, self._context.settings)
                 self._prepare()
+                failed = self._compute_parts()
+                if failed is not None:
+                    return failed
                 found = self._persistently(self._create, patience=self._context.upgrade)
         except Refused as refusal:
             LOGGER.error("the cluster refuses a Job: %s", refusal, extra=self._who)
@@ -130,6 +144,80 @@ class Attempt:
             self._job, self._needs, self._context.settings, self._context.root, token
         )
         return self._context.cluster.create(made)
+
+    def _compute_parts(self) -> str | None:
+        """Let pods compute the parts of a large job; return why that failed, None if it did not.
+
+        Raises:
+            Refused: the cluster does not take their Job.
+        """
+        if self._context.settings.parts < 2 or not self._is_worth_parts():
+            return None
+        name = parts_name_of(self._job)
+        with self._context.watching.following(name) as woken:
+            found = self._persistently(lambda: self._context.cluster.read(name))
+            if found is None and self._is_running_here():
+                found = self._persistently(self._create_parts, patience=self._context.upgrade)
+            if found is not None:
+                self._context.watching.learn(found)
+            failed = self._follow_parts(name, woken)
+        if failed is not None or not self._is_running_here():
+            self._end(name)
+        return failed
+
+    def _is_worth_parts(self) -> bool:
+        """Return whether the job falls into parts, and its files take long enough to read."""
+        operation = by_identifier(self._job.operation)
+        if any(declared.kind == "folder" for declared in operation.inputs):
+            return False  # how long samples are learned from does not follow from their size
+        storage = job_folder.storage_of(self._job, self._context.root)
+        size = 0
+        with suppress(LandcoverError, OSError):  # its pod says so
+            for declared in operation.inputs:
+                for name in declared.paths_in(self._job.inputs.get(declared.name)):
+                    with storage.readable(name) as path:
+                        size += path.stat().st_size
+        return self._needs.parts and not self._needs.gpus and size >= WORTH_PARTS
+
+    def _create_parts(self) -> Object:
+        tokens = [self._context.tokens.of(self._job, number) for number in self._parts]
+        made = parts_manifest_of(
+            self._job, self._needs, self._context.settings, self._context.root, tokens
+        )
+        return self._context.cluster.create(made)
+
+    def _follow_parts(self, name: str, woken: threading.Event) -> str | None:
+        """Wait until all parts are sealed; return why they are not, None if they are."""
+        stuck = None  # since when
+        while self._is_running_here():
+            woken.clear()
+            view = self._view_of_parts(name)
+            ended = conditions.parts_ending(view, self._needs, RETRIES + 1)
+            if ended is not None:
+                return ended or None
+            if view.job is None and not self._is_there(name):
+                return DELETED
+            obstacle = conditions.obstacle(view)
+            now = time.monotonic()
+            stuck = (stuck or now) if obstacle else None
+            if obstacle and (obstacle.is_final or now - (stuck or now) > self._context.patience):
+                return obstacle.sentence
+            self._say_of_parts(view)
+            woken.wait(1.0 if stuck else _SECONDS_BETWEEN_LOOKS)
+        return None
+
+    def _view_of_parts(self, name: str) -> JobView:
+        """Return the Job with the pod of the part that failed, else of the first."""
+        failed = conditions.failed_part(self._context.watching.view(name))
+        return self._context.watching.view(name, failed)
+
+    def _say_of_parts(self, view: JobView) -> None:
+        """Report how many pods are done; the joining is the rest."""
+        if not conditions.are_parts_started(view):
+            self._say(conditions.waiting(view, self._needs))
+            return
+        done, of = conditions.parts_done(view), self._context.settings.parts
+        self._say(f"computing in parts, {done} of {of} done", 90 * done // of)
 
     def _prepare(self) -> None:
         """Make the folders that the pod mounts, for the kubelet would make them root's; fetch."""
@@ -173,10 +261,10 @@ class Attempt:
             self._write_log(*words.splitlines())
         return conditions.ending(view, self._needs) or NO_ANSWER
 
-    def _is_there(self) -> bool:
+    def _is_there(self, name: str = "") -> bool:
         """Read the Job itself: the watch may be behind."""
         try:
-            found = self._persistently(lambda: self._context.cluster.read(self._name))
+            found = self._persistently(lambda: self._context.cluster.read(name or self._name))
         except Refused as refusal:
             LOGGER.error("the cluster does not show a Job: %s", refusal, extra=self._who)
             return True
@@ -184,14 +272,15 @@ class Attempt:
             self._context.watching.learn(found)
         return found is not None or not self._is_running_here()
 
-    def _end(self) -> None:
-        """Delete the Job, and wait until its pod writes no more."""
+    def _end(self, name: str = "") -> None:
+        """Delete the Job, and wait until its pods write no more."""
+        name = name or self._name
         with suppress(Refused):
-            self._persistently(lambda: self._context.cluster.delete(self._name), lambda: True)
+            self._persistently(lambda: self._context.cluster.delete(name), lambda: True)
         deadline = time.monotonic() + _SECONDS_TO_END
         while not self._context.stopping.is_set() and time.monotonic() < deadline:
-            view = self._context.watching.view(self._name)
-            if view.pod is None or conditions.is_ended(view):
+            views = [self._context.watching.view(name, part) for part in (None, *self._parts)]
+            if all(view.pod is None or conditions.is_ended(view) for view in views):
                 return
             self._woken.clear()
             self._woken.wait(1.0)
@@ -252,12 +341,12 @@ class Attempt:
             self._context.stopping.wait(_FIRST_PAUSE)
         return None
 
-    def _say(self, words: str | None) -> None:
+    def _say(self, words: str | None, percent: int = 0) -> None:
         """Write down what the job waits for, unless its program speaks already."""
         if words is not None and words != self._said:
             self._said = words
             with suppress(SQLAlchemyError):
-                self._ledger.progress(self._job, 0, words)
+                self._ledger.progress(self._job, percent, words)
 
     def _write_log(self, *lines: str) -> None:
         # its owner may have put something else there
@@ -266,6 +355,11 @@ class Attempt:
             job_folder.log_of(self._job, self._context.root) as log,
         ):
             os.write(log, "".join(f"{timed(line)}\n" for line in lines if line).encode())
+
+    @property
+    def _parts(self) -> range:
+        """The numbers that parts may have."""
+        return range(self._context.settings.parts)
 
     @property
     def _who(self) -> dict[str, str]:

@@ -26,7 +26,7 @@ from landcover.errors import LandcoverError
 from wps_processes.identity import token_of
 from wps_processes.jobs.ledger import RUNNING, Job, Ledger
 from wps_processes.jobs.membership import GroupsNow, HubUnavailable, with_groups_of_now
-from wps_processes.runners.messages import LONGEST_LINE, is_last, message_in
+from wps_processes.runners.messages import LONGEST_LINE, PART, is_last, message_in
 
 PATH = "runs/"
 """Below the service's prefix."""
@@ -51,13 +51,14 @@ class RunTokens:
             )
         self._key = key
 
-    def of(self, job: Job) -> str:
-        """Return the token of this attempt at a job."""
-        return hmac.new(self._key, f"run {job.id} {job.attempt}".encode(), "sha256").hexdigest()
+    def of(self, job: Job, part: int | None = None) -> str:
+        """Return the token of this attempt at a job, or at one part of it."""
+        whose = f"run {job.id} {job.attempt}" + ("" if part is None else f" part {part}")
+        return hmac.new(self._key, whose.encode(), "sha256").hexdigest()
 
-    def admits(self, token: str, job: Job) -> bool:
-        """Return whether a token is that of this attempt."""
-        return hmac.compare_digest(self.of(job).encode(), token.encode(errors="replace"))
+    def admits(self, token: str, job: Job, part: int | None = None) -> bool:
+        """Return whether a token is that of this attempt, or of this part of it."""
+        return hmac.compare_digest(self.of(job, part).encode(), token.encode(errors="replace"))
 
 
 @dataclass(frozen=True)
@@ -67,14 +68,14 @@ class Runs:
     Attributes:
         ledger: where it is written down.
         tokens: who may come in.
-        orders: returns what a job's pod is to do, as JSON.
+        orders: returns what a job's pod is to do, as JSON; of a part, if its number is given.
         told: hears of a job that has just said how it ended.
         groups_now: asked once more when a pod begins, which may be days after its Job was made.
     """
 
     ledger: Ledger
     tokens: RunTokens
-    orders: Callable[[Job], bytes]
+    orders: Callable[[Job, int | None], bytes]
     told: Callable[[Job], None]
     groups_now: GroupsNow | None = None
 
@@ -88,10 +89,14 @@ class Runs:
         if request.method == "HEAD":  # to be asked for orders may end the job
             raise MethodNotAllowed(["GET", "POST"])
         with _unavailable():
-            job = self._admitted(request, job_id)
+            part = _part(request)
+            job = self._admitted(request, job_id, part)
             if request.method != "POST":
-                return self._ordered(job)
-            self._hear(job, _word(request))
+                return self._ordered(job, part)
+            word = _word(request)
+            # a part that ends well has sealed its files; more it may not say of the job
+            if part is None or "error" in word:
+                self._hear(job, word)
         return Response(status=204)
 
     def admitted(self, request: Request, job_id: str) -> Job:
@@ -102,19 +107,19 @@ class Runs:
                 is to be said again later.
         """
         with _unavailable():
-            return self._admitted(request, job_id)
+            return self._admitted(request, job_id, _part(request))
 
-    def _admitted(self, request: Request, job_id: str) -> Job:
+    def _admitted(self, request: Request, job_id: str, part: int | None = None) -> Job:
         job, token = self.ledger.get(job_id), token_of(request)
-        if job is None or token is None or not self.tokens.admits(token, job):
+        if job is None or token is None or not self.tokens.admits(token, job, part):
             raise Unauthorized(_NOT_YOURS)
         if job.state != RUNNING:
             raise Conflict(f"the job is {job.state}")
         return job
 
-    def _ordered(self, job: Job) -> Response:
+    def _ordered(self, job: Job, part: int | None) -> Response:
         try:
-            content = self.orders(with_groups_of_now(job, self.ledger, self.groups_now))
+            content = self.orders(with_groups_of_now(job, self.ledger, self.groups_now), part)
         except HubUnavailable as error:
             raise ServiceUnavailable("the hub does not answer, ask again later") from error
         except LandcoverError as error:  # what it needs has gone meanwhile
@@ -154,6 +159,16 @@ def _unavailable() -> Iterator[None]:
         yield
     except SQLAlchemyError as error:
         raise ServiceUnavailable("the ledger does not answer, say it again later") from error
+
+
+def _part(request: Request) -> int | None:
+    """Return the number of the part whose pod asks, None if it is that of the job."""
+    said = request.args.get(PART)
+    if said is None:
+        return None
+    if not (said.isascii() and said.isdecimal() and len(said) < 4):
+        raise BadRequest("a part is a number")
+    return int(said)
 
 
 def _word(request: Request) -> Mapping[str, Any]:

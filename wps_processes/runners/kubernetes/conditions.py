@@ -12,7 +12,7 @@ from kube.reasons import CREATION_FAILURES, NEVER_RAN, PULL_FAILURES, WRONG_IMAG
 from landcover.operation import Needs
 from wps_processes.runners.kubernetes.api import Object
 from wps_processes.runners.kubernetes.watch import GONE, JobView
-from wps_processes.runners.messages import LESS_MEMORY, in_hours
+from wps_processes.runners.messages import LESS_MEMORY, NO_ANSWER, in_hours
 
 STARTING = "starting in the cluster"
 NOT_PULLED = (
@@ -39,6 +39,7 @@ _LACKS = (
     (re.compile(r"Insufficient ephemeral-storage"), "with free disk space"),
     (re.compile(r"Too many pods"), "with room for one more pod"),
 )
+_FAILED = ("Failed", "FailureTarget")
 _SIGNALLED = 128
 _KILLED = 137
 
@@ -93,6 +94,42 @@ def is_confirmed(view: JobView) -> bool:
     finished = _finished(view)
     late = finished is not None and finished.get("reason") == "DeadlineExceeded"
     return finished is not None and (late or _is_pod_over(view))
+
+
+def parts_done(view: JobView) -> int:
+    """Return how many pods of an Indexed Job have ended well."""
+    return int(_status(view.job).get("succeeded") or 0)
+
+
+def are_parts_started(view: JobView) -> bool:
+    """Return whether a pod of an Indexed Job computes, or has."""
+    return bool(_status(view.job).get("ready") or parts_done(view))
+
+
+def failed_part(view: JobView) -> int:
+    """Return the first part of an Indexed Job that failed too often; 0 if none did."""
+    found = re.match(r"\d+", str(_status(view.job).get("failedIndexes") or ""))
+    return int(found[0]) if found else 0
+
+
+def parts_ending(view: JobView, needs: Needs, attempts: int) -> str | None:
+    """Return why an Indexed Job failed, "" if it ended well, None if it is not over.
+
+    Args:
+        view: of the Job, with the pod of the part that failed.
+        needs: what each pod had.
+        attempts: at each part.
+    """
+    conditions = _conditions(view.job)
+    if conditions.get("Complete", {}).get("status") == "True":
+        return ""
+    if not any(conditions.get(name, {}).get("status") == "True" for name in _FAILED):
+        return None
+    why = ending(view, needs) or NO_ANSWER
+    if not _status(view.job).get("failedIndexes"):
+        return why
+    number = failed_part(view) + 1
+    return f"part {number} of the job could not be computed, tried {attempts} times: {why}"
 
 
 def disruption(view: JobView) -> str | None:

@@ -4,6 +4,7 @@ Its pod holds no secret but a token that is good for this attempt at this job, m
 folders and nobody else's, has no account in the cluster and no rights on its node.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,12 +30,23 @@ _GPU = "nvidia.com/gpu"
 # a service that is back by then still learns how a job ended; each one kept costs memory
 _KEPT_SECONDS = 3_600
 _GRACE_SECONDS = 5  # what a dismissed job writes is thrown away
+RETRIES = 2
+"""Of a part that failed, in a pod of its own each."""
 _THREADS = ("OMP_NUM_THREADS", "LOKY_MAX_CPU_COUNT")
 
 
 def name_of(job: Job) -> str:
     """Return the name of the Job for this attempt."""
     return job_name(job.id, job.attempt)
+
+
+def parts_name_of(job: Job) -> str:
+    """Return the name of the Job that computes the parts of this attempt."""
+    return job_name(job.id, _parts_of(job))
+
+
+def _parts_of(job: Job) -> str:
+    return f"{job.attempt}-parts"
 
 
 def job_name(job_id: str, attempt: int | str) -> str:
@@ -136,6 +148,33 @@ def manifest_of(
             },
         },
     }
+
+
+def parts_manifest_of(
+    job: Job, needs: Needs, settings: ClusterSettings, root: Path, tokens: Sequence[str]
+) -> dict[str, Any]:
+    """Return the Indexed Job whose pods compute the parts of this attempt.
+
+    Args:
+        job: the job.
+        needs: what each pod gets, see `given`.
+        settings: of the cluster.
+        root: where the storage tree lies, here and in the pods.
+        tokens: by which each pod reports; as many as there are pods.
+    """
+    made = manifest_of(job, needs, settings, root, ",".join(tokens))
+    for labelled in (made, made["spec"]["template"]):
+        labelled["metadata"]["labels"] = labelled["metadata"]["labels"] | {ATTEMPT: _parts_of(job)}
+    made["metadata"]["name"] = parts_name_of(job)
+    del made["spec"]["backoffLimit"]  # each pod has its own
+    made["spec"] |= {
+        "completionMode": "Indexed",
+        "completions": len(tokens),
+        "parallelism": len(tokens),
+        "backoffLimitPerIndex": RETRIES,
+        "maxFailedIndexes": 0,
+    }
+    return made
 
 
 def _container(

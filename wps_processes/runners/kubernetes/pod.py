@@ -25,8 +25,10 @@ from typing import TextIO
 import requests
 
 from wps_processes.runners.messages import (
+    INDEX_VARIABLE,
     LONGEST_LINE,
     NO_ANSWER,
+    PART,
     TOKEN_VARIABLE,
     URL_VARIABLE,
     is_last,
@@ -162,7 +164,7 @@ def main() -> int:
         print(f"{missing[0]} is not set, needs what the service gives the pod of a job",
               file=sys.stderr)  # fmt: skip
         return _MISCONFIGURED
-    url, token = os.environ[URL_VARIABLE], os.environ.pop(TOKEN_VARIABLE)
+    url, token = _whom(os.environ[URL_VARIABLE], os.environ.pop(TOKEN_VARIABLE))
     os.umask(0o007)  # what a job writes is its owner's, and of the storage's group
     signal.signal(signal.SIGTERM, _end)  # the first process of a container is not ended by it
     ours, theirs = socket.socketpair()
@@ -176,6 +178,14 @@ def main() -> int:
     status = _compute(ours)
     _, reported = os.waitpid(reporter, 0)
     return status or os.waitstatus_to_exitcode(reported)
+
+
+def _whom(url: str, tokens: str) -> tuple[str, str]:
+    """Return where this pod reports and by which token: that of a part is one of several."""
+    number = os.environ.get(INDEX_VARIABLE)
+    if number is None:
+        return url, tokens
+    return f"{url}?{PART}={int(number)}", tokens.split(",")[int(number)]
 
 
 def _compute(conversation: socket.socket) -> int:

@@ -16,7 +16,7 @@ from wps_processes.jobs.folder import remove_outputs
 from wps_processes.jobs.ledger import DISMISSED, FAILED, Job, Ledger, Outcome
 from wps_processes.runners.kubernetes.api import Refused, Unavailable
 from wps_processes.runners.kubernetes.attempt import Attempt, RunnerContext
-from wps_processes.runners.kubernetes.manifest import name_of
+from wps_processes.runners.kubernetes.manifest import name_of, parts_name_of
 from wps_processes.runners.messages import request_for
 from wps_processes.runners.needs import needed_by
 
@@ -45,15 +45,16 @@ class KubernetesRunner:
         except (LandcoverError, OSError) as error:
             return Outcome(error=str(error))
 
-    def orders(self, job: Job) -> bytes:
-        """Return what the pod of a job is to do.
+    def orders(self, job: Job, part: int | None = None) -> bytes:
+        """Return what the pod of a job, or of a part of it, is to do.
 
         Raises:
             LandcoverError: what was fetched for it is not there any more.
         """
         fetcher = self._context.fetcher
         fetched = {} if fetcher is None else fetcher.kept(job)
-        return request_for(job, self._context.root, fetched, needed_by(job).gpus)
+        share = None if part is None else (part, self._context.settings.parts)
+        return request_for(job, self._context.root, fetched, needed_by(job).gpus, share=share)
 
     def told(self, job: Job) -> None:
         """Check a job at once that has just reported its end."""
@@ -77,7 +78,7 @@ class KubernetesRunner:
             return
         # else whoever saw the attempt through has done it
         was_left = job.is_over and job.pid is not None
-        if was_left and not self._delete(name_of(job)):
+        if was_left and not all(map(self._delete, (name_of(job), parts_name_of(job)))):
             return
         if remove_outputs(job, self._context.root):  # else it is tried again later
             ledger.mark_clean(job)

@@ -80,6 +80,12 @@ class ClusterSettings(FromEnvironment):
     most_cores: Whole = Field(
         default=16, ge=1, le=4_096, description="cores; more than these no job gets"
     )
+    parts: Whole = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="pods that compute the parts of one job on large files; 1: each job is a pod",
+    )
     most_memory_mib: Whole = Field(
         default=65_536, ge=1, le=2**30, description="MiB; a job that needs more is refused"
     )

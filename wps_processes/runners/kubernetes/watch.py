@@ -20,6 +20,7 @@ GONE = "geoportal/gone"
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
 _GONE = 410
+_PART = "batch.kubernetes.io/job-completion-index"
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class JobView:
 
     Attributes:
         job: the Job, None if it is not there.
-        pod: its pod as last seen, None if there never was one.
+        pod: its pod, or that of one of its parts, as last seen; None if there never was one.
     """
 
     job: Object | None = None
@@ -72,14 +73,16 @@ class Watching:
             with self._lock:
                 if self._followed.get(name) is woken:  # else a later one follows it
                     del self._followed[name]
-                    pod = self._known["pod"].get(name)
-                    if pod is not None and GONE in pod["metadata"]:
-                        del self._known["pod"][name]
+                    pods = self._known["pod"]
+                    for key in [key for key in pods if _follower(key) == name]:
+                        if GONE in pods[key]["metadata"]:
+                            del pods[key]
 
-    def view(self, name: str) -> JobView:
-        """Return what is known of a Job."""
+    def view(self, name: str, part: int | None = None) -> JobView:
+        """Return what is known of a Job, and of its pod, or of that of a part."""
+        key = name if part is None else _part_of(name, part)
         with self._lock:
-            return JobView(self._known["job"].get(name), self._known["pod"].get(name))
+            return JobView(self._known["job"].get(name), self._known["pod"].get(key))
 
     def learn(self, job: Object) -> None:
         """Record a Job that was just created or read, before the watch reports it."""
@@ -145,7 +148,7 @@ class Watching:
     def _note(self, kind: Kind, type_: str, thing: Object) -> None:
         name = _name(kind, thing)
         with self._lock:
-            known, woken = self._known[kind], self._followed.get(name)
+            known, woken = self._known[kind], self._followed.get(_follower(name))
             if type_ != "DELETED":
                 known[name] = thing
             elif kind == "pod" and woken is not None:
@@ -157,8 +160,18 @@ class Watching:
 
 
 def _name(kind: Kind, thing: Object) -> str:
-    """Return the name of the Job that an object is, or that a pod belongs to."""
+    """Return the name of the Job that an object is, or that a pod belongs to, and its part."""
     if kind == "job":
         return str(thing["metadata"]["name"])
     labels = thing["metadata"]["labels"]
-    return job_name(labels.get(JOB), labels.get(ATTEMPT))
+    name = job_name(labels.get(JOB), labels.get(ATTEMPT))
+    return _part_of(name, labels[_PART]) if _PART in labels else name
+
+
+def _part_of(name: str, part: int | str) -> str:
+    return f"{name}/{part}"
+
+
+def _follower(name: str) -> str:
+    """Return the name by which the Job of a pod is followed."""
+    return name.partition("/")[0]

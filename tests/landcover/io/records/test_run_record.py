@@ -12,6 +12,7 @@ from landcover.errors import InputError
 from landcover.io.records import run_record
 from landcover.io.records.digests import sha256_of_file, sha256_of_path
 from landcover.operations import OPERATIONS, by_identifier
+from tests.landcover.scenes.auto_labels.ice import classes, picture, write_picture
 from tests.scenes import pixels, write_labels, write_raster
 
 RECORDS = re.compile(r"run\.([a-z-]+\.)?json")
@@ -48,6 +49,9 @@ def inputs(folder):
     made("stack-scenes", scenes=dated)
     made("compose-scenes", scenes=dated)
     made("derive-bands", scene=dated[0], indices="NDVI")
+    days = [write_picture(folder / f"ice{day}.tif", picture(classes(48, day), day))
+            for day in range(2)]  # fmt: skip
+    made("label-by-color", scenes=days)
     samples = made("extract-samples", scene=scene, labels=labels)["samples"]
     selection = made("balance-samples", samples=samples, threshold=40)["selection"]
     model = made("train-classifier", samples=samples, selection=selection)["model"]
@@ -134,6 +138,8 @@ def digest_in(record):
 def test_written_files_carry_the_digest_of_their_recipe(inputs, folder):
     digests = {name: digest_in(folder / name / "run.json") for name in inputs}
     assert len(set(digests.values())) == len(digests)
+    with rasterio.open(folder / "label-by-color/labels/ice0.tif") as dataset:
+        assert dataset.tags()["LANDCOVER_RECIPE"] == digests["label-by-color"]
     for name in ("map", "confidence"):
         with rasterio.open(folder / f"classify-scene/{name}.tif") as dataset:
             assert dataset.tags()["LANDCOVER_RECIPE"] == digests["classify-scene"]

@@ -274,3 +274,22 @@ def test_another_graph_before_the_trees_is_refused(change, tmp_path):
     path.write_bytes(proto.SerializeToString())
     with pytest.raises(ModelError):
         load_model(path)
+
+
+@pytest.mark.parametrize("step", [1, 2, 3, 5])
+@pytest.mark.parametrize("windows", ["none", "3,7"])
+def test_every_so_maniest_pixel_is_classified_as_all_of_them_are(step, windows):
+    block, valid = block_of()
+    rng = np.random.default_rng(3)
+    around = rng.random((60, len(KINDS) - 1, BANDS)).astype(np.float32) * 4000
+    known = TrainingSet.of_pixels(
+        (rng.random((60, BANDS)) * 4000).astype(np.float32),
+        np.resize(np.array([1, 2, 3], np.uint8), 60),
+        around=around if windows == "3,7" else None,
+    )
+    method = METHODS["random-forest"]
+    forest = method.fit(known, method.options(trees=8), 0)
+    whole = forest.classify_with_all(block, valid)
+    some = forest.classify_every(block, valid, step)
+    for every, thinned in zip(whole, some, strict=True):
+        np.testing.assert_array_equal(every[..., ::step, ::step], thinned)

@@ -97,6 +97,31 @@ def test_map_of_chips_is_what_each_chip_is_told(side, texture, torch):
     assert len(np.unique(dense.argmax(axis=0))) > 1
 
 
+@pytest.mark.parametrize(("side", "texture"), [(16, 0), (15, 0), (1, 0), (12, 1)])
+def test_a_map_of_every_second_pixel_repeats_what_chips_are_told(side, texture, torch):
+    from landcover.models.network.chip_net import ChipNet
+
+    torch.manual_seed(0)
+    network = settled(ChipNet(3, 5, side, 8, texture, 0.3), torch)
+    values = scene(38, 42)
+    valid = np.ones(values.shape[1:], bool)
+
+    def mapped(every):
+        graph = network.graph(SCALING, every)
+        found = NetworkClassifier.of_graph(graph, np.arange(1, 6), SCALING.centre)
+        assert found.step == every
+        around = ((found.halo, found.halo), (found.halo, found.halo))
+        inside = tuple(slice(found.halo, found.halo + length) for length in valid.shape)
+        padded = np.pad(values, ((0, 0), *around))
+        return found.probabilities(padded, np.pad(valid, around), inside)
+
+    all_pixels, some = mapped(1), mapped(2)
+    assert all_pixels.std() > 0
+    np.testing.assert_allclose(some[:, ::2, ::2], all_pixels[:, ::2, ::2], atol=1e-5)
+    for rows, columns in ((1, 0), (0, 1), (1, 1)):
+        np.testing.assert_array_equal(some[:, rows::2, columns::2], some[:, ::2, ::2])
+
+
 @pytest.mark.parametrize("texture", [2, 3])
 def test_map_of_chips_with_texture_is_what_each_chip_is_told(texture, fitting, torch):
     from landcover.models.network.chip_net import ChipNet

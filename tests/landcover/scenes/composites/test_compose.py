@@ -9,8 +9,11 @@ import rasterio
 from affine import Affine
 
 from landcover.errors import InputError, Stopped
+from landcover.executors.parts import carried_by
+from landcover.executors.workers import ForkedWorkers
 from landcover.operations import by_identifier
 from landcover.progress import progress_to
+from landcover.scenes import writing
 from landcover.scenes.composites.compose import compose_scenes
 from landcover.scenes.composites.middle import median_of, medoid_of
 from landcover.scenes.writing import UNFINISHED
@@ -364,3 +367,16 @@ def test_strips_are_read_in_rows_and_give_the_same(tmp_path):
         found, *_ = read(compose_scenes(wide, workdir=tmp_path).scene)
     np.testing.assert_array_equal(found[:3], nanmedian(values))
     assert len(windows) <= 3  # begun, one window of all rows, written
+
+
+@pytest.mark.parametrize("method", ["median", "medoid"])
+def test_parts_give_the_bytes_of_one_process(method, tmp_path, monkeypatch):
+    monkeypatch.setattr(writing, "_SIDE", 512)
+    scenes = write_all(tmp_path, made(3, 600, 530))
+    inputs = {"scenes": scenes, "method": method}
+    one, remarks = composed(inputs, tmp_path / "one")
+    with ForkedWorkers(2) as workers, carried_by(workers):
+        other, told = composed(inputs, tmp_path / "parts")
+    assert other.read_bytes() == one.read_bytes()
+    assert told == remarks
+    assert not [*(tmp_path / "parts").glob(".*")]

@@ -74,13 +74,13 @@ class Service:
     url: str
     stop: Callable[[], None]
 
-    def submit(self, inputs=EXTRACT, user="anna", groups=()):
+    def submit(self, inputs=EXTRACT, user="anna", groups=(), operation="extract-samples"):
         made = Job(
             user=user,
             folder=user,
             groups=list(groups),
             administrator=False,
-            operation="extract-samples",
+            operation=operation,
             inputs=inputs,
             request="{}",
         )

@@ -1,0 +1,1 @@
+"""One job, many workers: work that falls into parts, and who computes them."""

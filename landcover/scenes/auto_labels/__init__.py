@@ -1,0 +1,1 @@
+"""Labels by rules: classes of ranges of colour, bands and indices, without a labeller."""

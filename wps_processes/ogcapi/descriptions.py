@@ -57,7 +57,8 @@ def _input(declared: Input) -> Json:
 
 def _in_words(declared: Input) -> str:
     what = "file or folder" if declared.folders else declared.kind
-    named = f" The name of a {what} in the storage, such as shared/... or home/..."
+    word = f"{' or '.join(declared.named)}, or the" if declared.named else "The"
+    named = f" {word} name of a {what} in the storage, such as shared/... or home/..."
     return declared.description + (named if declared.is_path else "")
 
 

@@ -44,6 +44,7 @@ def test_the_service_readmes_clients_run(geoportal, monkeypatch, capsys):
     names = run("wps_processes/README.md")
     signal.signal(signal.SIGINT, handler)  # birdy puts its own in the place, and leaves it there
     assert "/outputs/" in capsys.readouterr().out
+    assert run("wps_processes/ogcapi/README.md")["sent"]["text"] == "hello"
     assert names["balance"].after <= names["balance"].before
 
 
@@ -107,6 +108,7 @@ RUN = {
     "landcover/models/methods/README.md": 1,  # tests/landcover/models/methods/test_new_method.py
     "notebooks/README.md": 2,  # the second in tests/nextcloud/test_sharing.py
     "wps_processes/README.md": 2,
+    "wps_processes/ogcapi/README.md": 1,
 }
 """Blocks of Python by page; where nothing is said, they are run above."""
 

@@ -18,7 +18,6 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from landcover.disk import is_full_for_sqlite
 from landcover.errors import InputError, NameRefused
 from landcover.operation import Operation
-from landcover.operations import OPERATIONS
 from landcover.storage.remote import is_remote
 from wps_processes.caller import Caller
 from wps_processes.errors import (
@@ -35,9 +34,11 @@ from wps_processes.errors import (
 )
 from wps_processes.jobs.dispatcher import Dispatcher
 from wps_processes.jobs.folder import name_of, storage_of
-from wps_processes.jobs.ledger import SUCCESSFUL, Job, Ledger
+from wps_processes.jobs.ledger import SUCCESSFUL, Job, Ledger, Sought
+from wps_processes.jobs.published import published
 from wps_processes.jobs.quota import Quota
 from wps_processes.jobs.sync_limit import SyncCalls
+from wps_processes.jobs.text import storable
 from wps_processes.runners.needs import no_gpu
 
 LOGGER = logging.getLogger(__name__)
@@ -89,9 +90,7 @@ class JobsService:
     home_quota: int | None = None
     has_nextcloud: bool = False
     has_gpus: bool = False
-    operations: Mapping[str, Operation] = field(
-        default_factory=lambda: {each.identifier: each for each in OPERATIONS}
-    )
+    operations: Mapping[str, Operation] = field(default_factory=published)
 
     def __post_init__(self) -> None:
         """Start with no waiting call."""
@@ -178,6 +177,8 @@ class JobsService:
             NoSuchJob: it is not there, or another's.
             Unavailable: the ledger does not answer.
         """
+        if job_id != storable(job_id):  # PostgreSQL takes no NUL
+            raise NoSuchJob("you have no such job")
         with _unavailable(_AWAY):
             job = self.ledger.get(job_id)
         if job is None or job.user != caller.name:
@@ -196,6 +197,15 @@ class JobsService:
             if user is None:
                 return self.ledger.of_everybody(limit, offset, state)
             return self.ledger.of_user(user, limit, offset, state)
+
+    def found(self, caller: Caller, sought: Sought, limit: int, offset: int = 0) -> list[Job]:
+        """Return the caller's jobs that are sought, newest first.
+
+        Raises:
+            Unavailable: the ledger does not answer.
+        """
+        with _unavailable(_AWAY):
+            return self.ledger.found(caller.name, sought, limit, offset)
 
     def position(self, job: Job) -> int | None:
         """Return a waiting job's place in the queue, from 1; None if it does not wait.
@@ -217,6 +227,8 @@ class JobsService:
             JobOver: it has ended already.
             Unavailable: the ledger does not answer.
         """
+        if job_id != storable(job_id):
+            raise NoSuchJob("you have no such job")
         with _unavailable(_AWAY):
             job = self.ledger.get(job_id)
             if job is None or (job.user != caller.name and not caller.administrator):
@@ -367,6 +379,9 @@ def check_inputs(operation: Operation, given: Mapping[str, object]) -> dict[str,
         if name not in declared:
             known = ", ".join(declared)
             raise InvalidInput(f"{operation.identifier} has no input {name}, it has {known}", name)
+        texts = [value] if isinstance(value, str) else declared[name].paths_in(value)
+        if any(isinstance(each, str) and each != storable(each) for each in texts):
+            raise InvalidInput(f"{name} holds a sign that no text has (NUL, half a pair)", name)
         try:
             converted = declared[name].check(value)
         except InputError as error:

@@ -5,6 +5,7 @@
     health           200 while jobs can be served; health/live while this process answers
     jobs, outputs/   JSON of jobs, and what they have written
     uploads          files that arrive in parts, by tus
+    ogc/             OGC API - Processes
     *.html, ...      the pages for people
 
 All but the first and health/live speak with one `JobsService`.
@@ -36,6 +37,9 @@ from wps_processes.http.routes import JobId, Route, route
 from wps_processes.identity import CALLER, Identity
 from wps_processes.jobs.folder import storage_of
 from wps_processes.jobs_service import JobsService
+from wps_processes.ogcapi.api import PATH as OGC
+from wps_processes.ogcapi.api import OgcApi
+from wps_processes.ogcapi.problems import as_problem
 from wps_processes.runners.kubernetes.callbacks import PATH, Runs
 from wps_processes.uploads import Uploads
 from wps_processes.web import jobs_json
@@ -81,11 +85,13 @@ class Application:
     def __post_init__(self) -> None:
         """Assign every url to who answers it."""
         self._wps = WpsProtocol(self.jobs, self.addresses)
+        ogc = OgcApi(self.jobs, self.addresses)
         sharings = Sharings(self.jobs.storage, self.access)
         self.uploads = Uploads(self.jobs.storage, self.jobs.quota)
         self._pages = Pages(
-            self._prefix, self.jobs, self.identity, sharings, self.uploads, MAX_BODY, self.health
-        )
+            self._prefix, self.jobs, self.identity, sharings, self.uploads, MAX_BODY, self.health,
+            {"WPS 1.0.0": self._wps.status, "OGC API - Processes": ogc.status},
+        )  # fmt: skip
         tus = Tus(
             self._prefix, self.uploads, self.identity,
             lambda caller: storage_of(caller, self.jobs.storage),
@@ -113,6 +119,7 @@ class Application:
                 "": route(self._root, "GET", "POST"),
                 "status/<job_id>.xml": route(self._wps.status, "GET"),
                 **JobsJson(self.jobs, self.addresses).routes,
+                **ogc.routes,
                 **tus.routes,
                 **self._pages.routes,
             }
@@ -168,7 +175,7 @@ class Application:
         except HTTPException as error:
             return self._refused(request, error)
         except JobsError as error:
-            return self._refused(request, http_error(error))
+            return self._refused(request, http_error(error), error)
 
     def _answer(self, request: Request) -> Response:
         refusal = self._refusal(request) if _ROUTE not in request.environ else None
@@ -230,9 +237,13 @@ class Application:
         asked = {name.lower() for name in request.args}
         return _is_navigation(request) and not {"service", "request"} & asked
 
-    def _refused(self, request: Request, error: HTTPException) -> Response:
-        """Return an error as its client reads it: a page, an exception of WPS, or JSON."""
-        if self._is_of_wps(request):
+    def _refused(
+        self, request: Request, error: HTTPException, reason: JobsError | None = None
+    ) -> Response:
+        """Return an error as its client reads it: a page, an exception of WPS, a problem, JSON."""
+        if request.path.startswith(self._prefix + OGC):
+            answer = as_problem(error, reason)
+        elif self._is_of_wps(request):
             answer = as_report(error, request)
         elif _accepts_html(request):
             answer = self._pages.refused(request, error)

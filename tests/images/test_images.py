@@ -185,8 +185,8 @@ class TestNotebook(Torch):
         assert box.python("import sample_map; print(sample_map.SampleMap.__name__)") == "SampleMap"
 
     def test_course_is_there(self, box):
-        pages = sorted(path.name for path in (ROOT / "notebooks").glob("*.py"))
-        assert box.run("ls", "/opt/geoportal/course").split() == pages
+        files = {path.name for path in (ROOT / "notebooks").glob("*.[pR]*")}
+        assert set(box.run("ls", "/opt/geoportal/course").split()) == files
 
     def test_git_is_there(self, box):
         assert box.run("git", "--version").startswith("git version 2")
@@ -198,8 +198,8 @@ class TestNotebook(Torch):
     def test_course_lies_in_the_new_home(self, server):
         url, session = server
         listed = session.get(f"{url}/api/contents/course").json()["content"]
-        pages = {path.stem for path in (ROOT / "notebooks").glob("*.py")}
-        assert {page["name"].removesuffix(".ipynb") for page in listed} == pages
+        pages = {f"{path.stem}.ipynb" for path in (ROOT / "notebooks").glob("[0-9]*.[pR]*")}
+        assert {page["name"] for page in listed} == {*pages, "geoportal.R"}
 
     def test_jupyterlab_offers_python_and_r(self, server):
         url, session = server
@@ -210,7 +210,16 @@ class TestNotebook(Torch):
         assert (offered["default"], languages) == ("python3", {"python3": "python", "ir": "R"})
 
     @pytest.mark.parametrize(
-        ("kernel", "cell"), [("python3", "print(6 * 7)"), ("ir", "cat(6 * 7)")]
+        ("kernel", "cell"),
+        [
+            ("python3", "print(6 * 7)"),
+            ("ir", "cat(6 * 7)"),
+            (
+                "ir",
+                "library(httr2); library(terra, quietly = TRUE); source('course/geoportal.R'); "
+                "cat(42 * is.function(geoportal_run))",
+            ),
+        ],
     )
     def test_cell_runs(self, server, kernel, cell):
         assert run_cell(*server, kernel, cell).strip() == "42"

@@ -13,6 +13,7 @@ from tests.wps_processes import made_operations
 from wps_processes.addresses import Addresses
 from wps_processes.caller import Caller
 from wps_processes.errors import NotPermitted
+from wps_processes.identity import token_of
 from wps_processes.jobs.dispatcher import Dispatcher
 from wps_processes.jobs.ledger import LEASE_SECONDS, Ledger
 from wps_processes.jobs_service import JobsService
@@ -42,7 +43,7 @@ class KnownTokens:
     """Every token is a user's name; the token `foreign` may not use the WPS."""
 
     def caller(self, request):
-        token = request.headers.get("Authorization", "").removeprefix("token ")
+        token = token_of(request)
         if token == "foreign":
             raise NotPermitted("this token may not use the WPS")
         if token:

@@ -46,7 +46,7 @@ def extract(jobs):
 
 
 def test_every_operation_is_published_in_order(jobs):
-    assert list(jobs.operations) == [operation.identifier for operation in OPERATIONS]
+    assert list(jobs.operations) == [*(each.identifier for each in OPERATIONS), "echo"]
     with pytest.raises(NoSuchOperation, match="there is no process dig"):
         jobs.operation("dig")
 

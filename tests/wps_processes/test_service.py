@@ -19,6 +19,7 @@ from benchmarks.served import DEADLINE, until
 from landcover.operations import OPERATIONS
 from tests.wps_processes.conftest import EXECUTE, LITERAL
 from wps_processes.jobs.ledger import Limits
+from wps_processes.jobs.published import ECHO
 
 NS = {"wps": "http://www.opengis.net/wps/1.0.0", "ows": "http://www.opengis.net/ows/1.1"}
 KVP = {"service": "WPS", "version": "1.0.0", "request": "Execute", "identifier": "extract-samples"}
@@ -600,8 +601,9 @@ def test_capabilities_name_every_process_and_this_address(wps):
         "check-radiometry", "classify-scene",
         "draw-reference-sample", "assess-quality", "compare-maps", "review-map",
         "sieve-map", "tabulate-areas", "detect-changes", "polygonize-map", "export-map",
+        "echo",
     ]  # fmt: skip
-    versions = [operation.version for operation in OPERATIONS]
+    versions = [operation.version for operation in (*OPERATIONS, ECHO)]
     assert texts(answer, "//wps:Process/@wps:processVersion") == versions
     assert b"http://localhost/services/wps/" in answer.data
     assert b"geoportal.invalid" not in answer.data

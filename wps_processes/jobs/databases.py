@@ -10,7 +10,19 @@ from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from sqlalchemy import URL, Connection, Table, create_engine, event, func, make_url, select
+from sqlalchemy import (
+    TIMESTAMP,
+    URL,
+    Connection,
+    Table,
+    cast,
+    create_engine,
+    event,
+    extract,
+    func,
+    make_url,
+    select,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import ArgumentError
@@ -53,6 +65,9 @@ class Database(Protocol):
 
     def insert(self, table: Table) -> Any:
         """Return an INSERT that can say what happens on a conflict."""
+
+    def seconds(self, time: Any) -> Any:
+        """Return a time that stands in a column as text, in seconds."""
 
     def keep_room(self) -> None:
         """Make room for the next changes on a full disk, where that is ours to do."""
@@ -97,6 +112,10 @@ class SQLite:
     def insert(self, table: Table) -> Any:
         """Return an INSERT that can say what happens on a conflict."""
         return sqlite.insert(table)
+
+    def seconds(self, time: Any) -> Any:
+        """Return a time of text in seconds."""
+        return func.julianday(time) * 86_400
 
     def keep_room(self) -> None:
         """Reserve free pages in the file, and a long log."""
@@ -170,6 +189,10 @@ class PostgreSQL:
     def insert(self, table: Table) -> Any:
         """Return an INSERT that can say what happens on a conflict."""
         return postgresql.insert(table)
+
+    def seconds(self, time: Any) -> Any:
+        """Return a time of text in seconds."""
+        return extract("epoch", cast(time, TIMESTAMP(timezone=True)))
 
     def keep_room(self) -> None:
         """Do nothing: it is the database's administrator who watches its disk."""

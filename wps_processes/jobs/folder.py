@@ -15,8 +15,8 @@ from landcover.disk import is_read_only
 from landcover.errors import LandcoverError
 from landcover.io.files.atomic import is_draft, is_unfinished
 from landcover.io.records.run_record import record_names
-from landcover.operations import by_identifier
 from landcover.storage import Storage
+from wps_processes.jobs.published import by_identifier
 
 if TYPE_CHECKING:  # the process of a job needs no ledger
     from wps_processes.jobs.ledger import Job

@@ -11,7 +11,7 @@ What is written of a running job names its holder and attempt, so that one who w
 changes nothing.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from math import inf
@@ -136,6 +136,27 @@ class Limits:
 
     per_user: int = 1_000
     in_total: int = 10_000
+
+
+@dataclass(frozen=True)
+class Sought:
+    """Which jobs are sought; what is empty or None leaves all.
+
+    Attributes:
+        states: any of these.
+        operations: any of these.
+        since: accepted then or later; RFC 3339, UTC, as `now` writes it.
+        until: accepted then or earlier.
+        least: seconds that one has computed at least, to its end or until now.
+        most: seconds that it has computed at most.
+    """
+
+    states: Sequence[str] = ()
+    operations: Sequence[str] = ()
+    since: str | None = None
+    until: str | None = None
+    least: float | None = None
+    most: float | None = None
 
 
 @dataclass(frozen=True)
@@ -343,6 +364,27 @@ class Ledger:
     ) -> list[Job]:
         """Return all users' jobs, newest first."""
         return self._listed(select(_jobs), limit, offset, state)
+
+    def found(self, user: str, sought: Sought, limit: int = 100, offset: int = 0) -> list[Job]:
+        """Return a user's jobs that are sought, newest first."""
+        query = select(_jobs).where(_jobs.c.user == user, *self._conditions(sought))
+        return self._listed(query, limit, offset, None)
+
+    def _conditions(self, sought: Sought) -> Iterator[Any]:
+        if sought.states:
+            yield _jobs.c.state.in_(sought.states)
+        if sought.operations:
+            yield _jobs.c.operation.in_(sought.operations)
+        if sought.since is not None:
+            yield _jobs.c.created >= sought.since
+        if sought.until is not None:
+            yield _jobs.c.created <= sought.until
+        seconds = self._database.seconds
+        computed = seconds(func.coalesce(_jobs.c.finished, now())) - seconds(_jobs.c.started)
+        if sought.least is not None:
+            yield computed >= sought.least
+        if sought.most is not None:
+            yield computed <= sought.most
 
     def unclean(self) -> list[Job]:
         """Return the jobs that run or have left something behind, of this holder or a dead one."""

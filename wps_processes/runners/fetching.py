@@ -20,7 +20,6 @@ from pydantic import TypeAdapter, ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
 from landcover.errors import InputError, LandcoverError, NotThere, Stopped
-from landcover.operations import by_identifier
 from landcover.progress import progress_to
 from landcover.storage import Storage
 from landcover.storage.nextcloud import AskAccess, Nextcloud
@@ -28,6 +27,7 @@ from landcover.storage.remote import MOST_MIB, fetch_into, is_received, is_remot
 from landcover.storage.usage import measure
 from wps_processes.jobs.folder import FETCHED, name_of, storage_of
 from wps_processes.jobs.ledger import Job, Ledger
+from wps_processes.jobs.published import by_identifier
 
 LOGGER = logging.getLogger(__name__)
 _NAMES = "names.json"

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from landcover.operation import Needs
-from landcover.operations import by_identifier
+from wps_processes.jobs.published import by_identifier
 
 if TYPE_CHECKING:  # the process of a job needs no ledger
     from wps_processes.jobs.ledger import Job

@@ -31,10 +31,10 @@ from landcover.io import gdal_drivers
 from landcover.io.files.atomic import draft_name
 from landcover.io.records.run_record import instruction_set, libraries
 from landcover.operation import Needs, Operation
-from landcover.operations import by_identifier
 from landcover.progress import collecting_notes, progress_to
 from landcover.storage import Storage
 from wps_processes.jobs.folder import LOG, name_of
+from wps_processes.jobs.published import by_identifier
 from wps_processes.runners.memory import bound_data, reserved_mib
 from wps_processes.runners.messages import LESS_MEMORY, too_large
 from wps_processes.runners.sandbox import confine

@@ -5,9 +5,10 @@ it changes by a form that carries a token of the browser's session: another site
 it nor guess it.
 """
 
+import json
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -17,6 +18,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from lxml import etree
 from werkzeug.exceptions import BadRequest, HTTPException, NotFound
 from werkzeug.wrappers import Request, Response
 
@@ -26,7 +28,7 @@ from landcover.operation import Operation
 from landcover.storage import Audience, Storage
 from portal.theme import theme
 from wps_processes.caller import Caller
-from wps_processes.errors import InvalidInput, JobOver, JobsError
+from wps_processes.errors import InvalidInput, JobOver, JobsError, NoSuchOutput, OutputTooLarge
 from wps_processes.http.errors import status_of
 from wps_processes.http.routes import Route, route
 from wps_processes.identity import Identity
@@ -53,6 +55,7 @@ from wps_processes.web.shares import Sharing, Sharings
 LOGGER = logging.getLogger(__name__)
 JOBS_ON_A_PAGE = 20
 LOG_BYTES = 64 << 10
+RUN_RECORD = "run.json"
 REFRESH_SECONDS = 5
 _SHARE_FIELDS = ("output", "with", "whom", "expires")
 STYLE = Path(__file__).with_name("templates") / "style.css"
@@ -82,6 +85,7 @@ class Pages:
         uploads: Uploads,
         most_body: int,
         health: Health | None = None,
+        documents: Mapping[str, Callable[[Request, Caller, str], Response]] | None = None,
     ) -> None:
         """Show the published operations, and jobs.
 
@@ -93,10 +97,12 @@ class Pages:
             uploads: of all users.
             most_body: bytes that one request may carry.
             health: looks at what the service stands on; without it there is no such page.
+            documents: how each protocol, by its name, says the status of a job.
         """
         self._prefix, self._jobs, self._operations = prefix, jobs, jobs.operations
         self._identity, self._sharings, self._health = identity, sharings, health
         self._uploads, self._most_body = uploads, most_body
+        self._documents = documents or {}
         self._templates = Environment(
             loader=PackageLoader("wps_processes.web"),
             autoescape=True,
@@ -123,6 +129,7 @@ class Pages:
         return {
             "processes/<identifier>": route(self._process, "GET", "POST"),
             "jobs/<job_id>.html": route(self._job, "GET"),
+            "jobs/<job_id>/documents.html": route(self._job_documents, "GET"),
             "jobs/<job_id>/dismiss": route(self._dismiss, "POST"),
             "jobs/<job_id>/share": route(self._share, "POST"),
             "upload": route(self._upload, "GET"),
@@ -237,6 +244,26 @@ class Pages:
             refused=refused,
             typed={name: request.form.get(name, "") for name in _SHARE_FIELDS},
         )  # fmt: skip
+
+    def _job_documents(self, request: Request, caller: Caller, job_id: str) -> Response:
+        """Show what each protocol says of one job, and its run record."""
+        job = self._jobs.job(job_id, caller)
+        self._jobs.operation(job.operation)  # one that is offered no more is described nowhere
+        said = {
+            name: status(request, caller, job_id).get_data(as_text=True)
+            for name, status in self._documents.items()
+        }
+        said["Run record"] = self._run_record(job)
+        shown = {name: _laid_out(document)[:LOG_BYTES] for name, document in said.items()}
+        return self._page(
+            "documents.html", request, caller, job=job, documents=shown, most=LOG_BYTES
+        )
+
+    def _run_record(self, job: Job) -> str:
+        """Return the record of a job's run; "" if it has none, or one that is too long to show."""
+        with suppress(NoSuchOutput, OutputTooLarge):
+            return self._jobs.read_output(job, RUN_RECORD, LOG_BYTES).decode(errors="replace")
+        return ""
 
     def _share(self, request: Request, caller: Caller, job_id: str) -> Response:
         """Share or store a file or folder that a job of the caller gave."""
@@ -390,6 +417,17 @@ def _audience(typed: Mapping[str, str]) -> Audience | None:
 
 def _see(address: str) -> Response:
     return Response(status=303, headers={"Location": address, "Cache-Control": "no-store"})
+
+
+def _laid_out(document: str) -> str:
+    """Return a document with its lines broken, JSON and XML as people read it."""
+    with suppress(ValueError):
+        return json.dumps(json.loads(document), indent=2, ensure_ascii=False)
+    if not document.startswith("<?xml"):
+        return document
+    root = etree.fromstring(document.encode())
+    etree.indent(root)
+    return str(etree.tostring(root, encoding="unicode"))
 
 
 def _capital(sentence: str) -> str:

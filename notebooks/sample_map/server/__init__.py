@@ -67,7 +67,8 @@ def _load_jupyter_server_extension(app: ServerApp) -> None:
 
 def _install(app: ServerApp, source: Path) -> None:
     try:
-        written = install_course(source, Path.home() / "course")
+        has_r = "ir" in app.kernel_spec_manager.find_kernel_specs()
+        written = install_course(source, Path.home() / "course", has_r)
     except OSError as error:  # a full disk must not keep anybody out of their server
         app.log.warning("the course could not be installed: %s", error)
     else:

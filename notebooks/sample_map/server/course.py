@@ -1,6 +1,6 @@
 """Put the course into a user's home, as notebooks, and keep it up to date.
 
-The pages are kept as Python files (jupytext's percent format). A page that is missing is
+The pages are kept as Python or R files (jupytext's percent format). A page that is missing is
 installed, so deleting or renaming one brings a fresh copy at the next start of the server. A page
 that is there is replaced by a newer one only if it is byte for byte what was installed: whoever
 edited a page, or ran it and saved its results, keeps it. An untouched page that the course has no
@@ -17,27 +17,30 @@ from nbformat import NotebookNode
 from landcover.io.files.atomic import write_json, written_beside
 
 MANIFEST = ".installed.json"
-_KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
+_KERNELS = {
+    ".py": {"name": "python3", "display_name": "Python 3", "language": "python"},
+    ".R": {"name": "ir", "display_name": "R", "language": "R"},
+}
 
 
-def install_course(source: Path, target: Path) -> tuple[str, ...]:
+def install_course(source: Path, target: Path, with_r: bool = False) -> tuple[str, ...]:
     """Install the pages of the course that are missing or were never touched.
 
     Args:
-        source: folder with the pages as Python files.
+        source: folder with the pages as Python and R files.
         target: folder for the notebooks, made if it is missing; a hidden file in it remembers
             the SHA-256 of every page as it was installed.
+        with_r: whether there is a kernel for the pages in R and the file that they read.
 
     Returns:
-        The names of the notebooks written.
+        The names of the files written.
     """
     target.mkdir(parents=True, exist_ok=True)
     installed = _read_manifest(target / MANIFEST)
     written = []
-    pages = sorted(source.glob("*.py"))
-    _clear(target, installed, {f"{page.stem}.ipynb" for page in pages})
-    for page in pages:
-        name, content = f"{page.stem}.ipynb", notebook_of(page)
+    offered = _offered(source, with_r)
+    _clear(target, installed, set(offered))
+    for name, content in offered.items():
         if _place(target / name, content, installed.get(name)):
             written.append(name)
         if _digest_of(target / name) == _digest(content):
@@ -46,10 +49,21 @@ def install_course(source: Path, target: Path) -> tuple[str, ...]:
     return tuple(written)
 
 
+def _offered(source: Path, with_r: bool) -> dict[str, bytes]:
+    """Return the content of the course's files by their names in the home."""
+    in_r = source.glob("[0-9]*.R") if with_r else ()
+    pages = sorted([*source.glob("*.py"), *in_r])
+    helpers = source.glob("[a-z]*.R") if with_r else ()
+    return {f"{page.stem}.ipynb": notebook_of(page) for page in pages} | {
+        helper.name: helper.read_bytes() for helper in helpers
+    }
+
+
 def notebook_of(page: Path) -> bytes:
     """Convert a page to a notebook; the same page gives the same bytes."""
-    notebook = jupytext.reads(page.read_text(encoding="utf-8"), fmt="py:percent")
-    notebook.metadata = NotebookNode(kernelspec=NotebookNode(_KERNEL))
+    language = page.suffix.removeprefix(".")
+    notebook = jupytext.reads(page.read_text(encoding="utf-8"), fmt=f"{language}:percent")
+    notebook.metadata = NotebookNode(kernelspec=NotebookNode(_KERNELS[page.suffix]))
     for number, cell in enumerate(notebook.cells):
         cell["id"] = f"{page.stem[:50]}-{number}"  # jupytext draws them at random
     return jupytext.writes(notebook, fmt="ipynb").encode()

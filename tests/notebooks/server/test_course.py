@@ -37,6 +37,21 @@ def test_pages_become_notebooks_that_jupyter_accepts(source, target):
     ]
 
 
+def test_pages_in_r_come_with_their_helper_where_r_is(source, target):
+    (source / "03_three.R").write_text("# %% [markdown]\n# # Three\n\n# %%\nx <- 1\n")
+    (source / "help.R").write_text("y <- 2\n")
+    python = ("01_one.ipynb", "02_two.ipynb")
+    assert install_course(source, target) == python
+    assert install_course(source, target, with_r=True) == ("03_three.ipynb", "help.R")
+    notebook = nbformat.read(target / "03_three.ipynb", as_version=4)
+    nbformat.validate(notebook)
+    assert notebook.metadata.kernelspec.name == "ir"
+    assert [cell.source for cell in notebook.cells] == ["# Three", "x <- 1"]
+    assert (target / "help.R").read_text() == "y <- 2\n"
+    install_course(source, target)
+    assert sorted(path.name for path in target.glob("[!.]*")) == list(python)
+
+
 def test_same_page_gives_the_same_bytes(source):
     assert notebook_of(source / "01_one.py") == notebook_of(source / "01_one.py")
 

@@ -32,7 +32,9 @@ LOOK = {"bands": "1,1,1", "stretch": "2,98"}
 @pytest.fixture
 def app():
     web = SimpleNamespace(settings={"base_url": "/"}, add_handlers=lambda *_: None)
-    return SimpleNamespace(log=logging.getLogger("server"), web_app=web)
+    kernels = SimpleNamespace(find_kernel_specs=lambda: {"python3": "/kernels/python3"})
+    log = logging.getLogger("server")
+    return SimpleNamespace(log=log, web_app=web, kernel_spec_manager=kernels)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from sqlalchemy.exc import OperationalError
 from benchmarks.served import DEADLINE, until
 from wps_processes.errors import Busy
 from wps_processes.jobs.dispatcher import Dispatcher
-from wps_processes.jobs.ledger import ATTEMPTS, Job, Limits
+from wps_processes.jobs.ledger import ATTEMPTS, Job, Limits, Sought
 from wps_processes.runners.forkserver import PROGRAM, ForkServer
 from wps_processes.runners.local import ProcessRunner
 
@@ -52,6 +52,37 @@ def test_a_job_is_found_by_another_process(ledger, place):
     arguments = [sys.executable, "-c", code, url, accepted.id]
     done = subprocess.run(arguments, capture_output=True, text=True, check=True)
     assert done.stdout == "accepted\n"
+
+
+def at(minute, second=0.0):
+    return f"2026-11-30T12:{minute:02}:{second:09.6f}Z"
+
+
+def test_jobs_are_found_by_state_operation_time_and_how_long_they_took(ledger):
+    done = {"state": "successful", "started": at(0), "finished": at(1, 30.5)}
+    jobs = {
+        "echo": job(operation="echo", created=at(0), **done),
+        "long": job(created=at(1), **done | {"finished": at(50)}),
+        "waits": job(created=at(2)),
+        "runs": job(created=at(3), state="running", started=at(0)),
+        "others": job("boris", created=at(4), **done),
+    }
+    for each in jobs.values():
+        ledger.add(each)
+
+    def found(limit=100, offset=0, **sought):
+        ids = {each.id: name for name, each in jobs.items()}
+        return [ids[each.id] for each in ledger.found("anna", Sought(**sought), limit, offset)]
+
+    assert found() == ["runs", "waits", "long", "echo"]
+    assert found(1, 1) == ["waits"]
+    assert found(states=("accepted", "running")) == ["runs", "waits"]
+    assert found(operations=("echo", "nothing")) == ["echo"]
+    assert found(since=at(1), until=at(2)) == ["waits", "long"]
+    assert found(least=90.4, most=90.6) == ["echo"]
+    assert found(least=91) == ["runs", "long"]  # one that runs computes until now
+    assert found(most=2_999, states=("successful",)) == ["echo"]
+    assert found(least=0, limit=1) == ["runs"]
 
 
 def test_first_come_first_served_within_a_user_fair_between_users(ledger):

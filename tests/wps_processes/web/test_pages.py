@@ -1,5 +1,6 @@
 """The pages as a browser without scripts uses them: it follows links and sends forms."""
 
+import json
 import logging
 import os
 
@@ -7,6 +8,7 @@ import pytest
 from lxml import html
 from werkzeug.test import Client
 
+from benchmarks.served import DEADLINE
 from tests.wps_processes.conftest import ADMINISTRATOR
 from tests.wps_processes.jobs.test_ledger import job
 from wps_processes.errors import Busy
@@ -92,6 +94,23 @@ def test_a_person_runs_a_process_by_its_form_and_sees_the_result(wps, anna):
     (given,) = anna.page.xpath("//textarea[@name='samples']/text()")
     assert given.split() == [f"home/jobs/{job['id']}/samples"]
     assert b"ProcessSucceeded" in wps.get(f"status/{job['id']}.xml").data
+
+
+def test_one_page_shows_a_job_as_each_protocol_says_it(wps, anna):
+    anna.open("processes/echo").submit("Run", text="<b>ice</b>")
+    number = anna.answer.request.path.rsplit("/", 1)[1].removesuffix(".html")
+    wps.dispatcher.wait(number, DEADLINE)
+    anna.open(f"jobs/{number}.html")
+    anna.open(anna.page.xpath("//a[contains(., 'as its run record')]/@href")[0])
+    assert anna.texts("//h2")[-3:] == ["WPS 1.0.0", "OGC API - Processes", "Run record"]
+    wps_status, ogc_job, record = anna.page.xpath("//pre/text()")
+    assert "ProcessSucceeded" in wps_status
+    assert "&lt;b&gt;ice&lt;/b&gt;" in wps_status
+    assert json.loads(ogc_job)["jobID"] == number
+    assert json.loads(record)["recipe"]["operation"] == "echo"
+    for href in anna.page.xpath("//dl//a/@href"):
+        assert wps.client.get(href, headers={"Authorization": "token anna"}).status_code == 200
+    Browser(wps, "boris").open(f"jobs/{number}/documents.html", 404)
 
 
 def test_an_image_is_shown_and_a_job_can_be_run_again_with_its_inputs(wps, anna):

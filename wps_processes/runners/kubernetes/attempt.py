@@ -13,9 +13,9 @@ from typing import TypeVar
 from sqlalchemy.exc import SQLAlchemyError
 
 from landcover.errors import LandcoverError
-from landcover.operations import by_identifier
 from wps_processes.jobs import folder as job_folder
 from wps_processes.jobs.ledger import DISMISSED, SUCCESSFUL, Job, Ledger, Outcome
+from wps_processes.jobs.published import by_identifier
 from wps_processes.runners.fetching import Fetcher
 from wps_processes.runners.kubernetes import conditions
 from wps_processes.runners.kubernetes.api import Cluster, Object, Refused, Unavailable

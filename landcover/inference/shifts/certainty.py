@@ -63,8 +63,11 @@ def _score(scene: Comparison, candidate: Candidate) -> float:
 
 
 def lost_share(scene: Comparison, change: Change) -> float:
-    """Return the share of pixels whose class hangs on what rounding took from their values."""
-    step = np.abs(change.gain) * steps_of(scene.pixels.values)
+    """Return the share of pixels whose class hangs on what rounding took from their values.
+
+    Steps of several whole numbers were there before, rounding took at most one.
+    """
+    step = np.abs(change.gain) * np.minimum(steps_of(scene.pixels.values), 1)
     if scene.card.dtype.startswith(("int", "uint")):
         step = np.where(step <= _WHOLE_STEP, 0.0, step)  # rounding to whole numbers restores
     if not step.any():

@@ -171,7 +171,8 @@ def test_a_ledger_that_is_away_is_unavailable(jobs, extract, monkeypatch):
 def test_inputs_are_checked_into_the_operation_s_types(extract):
     checked = check_inputs(extract, EXTRACT | {"chip_size": "3", "masks": "true"})
     defaults = {i.name: i.default for i in extract.inputs if i.default is not None}
-    assert checked == defaults | EXTRACT | {"chip_size": 3, "masks": True}
+    several = {"scene": [EXTRACT["scene"]], "chip_size": 3, "masks": True}
+    assert checked == defaults | EXTRACT | several
     assert isinstance(checked["masks"], bool)
 
 

@@ -537,6 +537,8 @@ def test_thousands_of_inputs_are_refused(wps):
     assert sentence(answer).startswith("extract-samples has no input x0")
     scenes = LITERAL.format("scene", "shared/scene.tif") * 5_000
     answer = wps.post(EXECUTE.format(identifier="extract-samples", inputs=scenes, form=""))
+    assert sentence(answer) == "scene has 5000 paths, at most 256 are read"
+    answer = wps.post(EXECUTE.format(identifier="classify-scene", inputs=scenes, form=""))
     assert sentence(answer) == "scene is given 5000 times, needs one"
 
 

@@ -182,7 +182,7 @@ def test_the_folder_describes_itself(tmp_path):
     assert read.legend.names == ("a/b.", "Лес 1")
     assert (len(read), read.dtype, read.chip_size) == (32, "uint16", 1)
     # of all the scene, not only of what is labelled
-    assert read.scene_pixels.shape == (512, 3)
+    assert read.scene_pixels.shape == (32 * 32, 3)
     assert set(map(tuple, read.scene_pixels)) <= set(map(tuple, values.reshape(3, -1).T))
 
 

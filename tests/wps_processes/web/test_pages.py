@@ -142,6 +142,7 @@ def test_each_input_is_a_labelled_field_of_its_kind(anna):
     assert "1 to 1000; empty means 8" in anna.text
     anna.open("processes/extract-samples")
     assert anna.page.xpath("//input[@name='masks']/@type") == ["checkbox"]
+    anna.open("processes/check-radiometry")
     assert len(anna.page.xpath("//input[@required]")) == 2
 
 
@@ -169,9 +170,11 @@ def test_names_are_offered_that_suit_newest_first(wps, anna):
         os.utime(file, (2e9 - age, 2e9 - age))
     (wps.root / "users/anna/link.tif").symlink_to("a.tif")
     (wps.root / "users/boris/his.tif").touch()
-    anna.open("processes/extract-samples")
+    anna.open("processes/check-radiometry")
     offered = anna.page.xpath("//datalist[@id=//input[@name='scene']/@list]/option/@value")
     assert offered == ["home/b.TIF", "home/a.tif", "home/sub/c.tiff", "shared/scene.tif"]
+    anna.open("processes/extract-samples")
+    assert anna.texts("//select[@name='scene']/option") == offered
     labels = anna.page.xpath("//datalist[@id=//input[@name='labels']/@list]/option/@value")
     assert {"home/labels.gpkg", "home/a.tif"} <= set(labels)
 
@@ -186,7 +189,7 @@ def test_scenes_are_offered_before_results_and_no_json_as_labels(wps, anna):
         file.touch()
         os.utime(file, (2e9 - age, 2e9 - age))
     options = "//datalist[@id='names-{}']/option/@value"
-    scenes = anna.open("processes/extract-samples").page.xpath(options.format("scene"))
+    scenes = anna.open("processes/extract-samples").texts("//select[@name='scene']/option")
     assert scenes[0] == "home/mine.tif"
     assert {*scenes[-3:]} == {
         "home/copies/map (2).tif", "home/jobs/1/confidence.tif", "home/jobs/1/map.tif"
@@ -207,7 +210,8 @@ def test_of_everybodys_files_those_are_offered_first_that_are_called_so(wps, ann
         os.utime(wps.root / "shared" / name, (2e9 - age, 2e9 - age))
     options = "//datalist[@id='names-{}']/option/@value"
     page = anna.open("processes/extract-samples").page
-    assert page.xpath(options.format("scene")) == ["shared/scene.tif", "shared/reference.tif"]
+    offered = page.xpath("//select[@name='scene']/option/text()")
+    assert offered == ["shared/scene.tif", "shared/reference.tif"]
     labels = [name for name in page.xpath(options.format("labels")) if "shared" in name]
     assert labels[0] == "shared/labels.gpkg"
     page = anna.open("processes/assess-quality").page
@@ -238,7 +242,7 @@ def test_of_very_many_names_some_are_offered_and_soon(wps, anna, monkeypatch):
     for number in range(30):
         (wps.root / f"users/anna/{number}.tif").touch()
     monkeypatch.setattr(forms, "NAMES_OFFERED", 7)
-    options = "//datalist[@id='names-scene']/option"
+    options = "//select[@name='scene']/option"
     assert len(anna.open("processes/extract-samples").texts(options)) == 7
     monkeypatch.setattr(forms, "NAMES_LOOKED_AT", 5)
     assert len(anna.open("processes/extract-samples").texts(options)) <= 5
@@ -274,7 +278,7 @@ def test_a_limit_is_said_above_the_form(wps, anna, monkeypatch):
     monkeypatch.setattr(wps.client.application.jobs, "submit", refuse)
     anna.submit("Run", 503, **EXTRACT)
     assert anna.texts("//*[@role='alert']") == ["you have 9 jobs waiting, wait for one to end"]
-    assert anna.page.xpath("//input[@name='scene']/@value") == ["shared/scene.tif"]
+    assert anna.texts("//textarea[@name='scene']") == ["shared/scene.tif"]
 
 
 @pytest.mark.parametrize("token", [None, "", "known only to boris", "é\udcff"])

@@ -136,7 +136,7 @@ def detect_changes(
         table, metres = _count(pair)
         unlikely = _impossible(impossible, pair.match.legend)
         code_of, shown = _legend(pair.match.legend, metres if np.isfinite(metres).all() else table)
-        with made_without("reference", "class_field", "impossible"):
+        with made_without("reference", class_field="class", impossible=""):
             _write_map(pair, code_of, shown, target)
     transitions = list(_transitions(pair.match.legend, code_of, table, metres, unlikely))
     notes = (*_notes_on_legends(pair, table), *_notes_on_impossible(transitions))

@@ -187,13 +187,15 @@ def record_names(operation: str) -> tuple[str, str]:
 
 
 @contextmanager
-def made_without(*names: str) -> Iterator[None]:
+def made_without(*files: str, **options: Any) -> Iterator[None]:
     """Tag what is written in the `with` block as made without inputs that have no part in it.
 
-    So it has the same bytes whatever these are.
+    So it has the same bytes whatever these are: those of a run without the files, and with the
+    options as they are by default.
 
     Args:
-        names: of the inputs.
+        files: names of inputs.
+        options: defaults of others, by name.
     """
     record = _recording.get()
     if record is None:
@@ -201,8 +203,8 @@ def made_without(*names: str) -> Iterator[None]:
         return
     recipe = replace(
         record.recipe,
-        files={name: each for name, each in record.recipe.files.items() if name not in names},
-        options={n: each for n, each in record.recipe.options.items() if n not in names},
+        files={name: each for name, each in record.recipe.files.items() if name not in files},
+        options={**record.recipe.options, **options},
     )
     token = _recording.set(replace(record, recipe=recipe))
     try:

@@ -71,7 +71,7 @@ def test_the_report_holds_both_figures_and_every_class(campaign):
     assert set(report) == {
         "accuracy_spatial", "accuracy_spatial_interval", "partition_spread", "accuracy_random",
         "gap", "macro_f1", "per_class", "groups", "partitions", "distance", "skipped", "remarks",
-        "recipe", "windows", "reliability", "importance", "scenes",
+        "recipe", "windows", "reliability", "importance", "scenes", "labels_by",
     }  # fmt: skip
     assert report["accuracy_spatial"] == campaign["training"].accuracy == 1.0
     assert report["groups"] == 24

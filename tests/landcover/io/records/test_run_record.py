@@ -52,6 +52,7 @@ def inputs(folder):
     days = [write_picture(folder / f"ice{day}.tif", picture(classes(48, day), day))
             for day in range(2)]  # fmt: skip
     made("label-by-color", scenes=days)
+    made("check-samples", scene=scene, labels=labels)
     samples = made("extract-samples", scene=scene, labels=labels)["samples"]
     selection = made("balance-samples", samples=samples, threshold=40)["selection"]
     model = made("train-classifier", samples=samples, selection=selection)["model"]
@@ -60,6 +61,12 @@ def inputs(folder):
     made("draw-reference-sample", map=mapped, per_class=7)
     made("assess-quality", map=mapped, reference=labels)
     made("compare-maps", first=mapped, second=mapped, reference=labels)
+    made("review-map", map=mapped)
+    made("tabulate-areas", map=[mapped])
+    sieved = made("sieve-map", map=mapped, pixels=9)["map"]
+    made("detect-changes", first=mapped, second=sieved)
+    made("polygonize-map", map=mapped)
+    made("export-map", map=mapped, assessment=folder / "assess-quality")
     return run
 
 
@@ -161,6 +168,12 @@ def test_written_files_carry_the_digest_of_their_recipe(inputs, folder):
         "assess-quality": "report.html",
         "compare-maps": "report.html",
         "draw-reference-sample": "points.gpkg",
+        "review-map": "report.html",
+        "tabulate-areas": "report.html",
+        "detect-changes": "changes.tif",
+        "sieve-map": "map.tif",
+        "polygonize-map": "polygons.gpkg",
+        "export-map": "package.zip",
     }
     for identifier, file in in_bytes.items():
         assert digests[identifier].encode() in (folder / identifier / file).read_bytes()

@@ -193,10 +193,9 @@ def test_a_person_runs_processes_by_their_forms_where_no_script_runs(
 def extract_by_the_form(page: Page) -> str:
     """Run extract-samples, watch it succeed, and return the storage name of its samples."""
     page.get_by_role("link", name="Extract samples").last.click()
-    scene = page.get_by_label("Scene")
-    offered = f"datalist#{scene.get_attribute('list')} option[value='shared/demo/scene.tif']"
-    expect(page.locator(offered)).to_have_count(1)
-    scene.fill("shared/demo/scene.tif")
+    offered = page.locator("select[name='scene'] option", has_text="shared/demo/scene.tif")
+    expect(offered).to_have_count(1)
+    page.get_by_label("Scene").fill("shared/demo/scene.tif")
     page.get_by_label("Labels").fill("shared/demo/labels.gpkg")
     page.get_by_role("button", name="Run").click()
     page.screenshot(path=ARTIFACTS / "9-job.png", full_page=True)

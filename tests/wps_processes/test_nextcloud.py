@@ -56,7 +56,7 @@ def extract(wps, scene, user="anna"):
 def test_a_job_reads_what_was_shared_with_its_owner(shared):
     wps, name = shared
     ended = extract(wps, name)
-    assert (ended.state, ended.inputs["scene"]) == ("successful", name)
+    assert (ended.state, ended.inputs["scene"]) == ("successful", [name])
     folder = wps.root / f"users/anna/jobs/{ended.id}"
     assert not (folder / FETCHED).exists()
     assert name in (folder / "job.log").read_text()
@@ -68,7 +68,7 @@ def test_a_job_reads_what_its_owner_keeps_at_nextcloud_alone(shared, dav):
     there.mkdir(parents=True)
     shutil.copy(wps.root / "shared/scene.tif", there / "scene.tif")
     ended = extract(wps, "home/scenes/scene.tif")
-    assert (ended.state, ended.inputs["scene"]) == ("successful", "home/scenes/scene.tif")
+    assert (ended.state, ended.inputs["scene"]) == ("successful", ["home/scenes/scene.tif"])
     assert not (wps.root / f"users/anna/jobs/{ended.id}" / FETCHED).exists()
     assert not (wps.root / "users/anna/scenes").exists()
     dav.stand_in.add_user("carla")

@@ -155,7 +155,7 @@ def test_job_is_followed_and_dismissed_in_russian(desk_for) -> None:
     cut = run(desk, "extract-samples", labels="home/samples/runs-ru.geojson")
     cut.get_by_role("button", name="Взять на вход").click()
     page.select_option(".sample-map-operation", "train-classifier")
-    page.click(".sample-map-options summary")
+    page.locator(".sample-map-options").evaluate("part => { part.open = true; }")
     field(desk, "options").fill('{"trees": 2000}')  # which takes its time
     training = press_run(desk)
     expect(training).to_have_attribute("data-state", "running", timeout=PATIENCE)

@@ -71,11 +71,8 @@ export class Layers extends Part {
   fit() {
     const { map, model } = this.panel;
     const [latitude, longitude, zoom] = model.get("begin");
-    const { lat, lng } = map.getCenter();
-    const isMoved =
-      map.getZoom() !== zoom ||
-      Math.abs(lat - latitude) > 1e-6 ||
-      Math.abs(lng - longitude) > 1e-6;
+    const away = map.project(map.getCenter()).distanceTo(map.project([latitude, longitude]));
+    const isMoved = map.getZoom() !== zoom || away > STILL;
     map.invalidateSize({ pan: false }); // the panel has taken its part of the width by now
     const size = map.getSize();
     if (!size.x || !size.y) return map.once("resize", () => this.fit()); // a tab not shown yet

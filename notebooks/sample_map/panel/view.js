@@ -13,6 +13,9 @@ export class View extends Part {
     this.control = control.addTo(map);
     this.onMove = (event) => this.showPlace(event.latlng);
     map.on("mousemove", this.onMove);
+    // nobody else tells the map that the panel took a part of its width after it was drawn
+    this.sized = new ResizeObserver(() => map.invalidateSize({ animate: false }));
+    this.sized.observe(map.getContainer());
     this.onFull = () => this.resized();
     box.addEventListener("fullscreenchange", this.onFull);
   }
@@ -30,6 +33,7 @@ export class View extends Part {
   end() {
     if (!this.map) return;
     this.map.off("mousemove", this.onMove);
+    this.sized.disconnect();
     this.panel.box.removeEventListener("fullscreenchange", this.onFull);
     this.control.remove();
   }
